@@ -1,0 +1,1 @@
+"""One Linux machine as a vSphere site: the lab and its tools."""

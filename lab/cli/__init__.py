@@ -1,0 +1,1 @@
+"""permafrost-lab: thin commands."""

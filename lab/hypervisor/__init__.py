@@ -1,0 +1,1 @@
+"""systemd-nspawn machines in place of ESXi VMs."""

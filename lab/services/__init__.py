@@ -1,0 +1,1 @@
+"""The lab's own servers: vCenter, OCI registry, package source."""

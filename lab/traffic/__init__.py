@@ -1,0 +1,1 @@
+"""The recorder: open-loop load with known expected tokens, and its checker."""

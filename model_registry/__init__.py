@@ -1,0 +1,1 @@
+"""Checkpoints as OCI artifacts: pack, push, pull, verify. Stand-alone: never imports permafrost."""

@@ -1,0 +1,1 @@
+"""Effects, one module a product."""

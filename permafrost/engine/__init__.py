@@ -1,0 +1,1 @@
+"""Observation, durable state, locks and the executor."""

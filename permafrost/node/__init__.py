@@ -1,0 +1,1 @@
+"""permafrost-node: the small service on each inference VM (standard library only)."""

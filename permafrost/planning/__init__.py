@@ -1,0 +1,1 @@
+"""Pure decisions: values in, plans or refusals out; nothing here touches the world."""

@@ -1,0 +1,1 @@
+"""Observe, plan, confirm, execute: one module a command."""

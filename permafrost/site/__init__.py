@@ -1,0 +1,1 @@
+"""What is wanted: the site file, its models and its cross-field checks."""
