@@ -1,0 +1,1 @@
+"""Cached builds of everything the lab needs."""
