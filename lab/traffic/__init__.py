@@ -1,1 +1,1 @@
-"""The recorder: open-loop load with known expected tokens, and its checker."""
+"""The recorder: open-loop load whose every answer is known beforehand, and its checker."""

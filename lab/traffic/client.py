@@ -1,0 +1,83 @@
+"""One request over HTTP, read to its end or its loss. Never retries: the site must not need it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from lab.traffic.outcome import OK_STATUS, Answer, judge
+from lab.traffic.record import Kind, Record
+from lab.traffic.workload import Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An endpoint as clients see it. ``base_url`` has no trailing slash."""
+
+    base_url: str
+    model: str
+    checkpoint: str
+    timeout_s: float
+
+
+def token_ids(message: dict[str, Any]) -> tuple[int, ...]:
+    """Return the token ids of one message; Triton writes a tensor of one element as a scalar."""
+    value = message.get("token_ids", [])
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+async def send(
+    session: aiohttp.ClientSession, target: Target, request_id: str, kind: Kind, ask: Ask
+) -> Record:
+    """Send one request and return its record; whatever goes wrong is in the record."""
+    start = time.time()
+    first: list[float] = []
+    received: list[int] = []
+    status, replica, checkpoint, error = 0, "", "", ""
+    verb = "generate_stream" if kind is Kind.STREAM else "generate"
+    try:
+        async with session.post(
+            f"{target.base_url}/v2/models/{target.model}/{verb}",
+            json={**ask.body, "stream": kind is Kind.STREAM},
+            headers={"x-request-id": request_id},
+            timeout=aiohttp.ClientTimeout(total=target.timeout_s),
+        ) as response:
+            replica = response.headers.get("permafrost-replica", "")
+            checkpoint = response.headers.get("permafrost-checkpoint", "")
+            status = response.status
+            if status != OK_STATUS:
+                error = (await response.text())[:200]
+            elif kind is Kind.WHOLE:
+                received.extend(token_ids(await response.json()))
+                first.append(time.time())
+            else:
+                async for line in response.content:
+                    if line.startswith(b"data: "):
+                        message = json.loads(line[6:])
+                        if "error" in message:
+                            error = str(message["error"])[:200]
+                            break
+                        received.extend(token_ids(message))
+                        if not first:
+                            first.append(time.time())
+    except (TimeoutError, aiohttp.ClientError, ValueError) as problem:
+        error = f"{type(problem).__name__}: {problem}"[:200]
+    answer = Answer(status, tuple(received), checkpoint, replica, error)
+    return Record(
+        id=request_id,
+        kind=kind,
+        start=start,
+        first_token=first[0] if first else None,
+        end=time.time(),
+        status=status,
+        replica=replica,
+        checkpoint=checkpoint,
+        tokens=answer.tokens,
+        expected=ask.expected,
+        outcome=judge(answer, ask.expected, target.checkpoint),
+        error=error,
+    )

@@ -1,0 +1,91 @@
+"""Where a lab's targets and workloads come from: the site file and the lab's own checkpoints.
+
+Expected tokens are taken from the checkpoint layouts that the lab built, never from the site
+that is under test.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from pathlib import Path
+from typing import Any
+
+from permafrost.site.load import LoadedSite
+
+from lab.errors import LabError
+from lab.traffic.client import Target
+from lab.traffic.workload import FingerprintWorkload, PulseWorkload, Workload
+from permafrost.site.model import Backend
+from permafrost.topology import edges
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+FILEPATH = "org.cncf.model.filepath"
+
+
+def blob(layout: Path, digest: str) -> bytes:
+    """Return a blob of an OCI image layout by its ``sha256:…`` digest."""
+    return (layout / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_bytes()
+
+
+def manifest(layout: Path, digest: str) -> dict[str, Any]:
+    """Return a manifest of the layout."""
+    document: dict[str, Any] = json.loads(blob(layout, digest))
+    return document
+
+
+def fingerprint(layout: Path, checkpoint: str) -> dict[str, Any]:
+    """Return the fingerprint that refers to a checkpoint. Raises LabError where there is none."""
+    index = json.loads((layout / "index.json").read_text(encoding="utf-8"))
+    for entry in index["manifests"]:
+        if entry["mediaType"] != MANIFEST:
+            continue
+        document = manifest(layout, entry["digest"])
+        if document.get("subject", {}).get("digest") == checkpoint:
+            found: dict[str, Any] = json.loads(blob(layout, document["layers"][0]["digest"]))
+            return found
+    raise LabError(
+        "FINGERPRINT_MISSING",
+        f"{layout} holds no fingerprint of {checkpoint}",
+        "the site pins another checkpoint than this lab built: run permafrost-lab up again",
+    )
+
+
+def weights(layout: Path, checkpoint: str, name: str) -> bytes:
+    """Return one file of a checkpoint by its path."""
+    for layer in manifest(layout, checkpoint)["layers"]:
+        if layer.get("annotations", {}).get(FILEPATH) == name:
+            return blob(layout, layer["digest"])
+    raise LabError("CHECKPOINT_FILE_MISSING", f"{checkpoint} has no file {name}", "")
+
+
+def target(loaded: LoadedSite, endpoint: str, timeout_s: float) -> Target:
+    """Return an endpoint's address at the first edge and the checkpoint that must answer."""
+    wanted = loaded.site.inference[endpoint]
+    edge = edges(loaded.site)[0]
+    return Target(
+        base_url=f"https://{edge.address}:{wanted.port}",
+        model=endpoint,
+        checkpoint=wanted.model.partition("@")[2],
+        timeout_s=timeout_s,
+    )
+
+
+def workload(
+    loaded: LoadedSite, endpoint: str, layout: Path, *, interval_ms: int, max_tokens: int
+) -> Workload:
+    """Return the endpoint's workload; the two numbers matter to ``pulse`` only."""
+    wanted = loaded.site.inference[endpoint]
+    checkpoint = wanted.model.partition("@")[2]
+    if wanted.backend is Backend.PULSE:
+        return PulseWorkload(
+            weights(layout, checkpoint, "pulse.weights"),
+            max_tokens=max_tokens,
+            interval_ms=interval_ms,
+        )
+    return FingerprintWorkload(fingerprint(layout, checkpoint)["probes"])
+
+
+def tls(loaded: LoadedSite) -> ssl.SSLContext:
+    """Return a context that trusts the site's own CA alone."""
+    return ssl.create_default_context(cafile=str(loaded.state_dir / "pki" / "ca.crt"))

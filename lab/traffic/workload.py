@@ -1,0 +1,85 @@
+"""What is asked, and the tokens that the frozen model must answer, known before it is asked.
+
+``chat``: the probes of the checkpoint's fingerprint, recorded from the engine alone.
+``pulse``: computed here from the weight file by the published rule, independent of the server's
+code: with ``key = sha256(weights)``, token ``i`` of prompt ``P`` is the first two bytes, big
+endian, of ``hmac_sha256(key, P + 0x00 + i as eight bytes big endian)``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request: the JSON body (without ``stream``) and the token ids that must come back."""
+
+    body: Mapping[str, Any]
+    expected: tuple[int, ...]
+
+
+class Workload(Protocol):
+    """A source of asks: the n-th is the same whenever it is asked for."""
+
+    def ask(self, n: int) -> Ask:
+        """Return the n-th ask."""
+        ...
+
+
+def pulse_tokens(weights: bytes, prompt: str, count: int) -> tuple[int, ...]:
+    """Return the first ``count`` token ids of a prompt under a pulse weight file."""
+    key = hashlib.sha256(weights).digest()
+    text = prompt.encode()
+    return tuple(
+        int.from_bytes(hmac.digest(key, text + b"\0" + i.to_bytes(8, "big"), "sha256")[:2], "big")
+        for i in range(count)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PulseWorkload:
+    """Prompts without end; each answer takes ``max_tokens * interval_ms`` milliseconds."""
+
+    weights: bytes
+    max_tokens: int = 16
+    interval_ms: int = 250
+    seed: int = 0
+
+    def ask(self, n: int) -> Ask:
+        """Return the n-th ask; its prompt is drawn from the seed and n alone."""
+        prompt = f"pulse {self.seed} {n} {random.Random(self.seed * 1_000_003 + n).random():.9f}"  # noqa: S311 - a prompt, no secret
+        parameters = {"max_tokens": self.max_tokens, "interval_ms": self.interval_ms}
+        return Ask(
+            body={
+                "text_input": prompt,
+                "sampling_parameters": json.dumps(parameters),
+                "return_token_ids": True,
+            },
+            expected=pulse_tokens(self.weights, prompt, self.max_tokens),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintWorkload:
+    """The probes of a checkpoint's fingerprint, in turn."""
+
+    probes: Sequence[Mapping[str, Any]]
+
+    def ask(self, n: int) -> Ask:
+        """Return the n-th ask: the probes one after another, round and round."""
+        probe = self.probes[n % len(self.probes)]
+        return Ask(
+            body={
+                "text_input": probe["text_input"],
+                "sampling_parameters": json.dumps(probe["sampling_parameters"]),
+                "return_token_ids": True,
+            },
+            expected=tuple(probe["token_ids"]),
+        )
