@@ -52,7 +52,7 @@ async def send(
             if status != OK_STATUS:
                 error = (await response.text())[:200]
             elif kind is Kind.WHOLE:
-                received.extend(token_ids(await response.json()))
+                received.extend(token_ids(await response.json(content_type=None)))
                 first.append(time.time())
             else:
                 async for line in response.content:

@@ -58,6 +58,7 @@ class Server(BaseHTTPRequestHandler):
     def answer(self, status: int, body: bytes, digest: str = PINNED) -> None:
         self.send_response(status)
         self.send_header("permafrost-checkpoint", digest)
+        self.send_header("content-type", "application/json")
         self.send_header("permafrost-replica", "lab-pulse-01")
         self.send_header("content-length", str(len(body)))
         self.end_headers()
