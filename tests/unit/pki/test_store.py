@@ -1,0 +1,75 @@
+import stat
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from permafrost.errors import Failed
+from permafrost.pki import SitePki, ssh_key
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_asking_twice_gives_the_same_certificate(tmp_path: Path) -> None:
+    pki = SitePki(tmp_path, "lab")
+    first = pki.server_certificate("n1", addresses=[IPv4Address("10.0.0.1")])
+    again = SitePki(tmp_path, "lab").server_certificate("n1", addresses=[IPv4Address("10.0.0.1")])
+    assert first == again
+
+
+def test_a_new_name_gives_a_new_certificate_by_the_same_authority(tmp_path: Path) -> None:
+    pki = SitePki(tmp_path, "lab")
+    authority = pki.ca_pem()
+    first = pki.server_certificate("n1")
+    second = pki.server_certificate("n1", names=["chat.lab.permafrost.internal"])
+    assert first != second
+    assert pki.ca_pem() == authority
+
+
+def test_private_keys_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    SitePki(tmp_path, "lab").server_certificate("n1")
+    ssh_key(tmp_path)
+    for key in ("pki/ca.key", "pki/servers/n1.key", "ssh/id_ed25519"):
+        assert _mode(tmp_path / key) == 0o600
+
+
+def test_callers_at_the_same_time_get_one_authority(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        seen = list(pool.map(lambda _: SitePki(tmp_path, "lab").ca_pem(), range(16)))
+    assert len(set(seen)) == 1
+
+
+def test_a_cut_between_key_and_certificate_is_repaired(tmp_path: Path) -> None:
+    pki = SitePki(tmp_path, "lab")
+    pki.server_certificate("n1")
+    (tmp_path / "pki/servers/n1.key").write_bytes((tmp_path / "pki/ca.key").read_bytes())
+    repaired = pki.server_certificate("n1")
+    assert repaired.key_pem == (tmp_path / "pki/servers/n1.key").read_text()
+    assert repaired == pki.server_certificate("n1")
+
+
+def test_a_lost_authority_key_is_not_replaced_in_silence(tmp_path: Path) -> None:
+    pki = SitePki(tmp_path, "lab")
+    pki.server_certificate("n1")
+    (tmp_path / "pki/ca.key").unlink()
+    with pytest.raises(Failed) as failure:
+        pki.server_certificate("n1")
+    assert failure.value.code == "PKI_AUTHORITY_BROKEN"
+
+
+def test_the_ssh_key_is_made_once_and_ssh_keygen_reads_it(tmp_path: Path) -> None:
+    key = ssh_key(tmp_path)
+    assert ssh_key(tmp_path) == key
+    read = subprocess.run(
+        ["ssh-keygen", "-y", "-f", str(key.private_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
+    assert read.stdout.split()[:2] == key.public.split()[:2]
+    assert key.public.startswith("ssh-ed25519 ")
