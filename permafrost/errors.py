@@ -53,19 +53,19 @@ class PermafrostError(Exception):
         return self.problems[0].code if self.problems else "UNKNOWN"
 
 
-class Refused(PermafrostError):
+class Refused(PermafrostError):  # noqa: N818
     """Nothing was done, and this is why (exit status 3)."""
 
     exit_status = ExitStatus.REFUSED
 
 
-class Failed(PermafrostError):
+class Failed(PermafrostError):  # noqa: N818
     """Something was tried and did not work (exit status 4)."""
 
     exit_status = ExitStatus.FAILED
 
 
-class Held(PermafrostError):
+class Held(PermafrostError):  # noqa: N818
     """Another operation holds the site (exit status 5)."""
 
     exit_status = ExitStatus.HELD

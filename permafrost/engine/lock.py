@@ -1,0 +1,131 @@
+"""One operation a site at a time.
+
+The lock names its holder by machine, boot, pid and start time. A dead holder's lock is taken
+over at once; a living one's never is, nor that of a machine that cannot be asked. A child of the
+holder joins by the token.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+
+from permafrost.engine.holder import Holder
+from permafrost.engine.schema import site_lock
+from permafrost.engine.timestamps import rfc3339
+from permafrost.errors import Held, Problem
+
+LEASE_S = 900
+
+
+@dataclass(frozen=True, slots=True)
+class LockFacts:
+    """Who holds the site."""
+
+    owner: str
+    token: str
+    holder: Holder
+    acquired_at: str
+    expires_at: str
+
+
+class SiteLock:
+    """The site's lock."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def acquire(self, owner: str, *, lease_s: int = LEASE_S) -> str:
+        """Take the lock and return its token; raise Held when somebody living has it."""
+        token = secrets.token_hex(16)
+        now = datetime.now(UTC)
+        with self._engine.begin() as connection:
+            current = _current(connection)
+            if current is not None and _stands(current):
+                raise _held(current)
+            connection.execute(delete(site_lock))
+            connection.execute(
+                insert(site_lock).values(
+                    id=1,
+                    owner=owner,
+                    token=token,
+                    holder=Holder.me().to_text(),
+                    acquired_at=rfc3339(now),
+                    expires_at=rfc3339(now + timedelta(seconds=lease_s)),
+                )
+            )
+        return token
+
+    def check(self, token: str | None, *, lease_s: int = LEASE_S) -> None:
+        """Raise Held unless the lock is free or ours; to be called just before each effect."""
+        with self._engine.begin() as connection:
+            current = _current(connection)
+            if current is None:
+                if token is not None:
+                    raise Held(
+                        Problem("LOCK_LOST", "the site's lock is gone", hint="run it again")
+                    )
+                return
+            if token is not None and secrets.compare_digest(current.token, token):
+                expires = rfc3339(datetime.now(UTC) + timedelta(seconds=lease_s))
+                connection.execute(update(site_lock).values(expires_at=expires))
+                return
+            if token is not None or _stands(current):
+                raise _held(current)
+
+    def release(self, token: str) -> None:
+        """Give the lock back; nothing happens when it is no longer ours."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(site_lock).where(site_lock.c.token == token))
+
+    def holder(self) -> LockFacts | None:
+        """Return who holds the site now; a dead holder's lock counts as free."""
+        with self._engine.begin() as connection:
+            current = _current(connection)
+        return current if current is not None and _stands(current) else None
+
+    @contextmanager
+    def held(self, owner: str) -> Iterator[str]:
+        """Hold the lock for a block; its token is given."""
+        token = self.acquire(owner)
+        try:
+            yield token
+        finally:
+            self.release(token)
+
+
+def _current(connection: Connection) -> LockFacts | None:
+    row: Row[tuple[object, ...]] | None = connection.execute(select(site_lock)).one_or_none()
+    if row is None:
+        return None
+    values = row._mapping
+    return LockFacts(
+        str(values["owner"]),
+        str(values["token"]),
+        Holder.from_text(str(values["holder"])),
+        str(values["acquired_at"]),
+        str(values["expires_at"]),
+    )
+
+
+def _stands(lock: LockFacts) -> bool:
+    return not lock.holder.is_here() or lock.holder.is_alive()
+
+
+def _held(lock: LockFacts) -> Held:
+    if lock.holder.is_here():
+        hint = "wait until it has ended; `permafrost status` shows the operation"
+    else:
+        hint = f"only {lock.holder.machine} can tell whether it still runs: work from there"
+    return Held(
+        Problem(
+            "SITE_HELD",
+            f"{lock.owner} holds the site since {lock.acquired_at} ({lock.holder})",
+            hint=hint,
+        )
+    )

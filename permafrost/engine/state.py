@@ -1,0 +1,288 @@
+"""What the control plane remembers: placement, declared replica states, operations, journal.
+
+Nothing here is a guess about the world: existence is Pulumi's, the rest is observed anew.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from permafrost.engine import schema
+from permafrost.engine.database import open_database
+from permafrost.engine.holder import Holder
+from permafrost.engine.lock import SiteLock
+from permafrost.engine.timestamps import now_text
+from permafrost.planning.placement import Placement, Slot
+
+
+class DeclaredState(StrEnum):
+    """What we decided about a replica; it outlives every process."""
+
+    ADMITTED = "ADMITTED"
+    DRAINING = "DRAINING"
+    DRAINED = "DRAINED"
+    OUT = "OUT"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A replica's declared state, who decided it, why and when."""
+
+    node: str
+    state: DeclaredState
+    owner: str
+    reason: str
+    at: str
+
+
+class Phase(StrEnum):
+    """Of one step in the journal."""
+
+    INTENT = "INTENT"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One line of the journal."""
+
+    operation: str
+    step: str
+    kind: str
+    target: str
+    phase: Phase
+    at: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One run of a mutating command."""
+
+    id: str
+    command: str
+    owner: str
+    fingerprint: str
+    started_at: str
+    finished_at: str | None
+    outcome: str | None
+
+    def as_dict(self) -> dict[str, str | None]:
+        """Return plain values for JSON."""
+        return {
+            "id": self.id,
+            "command": self.command,
+            "owner": self.owner,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "outcome": self.outcome,
+        }
+
+
+class StateStore:
+    """The control plane's memory in ``<state_dir>/permafrost.db``; safe across processes."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self._engine = open_database(state_dir)
+        self.lock = SiteLock(self._engine)
+
+    def placement(self) -> Placement:
+        """Return the recorded placement; empty before the first deployment."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(select(schema.placement)).all()
+        return Placement(
+            {r.node: Slot(r.host, r.host_moid, tuple(json.loads(r.gpus))) for r in rows}
+        )
+
+    def record_placement(self, placement: Mapping[str, Slot]) -> None:
+        """Replace the recorded placement by this one."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(schema.placement))
+            for node, slot in sorted(placement.items()):
+                connection.execute(
+                    insert(schema.placement).values(
+                        node=node,
+                        host=slot.host,
+                        host_moid=slot.host_moid,
+                        gpus=json.dumps(list(slot.gpus)),
+                    )
+                )
+
+    def declared(self) -> dict[str, Declared]:
+        """Return the declared state of every replica that has one."""
+        with self._engine.begin() as connection:
+            return _declared(connection)
+
+    def declare(
+        self, node: str, state: DeclaredState, *, owner: str, reason: str = ""
+    ) -> Declared:
+        """Decide a replica's state."""
+        record = Declared(node, state, owner, reason, now_text())
+        with self._engine.begin() as connection:
+            _declare(connection, record)
+        return record
+
+    def take_turn(
+        self, node: str, among: frozenset[str], *, floor: int, owner: str, reason: str
+    ) -> tuple[Declared, ...]:
+        """Declare ``node`` DRAINING if ``floor`` others of ``among`` are declared ADMITTED.
+
+        One transaction, so of two that ask at once only one gets it. Returns () when the turn
+        was given (or was the node's already), else the records that stand in the way.
+        """
+        with self._engine.begin() as connection:
+            records = _declared(connection)
+            mine = records.get(node)
+            if mine is not None and mine.state in (DeclaredState.DRAINING, DeclaredState.DRAINED):
+                return ()
+            others = [records[n] for n in sorted(among - {node}) if n in records]
+            away = tuple(r for r in others if r.state is not DeclaredState.ADMITTED)
+            if len(others) - len(away) < floor:
+                return away or tuple(others)
+            _declare(connection, Declared(node, DeclaredState.DRAINING, owner, reason, now_text()))
+            return ()
+
+    def forget(self, node: str) -> None:
+        """Forget a node whose VM is gone."""
+        with self._engine.begin() as connection:
+            for table in (schema.replicas, schema.converged, schema.placement):
+                connection.execute(delete(table).where(table.c.node == node))
+
+    def record_converged(self, node: str, vm: str, fingerprint: str) -> None:
+        """Note with which inputs a VM was last configured."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(schema.converged).where(schema.converged.c.node == node))
+            connection.execute(
+                insert(schema.converged).values(
+                    node=node, vm=vm, fingerprint=fingerprint, at=now_text()
+                )
+            )
+
+    def converged(self, node: str) -> tuple[str, str] | None:
+        """Return (vm, fingerprint) of the last configuration of a node."""
+        with self._engine.begin() as connection:
+            row = connection.execute(
+                select(schema.converged).where(schema.converged.c.node == node)
+            ).one_or_none()
+        return None if row is None else (row.vm, row.fingerprint)
+
+    def begin(self, command: str, *, owner: str, fingerprint: str = "", detail: Any = None) -> str:
+        """Open an operation and return its id; those of dead processes are closed as cut."""
+        operation = f"{now_text()[:19].replace(':', '').replace('-', '')}Z-{secrets.token_hex(3)}"
+        with self._engine.begin() as connection:
+            open_rows = connection.execute(
+                select(schema.operations).where(schema.operations.c.finished_at.is_(None))
+            ).all()
+            for row in open_rows:
+                holder = Holder.from_text(row.holder)
+                if holder.is_here() and not holder.is_alive():
+                    _finish(connection, row.id, "CUT")
+            connection.execute(
+                insert(schema.operations).values(
+                    id=operation,
+                    command=command,
+                    owner=owner,
+                    fingerprint=fingerprint,
+                    holder=Holder.me().to_text(),
+                    started_at=now_text(),
+                    finished_at=None,
+                    outcome=None,
+                    detail=json.dumps(detail or {}),
+                )
+            )
+        return operation
+
+    def finish(self, operation: str, outcome: str) -> None:
+        """Close an operation: DONE, FAILED or REFUSED."""
+        with self._engine.begin() as connection:
+            _finish(connection, operation, outcome)
+
+    def operations(self, limit: int = 20) -> tuple[Operation, ...]:
+        """Return the latest operations, newest first."""
+        table = schema.operations
+        with self._engine.begin() as connection:
+            rows = connection.execute(
+                select(table).order_by(table.c.started_at.desc(), table.c.id.desc()).limit(limit)
+            ).all()
+        return tuple(
+            Operation(
+                r.id, r.command, r.owner, r.fingerprint, r.started_at, r.finished_at, r.outcome
+            )
+            for r in rows
+        )
+
+    def note(
+        self,
+        operation: str,
+        step: str,
+        *,
+        kind: str,
+        target: str,
+        phase: Phase,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write one line of the journal; on disk when this returns."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                insert(schema.journal).values(
+                    operation=operation,
+                    step=step,
+                    kind=kind,
+                    target=target,
+                    phase=phase.value,
+                    at=now_text(),
+                    detail=json.dumps(dict(detail or {}), sort_keys=True),
+                )
+            )
+
+    def journal(self, operation: str | None = None) -> tuple[JournalEntry, ...]:
+        """Return the journal, oldest first, of one operation or of all."""
+        query = select(schema.journal).order_by(schema.journal.c.seq)
+        if operation is not None:
+            query = query.where(schema.journal.c.operation == operation)
+        with self._engine.begin() as connection:
+            rows = connection.execute(query).all()
+        return tuple(
+            JournalEntry(
+                r.operation, r.step, r.kind, r.target, Phase(r.phase), r.at, json.loads(r.detail)
+            )
+            for r in rows
+        )
+
+
+def _declared(connection: Connection) -> dict[str, Declared]:
+    rows = connection.execute(select(schema.replicas).order_by(schema.replicas.c.node)).all()
+    return {
+        r.node: Declared(r.node, DeclaredState(r.state), r.owner, r.reason, r.at) for r in rows
+    }
+
+
+def _declare(connection: Connection, record: Declared) -> None:
+    connection.execute(delete(schema.replicas).where(schema.replicas.c.node == record.node))
+    connection.execute(
+        insert(schema.replicas).values(
+            node=record.node,
+            state=record.state.value,
+            owner=record.owner,
+            reason=record.reason,
+            at=record.at,
+        )
+    )
+
+
+def _finish(connection: Connection, operation: str, outcome: str) -> None:
+    connection.execute(
+        update(schema.operations)
+        .where(schema.operations.c.id == operation)
+        .values(finished_at=now_text(), outcome=outcome)
+    )

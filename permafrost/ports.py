@@ -1,0 +1,225 @@
+"""What Permafrost needs of the world, named by capability.
+
+Adapters (named by product) serve these; fakes serve them in tests; one contract suite a port
+holds both to the same behaviour. Methods raise ``permafrost.errors`` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from permafrost.planning.snapshot import Inventory
+from permafrost.topology import Node
+
+
+class Clock(Protocol):
+    """Time, so that tests never wait."""
+
+    def now(self) -> datetime:
+        """Return the time of day, in UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds that only go forward."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+
+
+class Hypervisor(Protocol):
+    """vCenter: what stands where, and power."""
+
+    def observe(self) -> Inventory:
+        """Return hosts, VMs and rules as they are now."""
+
+    def power_on(self, vm: str, *, deadline_s: float) -> None:
+        """Power a VM on; done when it is on."""
+
+    def shut_down(self, vm: str, *, deadline_s: float) -> None:
+        """Ask the guest to shut down; done when the VM is off."""
+
+    def power_off(self, vm: str, *, deadline_s: float) -> None:
+        """Cut the power; done when the VM is off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that an ``up`` would do: ``operation`` is create, update, replace, delete."""
+
+    operation: str
+    type: str
+    name: str
+
+
+class Provisioner(Protocol):
+    """Pulumi: which VMs exist."""
+
+    def ensure_stack(self) -> None:
+        """Make the stack when there is none."""
+
+    def preview(self) -> tuple[Change, ...]:
+        """Return what an ``up`` would change; nothing is touched."""
+
+    def up(self, lock_token: str) -> None:
+        """Make it so. Hooks and converging resources join the operation by the token."""
+
+    def refresh(self) -> None:
+        """Read the real state of every resource into the stack."""
+
+    def destroy(self, lock_token: str) -> None:
+        """Remove every resource of the stack."""
+
+    def env(self) -> dict[str, str]:
+        """Return the variables with which a typed ``pulumi`` reaches the same stack."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConvergeResult:
+    """What configuring one node did."""
+
+    node: str
+    changed: int
+    changes: tuple[str, ...] = ()
+
+
+class Converger(Protocol):
+    """Ansible: what is installed and configured on one node."""
+
+    def fingerprint(self, node: Node) -> str:
+        """Return a digest of everything that decides how the node is configured."""
+
+    def converge(self, node: Node, *, check: bool = False) -> ConvergeResult:
+        """Configure the node; with ``check`` only say what would change."""
+
+
+class ServerState(StrEnum):
+    """Administrative state of one server at the edge."""
+
+    READY = "ready"
+    DRAIN = "drain"
+    MAINT = "maint"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """One replica as one edge's backend sees it."""
+
+    edge: str
+    backend: str
+    replica: str
+    is_up: bool
+    admin: ServerState
+    in_flight: int
+    check: str = ""
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether the edge sends new requests there."""
+        return self.is_up and self.admin is ServerState.READY
+
+
+@dataclass(frozen=True, slots=True)
+class BackendFacts:
+    """One backend of one edge; ``queued`` requests wait for any of its servers."""
+
+    edge: str
+    name: str
+    queued: int
+    servers: tuple[ServerFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """All backends of all edges at one moment; ``unreachable`` edges with the reason."""
+
+    backends: tuple[BackendFacts, ...] = ()
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, replica: str) -> tuple[ServerFacts, ...]:
+        """Return every place where a replica stands."""
+        return tuple(s for b in self.backends for s in b.servers if s.replica == replica)
+
+    def edges(self) -> frozenset[str]:
+        """Return the edges that answered."""
+        return frozenset(b.edge for b in self.backends)
+
+    def serves(self, replica: str) -> bool:
+        """Whether every edge that answered sends it requests."""
+        servers = self.of(replica)
+        return bool(servers) and {s.edge for s in servers if s.takes_requests} == self.edges()
+
+    def in_flight(self, replica: str) -> int:
+        """Return the requests that the edges have open at a replica."""
+        return sum(s.in_flight for s in self.of(replica))
+
+
+class TrafficDirector(Protocol):
+    """The edges: who gets requests."""
+
+    def observe(self) -> Traffic:
+        """Return what every edge does now; an edge that does not answer is listed as such."""
+
+    def set_state(self, replica: str, state: ServerState) -> None:
+        """Set a replica's state on every edge, in every backend where it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What the service on an inference VM says of itself; ``state``: STARTING ADMITTED OUT."""
+
+    node: str
+    state: str
+    checkpoint: str
+    slot: str
+    pending: int
+    executing: int
+    reason: str = ""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that the model server still works on."""
+        return self.pending + self.executing
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """A quiet probe against the recorded fingerprint."""
+
+    node: str
+    passed: bool
+    checkpoint: str
+    detail: str = ""
+
+
+class ModelServer(Protocol):
+    """An inference VM: what it serves, and whether it may."""
+
+    def state(self, node: str) -> NodeFacts:
+        """Return the node's own view."""
+
+    def probe(self, node: str) -> ProbeResult:
+        """Verify bytes and behaviour; a pass admits the node."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFacts:
+    """A checkpoint in the registry."""
+
+    name: str
+    digest: str
+    files: int
+    bytes: int
+    has_fingerprint: bool
+
+
+class Catalog(Protocol):
+    """The registry: which bytes are meant."""
+
+    def resolve(self, pinned: str) -> CheckpointFacts:
+        """Return what ``name@sha256:…`` stands for; Refused when it is not there."""
+
+    def has_image(self, pinned: str) -> bool:
+        """Whether the registry holds a container image."""

@@ -1,0 +1,140 @@
+"""Read a site file: every problem at once, each with its path, its line and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from permafrost.errors import Problem, Refused
+from permafrost.site.checks import check_files, check_site
+from permafrost.site.model import Site
+
+Lines = dict[tuple[str, ...], int]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSite:
+    """A checked site and where it was read from."""
+
+    site: Site
+    path: Path
+
+    def resolve(self, relative: str) -> Path:
+        """Return a path of the site file as an absolute one (relative to the file's folder)."""
+        return (self.path.parent / Path(relative).expanduser()).absolute()
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder in which Permafrost keeps what it knows of this site."""
+        return self.resolve(self.site.control.state_dir)
+
+
+def load_site(path: Path) -> LoadedSite:
+    """Return the site of a file; raise Refused with every problem found in it."""
+    path = path.expanduser().absolute()
+    document, lines = _read_yaml(path)
+    try:
+        site = Site.model_validate(document)
+    except ValidationError as error:
+        problems = [_translate(dict(entry), lines) for entry in error.errors()]
+        raise Refused(*problems) from None
+    loaded = LoadedSite(site, path)
+    found = [*check_site(site), *check_files(site, loaded.resolve)]
+    if found:
+        raise Refused(*(_with_line(problem, lines) for problem in found))
+    return loaded
+
+
+def _read_yaml(path: Path) -> tuple[Any, Lines]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Refused(
+            Problem(
+                "SITE_FILE_UNREADABLE",
+                f"cannot read {path}: {reason}",
+                hint="name the site file with --site FILE or PERMAFROST_SITE",
+            )
+        ) from None
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark is not None else ""
+        reason = getattr(error, "problem", None) or str(error)
+        raise Refused(Problem("SITE_FILE_NOT_YAML", f"{path.name}{line}: {reason}")) from None
+    lines: Lines = {}
+    repeated: list[Problem] = []
+    if root is not None:
+        _note_lines(root, (), lines, repeated)
+    if repeated:
+        raise Refused(*repeated)
+    if not isinstance(document, dict):
+        raise Refused(
+            Problem("SITE_FILE_NOT_A_SITE", f"{path.name} holds no mapping of site settings")
+        )
+    return document, lines
+
+
+def _note_lines(
+    node: yaml.Node, path: tuple[str, ...], lines: Lines, repeated: list[Problem]
+) -> None:
+    """Walk the YAML tree; note each key's line, and keys that a plain load would overwrite."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            line = key.start_mark.line + 1
+            if here in lines:
+                repeated.append(
+                    Problem(
+                        "SITE_KEY_TWICE",
+                        f"stands on line {lines[here]} and again on line {line}",
+                        path=".".join(here),
+                        hint="keep one of the two",
+                    )
+                )
+            lines[here] = line
+            _note_lines(value, here, lines, repeated)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            here = (*path, str(index))
+            lines[here] = value.start_mark.line + 1
+            _note_lines(value, here, lines, repeated)
+
+
+_KINDS: dict[str, tuple[str, str]] = {
+    "missing": ("SITE_KEY_MISSING", "add this key"),
+    "extra_forbidden": (
+        "SITE_KEY_UNKNOWN",
+        "remove it or correct its spelling; `permafrost schema` lists every key",
+    ),
+}
+
+
+def _translate(entry: dict[str, Any], lines: Lines) -> Problem:
+    location = tuple(str(part) for part in entry["loc"] if part != "[key]")
+    code, hint = _KINDS.get(
+        str(entry["type"]), ("SITE_VALUE_INVALID", "`permafrost schema` says what may stand here")
+    )
+    message = {
+        "SITE_KEY_MISSING": "this key is required",
+        "SITE_KEY_UNKNOWN": "no such key",
+    }.get(code, str(entry["msg"]))
+    return _with_line(Problem(code, message, ".".join(location), hint), lines)
+
+
+def _with_line(problem: Problem, lines: Lines) -> Problem:
+    """Add the line of the problem's path, or of the nearest key above it."""
+    parts = tuple(problem.path.split("."))
+    while parts and parts not in lines:
+        parts = parts[:-1]
+    if not parts:
+        return problem
+    message = f"{problem.message} (line {lines[parts]})"
+    return Problem(problem.code, message, problem.path, problem.hint)
