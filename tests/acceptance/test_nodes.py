@@ -1,0 +1,108 @@
+"""The nodes from inside, with testinfra over SSH: pinned, non-root, closed, settled."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+
+from tests.acceptance.driver import Cli
+
+REPLICAS = [f"lab-{e}-{n:02}" for e in ("chat", "pulse") for n in (1, 2, 3)]
+
+
+@pytest.fixture
+def host(
+    request: pytest.FixtureRequest, instance: dict[str, Any], site_file: Path
+) -> Iterator[Any]:
+    name = request.param
+    address = next(m["address"] for m in instance["machines"] if m["name"] == name)
+    state = site_file.parent / "state"
+    config = f"-o UserKnownHostsFile={state}/ssh/known_hosts -o StrictHostKeyChecking=yes"
+    yield testinfra.get_host(
+        f"ssh://permafrost@{address}?sudo=true",
+        ssh_identity_file=str(state / "ssh/id_ed25519"),
+        ssh_extra_args=config,
+    )
+
+
+@pytest.mark.parametrize("host", REPLICAS, indirect=True)
+def test_triton_runs_a_pinned_image_without_root(host: Any) -> None:
+    assert host.service("triton-a.service").is_running
+    assert not host.service("triton-b.service").is_running
+    unit = host.file("/etc/containers/systemd/triton-a.container").content_string
+    assert re.search(r"^Image=\S+@sha256:[0-9a-f]{64}$", unit, re.MULTILINE)
+    users = host.check_output("ps -C tritonserver -o user= | sort -u").split()
+    assert users
+    assert "root" not in users
+
+
+@pytest.mark.parametrize("host", REPLICAS, indirect=True)
+def test_only_ssh_and_the_tls_port_are_open_to_others(host: Any) -> None:
+    listening = host.check_output("ss -Htln | awk '{print $4}'").split()
+    outside = {a for a in listening if not a.startswith(("127.", "[::1]"))}
+    assert {a.rpartition(":")[2] for a in outside} <= {"22", "8443"}
+
+
+@pytest.mark.parametrize("host", REPLICAS, indirect=True)
+def test_the_served_bytes_are_the_pinned_checkpoint(host: Any, permafrost: Cli) -> None:
+    name = host.check_output("hostname")
+    status = permafrost.json("status")
+    pinned = next(
+        r["checkpoint"] for e in status["endpoints"] for r in e["replicas"] if r["name"] == name
+    )
+    state = json.loads(host.check_output("permafrost-node state --json"))
+    assert state["checkpoint"] == pinned
+    assert state["state"] == "ADMITTED"
+    tree = f"/var/lib/permafrost/models/trees/{pinned.replace(':', '-')}"
+    manifest = host.check_output(
+        f"sha256sum /var/lib/permafrost/models/blobs/sha256/{pinned.removeprefix('sha256:')}"
+    ).split()[0]
+    assert f"sha256:{manifest}" == pinned
+    assert not host.run(f"sudo -u nobody touch {tree}/x").succeeded
+
+
+@pytest.mark.parametrize("host", ["lab-edge-01", "lab-chat-01", "lab-pulse-01"], indirect=True)
+def test_no_unit_has_failed(host: Any) -> None:
+    assert host.check_output("systemctl --failed --plain --no-legend") == ""
+
+
+@pytest.mark.parametrize("host", ["lab-chat-01"], indirect=True)
+def test_a_flipped_byte_keeps_triton_from_starting(host: Any, permafrost: Cli) -> None:
+    """Verified at each load: the control for "the bytes are the pinned ones"."""
+    permafrost.run("drain", "lab-chat-01", "--yes")
+    digest = json.loads(host.check_output("permafrost-node state --json"))["checkpoint"]
+    tree = f"/var/lib/permafrost/models/trees/{digest.replace(':', '-')}"
+    weights = host.check_output(f"find {tree} -name '*.gguf'")
+    flip = (
+        "import os,sys; f=sys.argv[1]; os.chmod(f,0o644); h=open(f,'r+b'); h.seek(-99,2);"
+        "b=h.read(1); h.seek(-99,2); h.write(bytes([b[0]^1])); h.close()"
+    )
+    try:
+        host.check_output(f"python3 -c {json.dumps(flip)} {weights}")
+        assert not host.run("systemctl restart triton-a.service").succeeded
+        journal = host.check_output("journalctl -u triton-a.service -n 50 --no-pager")
+        assert weights.rpartition("/")[2] in journal
+        done = permafrost.run("undrain", "lab-chat-01", "--yes", expect=None)
+        assert done.returncode in (3, 4)
+    finally:
+        host.check_output(f"python3 -c {json.dumps(flip)} {weights}")
+        host.run(f"chmod 0444 {weights}")
+        host.run("systemctl reset-failed triton-a.service")
+        host.check_output("systemctl restart triton-a.service")
+        permafrost.run("undrain", "lab-chat-01", "--yes")
+
+
+@pytest.mark.parametrize("name", ["lab-edge-01", "lab-pulse-01"])
+def test_a_second_convergence_changes_nothing(
+    name: str, shell: Callable[..., Any], site_file: Path
+) -> None:
+    """The same playbook once more, by Ansible's own word."""
+    run = site_file.parent / "state/ansible" / name
+    done = shell(f"permafrost converge {name} --check --output json", expect=0, timeout=180)
+    assert json.loads(done.stdout)["changed"] == 0, run

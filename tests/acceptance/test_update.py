@@ -1,0 +1,46 @@
+"""A raw ``pulumi up`` that must power-cycle every replica of an endpoint, under load."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.driver import Cli, VCenter, traffic
+
+Shell = Callable[..., Any]
+
+
+def with_pulse_cpus(text: str, cpus: int) -> str:
+    """Return the site file with another CPU count for the VMs of pulse."""
+    head, mark, tail = text.partition("  pulse:")
+    changed, count = re.subn(r"cpus: \d+", f"cpus: {cpus}", tail, count=1)
+    assert count == 1, "the site file says how many CPUs a pulse VM has"
+    return head + mark + changed
+
+
+def test_more_cpus_for_every_replica_one_vm_at_a_time(
+    shell: Shell, permafrost: Cli, lab: Cli, vsphere: VCenter, site_file: Path, tmp_path: Path
+) -> None:
+    original = site_file.read_text(encoding="utf-8")
+    names = [f"lab-pulse-{n:02}" for n in (1, 2, 3)]
+    before = vsphere.vm(names[0]).config.hardware.numCPU
+    site_file.write_text(with_pulse_cpus(original, before + 2), encoding="utf-8")
+    try:
+        with traffic(lab, "pulse", 60, 150, 0.5, tmp_path / "update.jsonl") as load:
+            load.await_steady()
+            load.mark()
+            shell("pulumi up --yes --non-interactive", timeout=400)
+            load.mark()
+            summary = load.finish()
+    finally:
+        site_file.write_text(original, encoding="utf-8")
+    assert {vsphere.vm(n).config.hardware.numCPU for n in names} == {before + 2}
+    assert permafrost.json("status")["healthy"]
+    outcomes = summary["outcomes"]
+    assert (outcomes["failed"], outcomes["cut"], outcomes["wrong"]) == (0, 0, 0), summary
+    assert list(summary["in_flight_at"].values())[0] >= 200
+    # Back to the tracked size, so that later scenarios find the site as its file says.
+    shell("pulumi up --yes --non-interactive", timeout=400)
+    assert {vsphere.vm(n).config.hardware.numCPU for n in names} == {before}
