@@ -88,4 +88,4 @@ def workload(
 
 def tls(loaded: LoadedSite) -> ssl.SSLContext:
     """Return a context that trusts the site's own CA alone."""
-    return ssl.create_default_context(cafile=str(loaded.state_dir / "pki" / "ca.crt"))
+    return ssl.create_default_context(cafile=str(loaded.state_dir / "pki" / "ca.pem"))

@@ -55,7 +55,7 @@ def shell(permafrost: Cli) -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def ca_file(site_file: Path) -> Path:
     """The certificate of the site's own CA, all that a client has to trust."""
-    return site_file.parent / "state/pki/ca.crt"
+    return site_file.parent / "state/pki/ca.pem"
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def host(
     address = next(m["address"] for m in instance["machines"] if m["name"] == name)
     state = site_file.parent / "state"
     config = f"-o UserKnownHostsFile={state}/ssh/known_hosts -o StrictHostKeyChecking=yes"
-    yield testinfra.get_host(
+    return testinfra.get_host(
         f"ssh://permafrost@{address}?sudo=true",
         ssh_identity_file=str(state / "ssh/id_ed25519"),
         ssh_extra_args=config,

@@ -40,7 +40,7 @@ def test_more_cpus_for_every_replica_one_vm_at_a_time(
     assert permafrost.json("status")["healthy"]
     outcomes = summary["outcomes"]
     assert (outcomes["failed"], outcomes["cut"], outcomes["wrong"]) == (0, 0, 0), summary
-    assert list(summary["in_flight_at"].values())[0] >= 200
+    assert next(iter(summary["in_flight_at"].values())) >= 200
     # Back to the tracked size, so that later scenarios find the site as its file says.
     shell("pulumi up --yes --non-interactive", timeout=400)
     assert {vsphere.vm(n).config.hardware.numCPU for n in names} == {before}
