@@ -11,11 +11,10 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from permafrost.site.load import LoadedSite
-
 from lab.errors import LabError
 from lab.traffic.client import Target
 from lab.traffic.workload import FingerprintWorkload, PulseWorkload, Workload
+from permafrost.site.load import LoadedSite
 from permafrost.site.model import Backend
 from permafrost.topology import edges
 

@@ -17,9 +17,7 @@ REPLICAS = [f"lab-{e}-{n:02}" for e in ("chat", "pulse") for n in (1, 2, 3)]
 
 
 @pytest.fixture
-def host(
-    request: pytest.FixtureRequest, instance: dict[str, Any], site_file: Path
-) -> Iterator[Any]:
+def host(request: pytest.FixtureRequest, instance: dict[str, Any], site_file: Path) -> Any:
     name = request.param
     address = next(m["address"] for m in instance["machines"] if m["name"] == name)
     state = site_file.parent / "state"
