@@ -1,0 +1,85 @@
+"""``make bench``: tables of ratios, each against a baseline measured in the same run (lab)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lab.build import parts
+from lab.traffic import source
+from permafrost.site.load import load_site
+from permafrost.topology import replicas
+from tests.bench.measure import closed_loop, in_turn
+
+ROOT = Path(__file__).resolve().parents[2]
+NODE_PORT = 8443
+FIGURES = (("requests/s", "rate_per_s"), ("p50 ms", "p50_ms"), ("p99 ms", "p99_ms"))
+
+
+def path_table(site: Path) -> Table:
+    """Whole path (edge and node HAProxy) against the node's HAProxy alone, on pulse, no delay."""
+    loaded = load_site(site)
+    layout = parts.path("checkpoint-pulse") / "oci"
+    work = source.workload(loaded, "pulse", layout, interval_ms=0, max_tokens=4)
+    edge = source.target(loaded, "pulse", 30)
+    node = replace(
+        edge, base_url=f"https://{replicas(loaded.site, 'pulse')[0].address}:{NODE_PORT}"
+    )
+    context = source.tls(loaded)
+    table = Table(title="pulse, no delay: edge + node HAProxy against node HAProxy alone (lab)")
+    for heading in ("clients", "figure", "node alone", "whole path", "ratio"):
+        table.add_column(heading, justify="right")
+    for workers in (1, 16):
+        base, path = in_turn(
+            3,
+            lambda workers=workers: closed_loop(node, work, context, workers, 4),
+            lambda workers=workers: closed_loop(edge, work, context, workers, 4),
+        )
+        for label, name in (
+            ("requests/s", "rate_per_s"),
+            ("p50 ms", "p50_ms"),
+            ("p99 ms", "p99_ms"),
+        ):
+            b, p = getattr(base, name), getattr(path, name)
+            table.add_row(str(workers), label, f"{b:.2f}", f"{p:.2f}", f"{p / b:.2f}")
+    return table
+
+
+def deploy_table(site: Path) -> Table:
+    """A deploy with nothing to do against a bare ``pulumi up`` of the same program."""
+    command = ROOT / ".venv/bin/permafrost"
+    env = {**os.environ, "PERMAFROST_SITE": str(site)}
+    up = f'eval "$({command} env)" && pulumi up --yes --non-interactive --expect-no-changes'
+    seconds: dict[str, list[float]] = {up: [], f"{command} deploy --yes": []}
+    for _ in range(3):
+        for line in seconds:
+            begin = time.monotonic()
+            subprocess.run(
+                ["/bin/bash", "-ec", line], cwd=ROOT, env=env, check=True, capture_output=True,
+                timeout=300,
+            )  # fmt: skip
+            seconds[line].append(time.monotonic() - begin)
+    bare, deploy = (sorted(s)[1] for s in seconds.values())
+    table = Table(title="nothing to change: permafrost deploy against bare pulumi up (lab)")
+    for heading in ("pulumi up s", "deploy s", "ratio"):
+        table.add_column(heading, justify="right")
+    table.add_row(f"{bare:.1f}", f"{deploy:.1f}", f"{deploy / bare:.2f}")
+    return table
+
+
+def main() -> None:
+    """Measure and print every table."""
+    site = Path(os.environ["PERMAFROST_SITE"])
+    console = Console(width=100)
+    console.print(path_table(site))
+    console.print(deploy_table(site))
+
+
+if __name__ == "__main__":
+    main()
