@@ -46,7 +46,8 @@ def _build(names: list[str], missing: list[str]) -> None:
     for name in names:
         sys.stdout.write(f"{name} {found[name]}\n")
     took = parts.duration(time.monotonic() - started)
-    logging.info("%d of %d parts were missing; %s", len(missing), len(names), took)
+    built = f"built {len(missing)} parts" if missing else "nothing to build"
+    logging.info("%s; %s", built, took)
 
 
 def _lane(names: list[str]) -> dict[str, str]:

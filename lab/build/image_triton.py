@@ -28,7 +28,7 @@ _USER = "triton-server"
 _UID = 1000
 _LOCK = "lab/build/triton/requirements.lock"
 _SERVER_LOCK = "lab/build/triton/server.lock"
-_UNUSED_LIBRARIES = ("libpython3-", "libdcgm-")
+_UNUSED_LIBRARIES = ("libpython3-",)
 
 
 def _build(build: Build) -> None:

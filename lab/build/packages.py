@@ -58,7 +58,8 @@ def _download(build: Build, suite: str, scratch: Path) -> None:
     pool = build.out / "pool"
     pool.mkdir()
     for package in sorted((scratch / "archives").glob("*.deb")):
-        shutil.move(package, pool / package.name)
+        # apt escapes the colon of an epoch; a plain name needs no escaping in a URL either.
+        shutil.move(package, pool / package.name.replace("%3a", "."))
 
 
 def _index(build: Build, suite: str) -> None:
