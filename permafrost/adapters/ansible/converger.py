@@ -1,0 +1,178 @@
+"""Configures one node at a time; the adapter behind ``permafrost.ports.Converger``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from permafrost.adapters.ansible.fingerprint import content_fingerprint, node_fingerprint
+from permafrost.adapters.ansible.variables import (
+    PublicMaterial,
+    SecretMaterial,
+    Variables,
+    host_variables,
+    server_names,
+)
+from permafrost.adapters.ansible.workspace import Workspace, control_folder, remove
+from permafrost.errors import Failed, Problem
+from permafrost.pki import SitePki, ssh_key
+from permafrost.pki.files import locked
+from permafrost.site.load import LoadedSite
+from permafrost.topology import Node
+
+SOURCE = Path(__file__).resolve().parents[3]
+"""Where playbooks/, templates/ and permafrost/node lie."""
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEADLINE_S = 900
+GRACE_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConverged:
+    """A run that went well: how many tasks changed something, and which."""
+
+    node: str
+    changed: int
+    changes: tuple[str, ...] = ()
+
+
+class AnsibleConverger:
+    """Ansible for one site. Several nodes may be converged at the same time, one run each."""
+
+    def __init__(self, loaded: LoadedSite, source: Path = SOURCE) -> None:
+        self._loaded = loaded
+        self._source = source
+        self._pki = SitePki(loaded.state_dir, loaded.site.site)
+
+    def fingerprint(self, node: Node) -> str:
+        """Return a digest of everything that decides how the node is configured."""
+        return node_fingerprint(content_fingerprint(self._source), self.variables(node))
+
+    def variables(self, node: Node) -> Variables:
+        """Return what the roles are told about a node; issues its certificate when due."""
+        site, resolve = self._loaded.site, self._loaded.resolve
+        names, addresses = server_names(site, node)
+        certificate = self._pki.server_certificate(node.name, names=names, addresses=addresses)
+        public = PublicMaterial(
+            package_key=_text(resolve(site.packages.key_file)),
+            registry_ca=_text(resolve(site.registry.ca_file)),
+            site_ca=self._pki.ca_pem(),
+        )
+        secret = SecretMaterial(
+            registry_password=_text(resolve(site.registry.password_file)).strip(),
+            certificate_pem=certificate.certificate_pem,
+            key_pem=certificate.key_pem,
+        )
+        return host_variables(site, node, public, secret)
+
+    def converge(self, node: Node, *, check: bool = False) -> NodeConverged:
+        """Configure the node; with ``check`` only say what would change. Waits for its SSH."""
+        workspace = Workspace(self._loaded.state_dir / "ansible" / node.name, node)
+        control = control_folder()
+        try:
+            with locked(workspace.folder):
+                key = ssh_key(self._loaded.state_dir)
+                workspace.prepare(self._source, self.variables(node), key, control)
+                outcome = self._run(workspace, check=check)
+        finally:
+            remove(control)
+        return result_of(node, outcome, workspace.folder)
+
+    def _run(self, workspace: Workspace, *, check: bool) -> dict[str, Any]:
+        folder, node = workspace.folder, workspace.node
+        outcome = folder / "outcome.json"
+        outcome.unlink(missing_ok=True)
+        request = {
+            "playbooks": str(self._source / "playbooks"),
+            "playbook": f"{node.tier}.yml",
+            "node": node.name,
+            "check": check,
+            "ident": f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}",
+            "deadline_s": DEADLINE_S,
+        }
+        (folder / "job.json").write_text(json.dumps(request))
+        command = [sys.executable, "-m", "permafrost.adapters.ansible.job", str(folder)]
+        said = _run_job(command, self._source, workspace.environment())
+        if not outcome.exists():
+            raise _failed(node, f"Ansible could not be run: {said[-400:] or 'no message'}", folder)
+        found: dict[str, Any] = json.loads(outcome.read_text())
+        return found
+
+
+def result_of(node: Node, outcome: Mapping[str, Any], folder: Path) -> NodeConverged:
+    """Translate how a run ended; raise Failed with the task and what it said."""
+    failures = outcome["failures"]
+    if outcome["status"] == "timeout":
+        raise _failed(node, f"not configured within {DEADLINE_S} s", folder)
+    if failures and failures[0]["is_unreachable"]:
+        raise Failed(
+            Problem(
+                "CONVERGE_UNREACHABLE",
+                f"no SSH to {node.address}: {failures[0]['message']}",
+                path=node.name,
+                hint="`permafrost status` shows the VM's power and host; then try again",
+            )
+        )
+    if failures:
+        raise Failed(*(_problem(node, f"{f['task']}: {f['message']}", folder) for f in failures))
+    if outcome["rc"] != 0 or outcome["status"] != "successful":
+        raise _failed(node, f"Ansible ended with {outcome['rc']} ({outcome['status']})", folder)
+    return NodeConverged(
+        node=node.name,
+        changed=int(outcome["counts"].get("changed", 0)),
+        changes=tuple(outcome["changed_tasks"]),
+    )
+
+
+def _run_job(command: list[str], source: Path, environment: dict[str, str]) -> str:
+    """Run the job to its end and return what it wrote to standard error."""
+    path = f"{Path(sys.executable).parent}:{SYSTEM_PATH}"
+    job = subprocess.Popen(
+        [*command, str(os.getpid())],
+        cwd=source,
+        env={**environment, "PATH": path, "PYTHONPATH": str(source)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        return job.communicate(timeout=DEADLINE_S + GRACE_S)[1].strip()
+    except BaseException:
+        # The job ends its play when asked; only one that does not is killed.
+        job.terminate()
+        try:
+            job.communicate(timeout=GRACE_S)
+        except subprocess.TimeoutExpired:
+            job.kill()
+            job.communicate()
+        raise
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise Failed(
+            Problem("SITE_FILE_MISSING", f"cannot read {path}: {error.strerror}", path=str(path))
+        ) from None
+
+
+def _failed(node: Node, message: str, folder: Path) -> Failed:
+    return Failed(_problem(node, message, folder))
+
+
+def _problem(node: Node, message: str, folder: Path) -> Problem:
+    return Problem(
+        "CONVERGE_FAILED",
+        message,
+        path=node.name,
+        hint=f"the whole run is below {folder / 'artifacts'}; converging again is safe",
+    )

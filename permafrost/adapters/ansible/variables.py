@@ -1,0 +1,175 @@
+"""The roles' variables, computed from the site file: the contract with ``meta/argument_specs``.
+
+Pure. Values that must not be seen are a mapping of their own (``Variables.secret``), so that
+files, fingerprints and messages treat them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import Any
+
+from permafrost import topology
+from permafrost.site.model import GpuMode, Site
+from permafrost.topology import Node, Tier
+
+SERVING_SLOT = "a"
+SLOT_PORTS = {"a": (8000, 8001, 8002), "b": (8010, 8011, 8012)}
+QUEUE_FACTOR = 4
+"""Requests that may wait, as a multiple of what the replicas of an endpoint take at once."""
+FEWEST_QUEUED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PublicMaterial:
+    """Texts that the node must know and everybody may see."""
+
+    package_key: str
+    registry_ca: str
+    site_ca: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretMaterial:
+    """Texts of one node that nobody else may see. They never show in a repr."""
+
+    registry_password: str = field(repr=False)
+    certificate_pem: str = field(repr=False)
+    key_pem: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """Host variables of one node, the secret ones apart."""
+
+    plain: dict[str, Any]
+    secret: dict[str, str] = field(repr=False)
+
+
+def server_names(site: Site, node: Node) -> tuple[tuple[str, ...], tuple[IPv4Address, ...]]:
+    """Return the names and addresses that a node's certificate must carry beside its own name."""
+    names = (
+        tuple(f"{endpoint}.{site.site}.permafrost.internal" for endpoint in sorted(site.inference))
+        if node.tier is Tier.EDGE
+        else ()
+    )
+    return names, (node.address,)
+
+
+def host_variables(
+    site: Site, node: Node, public: PublicMaterial, secret: SecretMaterial
+) -> Variables:
+    """Return everything that the playbook of the node's tier is told."""
+    plain = {**_base(site, node, public), **_tls(public, secret)}
+    hidden = {"haproxy_key": secret.key_pem}
+    match node.tier:
+        case Tier.EDGE:
+            plain |= _edge(site, node)
+        case Tier.INFERENCE:
+            plain |= _inference(site, node, public)
+            hidden |= {
+                "container_runtime_registry_password": secret.registry_password,
+                "permafrost_node_registry_password": secret.registry_password,
+            }
+    return Variables(plain, hidden)
+
+
+def registry_address(site: Site) -> str:
+    """Return host and port of the site's registry."""
+    return site.registry.url.removeprefix("oci://")
+
+
+def image_reference(site: Site, pinned: str) -> str:
+    """Return the full name of an image: registry, repository, digest."""
+    return f"{registry_address(site)}/{_in_folder('images', pinned)}"
+
+
+def checkpoint_repository(pinned: str) -> str:
+    """Return the repository of a checkpoint."""
+    return _in_folder("checkpoints", pinned.partition("@")[0])
+
+
+def _in_folder(folder: str, name: str) -> str:
+    return name if name.startswith(f"{folder}/") else f"{folder}/{name}"
+
+
+def _base(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]:
+    return {
+        "base_node_name": node.name,
+        "base_package_source_url": site.packages.url,
+        "base_package_source_suite": site.packages.suite,
+        "base_package_source_key": public.package_key,
+    }
+
+
+def _tls(public: PublicMaterial, secret: SecretMaterial) -> dict[str, Any]:
+    return {"haproxy_certificate": secret.certificate_pem, "haproxy_ca": public.site_ca}
+
+
+def _edge(site: Site, node: Node) -> dict[str, Any]:
+    return {
+        "edge_haproxy_address": str(node.address),
+        "edge_haproxy_endpoints": [
+            {
+                "name": name,
+                "port": endpoint.port,
+                "slot": SERVING_SLOT,
+                "max_concurrent": endpoint.max_concurrent,
+                "max_queued": max(
+                    FEWEST_QUEUED, QUEUE_FACTOR * endpoint.max_concurrent * endpoint.replicas
+                ),
+                "replicas": _places(topology.replicas(site, name)),
+            }
+            for name, endpoint in sorted(site.inference.items())
+        ],
+    }
+
+
+def _places(replicas: Iterable[Node]) -> list[dict[str, str]]:
+    return [{"name": replica.name, "address": str(replica.address)} for replica in replicas]
+
+
+def _inference(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]:
+    endpoint = topology.endpoint_of(site, node)
+    checkpoint = endpoint.model.partition("@")[2]
+    slots = [
+        {
+            "name": name,
+            "enabled": name == SERVING_SLOT,
+            "checkpoint": checkpoint,
+            "http_port": http,
+            "grpc_port": grpc,
+            "metrics_port": metrics,
+        }
+        for name, (http, grpc, metrics) in SLOT_PORTS.items()
+    ]
+    http, grpc, _ = SLOT_PORTS[SERVING_SLOT]
+    return {
+        "container_runtime_registry": registry_address(site),
+        "container_runtime_registry_username": site.registry.username,
+        "container_runtime_registry_ca": public.registry_ca,
+        "permafrost_node_name": node.name,
+        "permafrost_node_endpoint": node.endpoint,
+        "permafrost_node_slot": SERVING_SLOT,
+        "permafrost_node_slots": slots,
+        "permafrost_node_checkpoint": checkpoint,
+        "permafrost_node_repository": checkpoint_repository(endpoint.model),
+        "permafrost_node_registry": registry_address(site),
+        "permafrost_node_registry_username": site.registry.username,
+        "permafrost_node_registry_ca": public.registry_ca,
+        "triton_endpoint": node.endpoint,
+        "triton_backend": endpoint.backend.value,
+        "triton_image": image_reference(site, endpoint.image),
+        "triton_slots": slots,
+        "triton_max_context_tokens": endpoint.max_context_tokens,
+        "triton_max_concurrent": endpoint.max_concurrent,
+        # In the lab the GPU is a record in vCenter; there is no device in the machine.
+        "triton_gpu": site.environment == "hardware" and endpoint.gpu.mode is GpuMode.PASSTHROUGH,
+        "triton_container_cgroups": site.nodes.container_cgroups,
+        "node_haproxy_node_name": node.name,
+        "node_haproxy_address": str(node.address),
+        "node_haproxy_checkpoint": checkpoint,
+        "node_haproxy_triton": {"http_port": http, "grpc_port": grpc},
+    }
