@@ -1,0 +1,100 @@
+"""What exists on a site: folder, pool, one VM a node, rules; then the convergence of each node."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pulumi
+
+from infra.components.anti_affinity import AntiAffinity
+from infra.components.convergence import Convergence
+from infra.components.edge_vm import EdgeVm
+from infra.components.foundation import Foundation
+from infra.components.hooks import SiteHooks
+from infra.components.inference_vm import InferenceVm
+from infra.components.placement import placement_for
+from infra.components.seed import seed_of
+from permafrost.adapters.ansible import AnsibleConverger
+from permafrost.adapters.pulumi_stack.lifeline import bind_to_engine
+from permafrost.engine.state import StateStore
+from permafrost.errors import PermafrostError, Problem, Refused
+from permafrost.pki import ssh_key
+from permafrost.site.load import LoadedSite, load_site
+from permafrost.topology import edges, nodes, replicas
+
+
+def deploy() -> None:
+    """Declare the whole site."""
+    bind_to_engine()
+    try:
+        loaded = _site_of_environment()
+        declare_site(loaded)
+    except PermafrostError as error:
+        # The engine shows the message of a RunError alone, without a traceback.
+        raise pulumi.RunError(str(error)) from None
+
+
+def declare_site(loaded: LoadedSite) -> None:
+    """Declare every resource of one site."""
+    site = loaded.site
+    store = StateStore(loaded.state_dir)
+    placement = placement_for(loaded, store, is_preview=pulumi.runtime.is_dry_run())
+    hooks = SiteHooks(loaded.path, frozenset(node.name for node in nodes(site)))
+    foundation = Foundation(site, hooks=hooks)
+    public_key = ssh_key(loaded.state_dir).public
+    vms = {
+        node.name: (InferenceVm if node.endpoint else EdgeVm)(
+            site,
+            node,
+            placement[node.name],
+            seed=seed_of(site, node, public_key),
+            foundation=foundation,
+            hooks=hooks,
+        )
+        for node in nodes(site)
+    }
+    for endpoint in sorted(site.inference):
+        members = [vms[node.name] for node in replicas(site, endpoint)]
+        AntiAffinity(site, endpoint, members, foundation=foundation, hooks=hooks)
+    converger = AnsibleConverger(loaded)
+    edge_steps = [
+        Convergence(site, vms[node.name], converger.fingerprint(node), hooks=hooks)
+        for node in edges(site)
+    ]
+    for endpoint in sorted(site.inference):
+        for node in replicas(site, endpoint):
+            Convergence(
+                site,
+                vms[node.name],
+                converger.fingerprint(node),
+                hooks=hooks,
+                # A replica is admitted when the edges see it: they are configured first.
+                depends_on=edge_steps,
+            )
+    pulumi.export("nodes", {name: vm.address for name, vm in vms.items()})
+
+
+def _site_of_environment() -> LoadedSite:
+    path = os.environ.get("PERMAFROST_SITE")
+    if not path:
+        raise Refused(
+            Problem(
+                "SITE_NOT_NAMED",
+                "the environment names no site file",
+                path="PERMAFROST_SITE",
+                hint='run `eval "$(permafrost env)"` first',
+            )
+        )
+    loaded = load_site(Path(path))
+    wanted, given = loaded.site.vcenter.server, os.environ.get("VSPHERE_SERVER")
+    if given != wanted:
+        raise Refused(
+            Problem(
+                "VCENTER_MISMATCH",
+                f"the site's vCenter is {wanted}, the environment says {given or 'nothing'}",
+                path="vcenter.server",
+                hint='run `eval "$(permafrost env)"` again',
+            )
+        )
+    return loaded

@@ -1,0 +1,70 @@
+"""What happens around a change of a VM: whose turn it is, the drain, and what is forgotten.
+
+Each function opens the site anew: hooks of several VMs run at once, in threads of their own.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from permafrost.adapters.ssh import SshShell
+from permafrost.errors import Problem, Refused
+from permafrost.runbook.drain import drain_replica
+from permafrost.runbook.turns import await_turn
+from permafrost.topology import Node, Tier, nodes
+from permafrost.wiring import open_context
+
+if TYPE_CHECKING:
+    from permafrost.site.load import LoadedSite
+
+OWNER = "pulumi"
+REASON = "its VM is changed"
+DESTROY = "destroy"
+
+
+def drain_before_change(site_path: Path, name: str, address: str) -> None:
+    """Wait for this replica's turn, then drain it; raise, and the VM stays as it is."""
+    context = open_context(site_path)
+    context.guard()
+    replica = node_named(context.loaded, name, address)
+    await_turn(context, replica, OWNER, reason=REASON)
+    drain_replica(context, replica, owner=OWNER, reason=REASON)
+
+
+def require_teardown(site_path: Path, name: str) -> None:
+    """Raise Refused unless `permafrost destroy` holds the site and started this run."""
+    context = open_context(site_path)
+    holder = context.store.lock.holder()
+    if holder is not None and holder.owner == DESTROY and context.lock_token is not None:
+        context.guard()
+        return
+    raise Refused(
+        Problem(
+            "DESTROY_NOT_AUTHORISED",
+            "a plain `pulumi destroy` would take the whole service away; nothing was removed",
+            path=name,
+            hint="`permafrost destroy` shows what goes, asks, and then removes it",
+        )
+    )
+
+
+def forget_vm(site_path: Path, name: str, address: str, *, is_replaced: bool) -> None:
+    """Forget the host key of a VM that is gone; of a node that is gone, all the rest as well."""
+    context = open_context(site_path)
+    SshShell(context.loaded.state_dir, {name: address}).forget(name)
+    if not is_replaced:
+        context.store.forget(name)
+
+
+def node_named(loaded: LoadedSite, name: str, address: str) -> Node:
+    """Return a node of the site, or what it was where the site file no longer names it."""
+    for node in nodes(loaded.site):
+        if node.name == name:
+            return node
+    endpoint = name.removeprefix(f"{loaded.site.site}-").rpartition("-")[0]
+    tier = Tier.EDGE if endpoint == Tier.EDGE else Tier.INFERENCE
+    return Node(
+        name, tier, IPv4Address(address or "0.0.0.0"), "" if tier is Tier.EDGE else endpoint
+    )

@@ -1,0 +1,76 @@
+"""What Pulumi says it does, as data: engine events to changes, lines of progress and errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from permafrost.ports import Change
+
+NO_CHANGE = frozenset({"same", "read", "refresh"})
+REPLACEMENT = frozenset({"replace", "create-replacement", "delete-replaced"})
+BOOKKEEPING = ("pulumi:", "permafrost:")
+
+
+@dataclass(slots=True)
+class EventLog:
+    """Reads engine events one after another and keeps what a caller asks about."""
+
+    changes: list[Change] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything outside Pulumi's own books was touched, or tried."""
+        return bool(self.summary())
+
+    def summary(self) -> tuple[Change, ...]:
+        """Return the changes, each resource once, without Pulumi's own books."""
+        return tuple(dict.fromkeys(c for c in self.changes if not c.type.startswith(BOOKKEEPING)))
+
+    def feed(self, line: str) -> str | None:
+        """Take one line of ``pulumi --json``; return a line of progress worth showing."""
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return None
+        if not isinstance(event, dict):
+            return None
+        if "resourcePreEvent" in event:
+            return self._begun(event["resourcePreEvent"]["metadata"])
+        if "resOutputsEvent" in event:
+            return _progress("done", event["resOutputsEvent"]["metadata"])
+        if "resOpFailedEvent" in event:
+            return _progress("failed", event["resOpFailedEvent"]["metadata"])
+        if "diagnosticEvent" in event:
+            return self._diagnostic(event["diagnosticEvent"])
+        return None
+
+    def _begun(self, metadata: Mapping[str, Any]) -> str | None:
+        if metadata["op"] not in NO_CHANGE:
+            self.changes.append(_change(metadata))
+        return _progress("begun", metadata)
+
+    def _diagnostic(self, diagnostic: Mapping[str, Any]) -> str | None:
+        severity, message = diagnostic.get("severity"), str(diagnostic.get("message", "")).strip()
+        if severity == "error" and message:
+            self.errors.append(message)
+        return message if severity in ("info", "warning") and message else None
+
+
+def _progress(what: str, metadata: Mapping[str, Any]) -> str | None:
+    change = _change(metadata)
+    if metadata["op"] in NO_CHANGE or change.type.startswith(BOOKKEEPING):
+        return None
+    return f"{change.operation} {change.type.rsplit(':', 1)[-1]} {change.name}: {what}"
+
+
+def _change(metadata: Mapping[str, Any]) -> Change:
+    operation = str(metadata["op"])
+    return Change(
+        operation="replace" if operation in REPLACEMENT else operation,
+        type=str(metadata["type"]),
+        name=str(metadata["urn"]).rsplit("::", 1)[-1],
+    )

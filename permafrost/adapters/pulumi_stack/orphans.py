@@ -1,0 +1,116 @@
+"""Objects that an interrupted run had asked vCenter for, and that Pulumi's state never learnt of.
+
+They never served anybody: they are removed, and the next ``up`` makes them anew. A VM must carry
+our annotation; a folder or pool must be empty; otherwise it is somebody's, and it stays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from pyVmomi import vim
+
+from permafrost.adapters.pulumi_stack.ownership import ownership_prefix
+from permafrost.adapters.vsphere import VcenterSession
+from permafrost.engine.waiting import SystemClock, wait_until
+from permafrost.errors import Failed, Problem
+
+if TYPE_CHECKING:
+    from permafrost.adapters.pulumi_stack.repair import Pending
+    from permafrost.site.load import LoadedSite
+
+log = logging.getLogger(__name__)
+
+CREATING = "creating"
+TASK_DEADLINE_S = 300.0
+KINDS = {
+    "vsphere:index/virtualMachine:VirtualMachine": vim.VirtualMachine,
+    "vsphere:index/folder:Folder": vim.Folder,
+    "vsphere:index/resourcePool:ResourcePool": vim.ResourcePool,
+    "vsphere:index/computeClusterVmAntiAffinityRule:ComputeClusterVmAntiAffinityRule": (
+        vim.ClusterComputeResource
+    ),
+}
+
+
+def remove_orphans(loaded: LoadedSite, pending: Iterable[Pending]) -> None:
+    """Remove what these creations left in vCenter."""
+    session = VcenterSession(loaded)
+    try:
+        for entry in pending:
+            kind = KINDS.get(entry.type)
+            if entry.operation == CREATING and kind is not None:
+                _remove(session, loaded, kind, entry.name)
+    finally:
+        session.close()
+
+
+def _remove(session: VcenterSession, loaded: LoadedSite, kind: Any, name: str) -> None:
+    if kind is vim.ClusterComputeResource:
+        _remove_rule(session, loaded.site.vcenter.cluster, name)
+        return
+    prefix = ownership_prefix(loaded.site, name)
+    found = session.call(lambda content: _orphans(content, kind, name, prefix))
+    for thing in found:
+        log.warning("removing %s, which an interrupted run left in vCenter", name)
+        if kind is vim.VirtualMachine and session.call(lambda _, t=thing: _is_on(t)):
+            _finish(session, name, session.call(lambda _, t=thing: t.PowerOffVM_Task()))
+        _finish(session, name, session.call(lambda _, t=thing: t.Destroy_Task()))
+
+
+def _orphans(content: Any, kind: Any, name: str, prefix: str) -> list[Any]:
+    view = content.viewManager.CreateContainerView(content.rootFolder, [kind], True)
+    try:
+        named = [thing for thing in view.view if thing.name == name]
+    finally:
+        view.DestroyView()
+    if kind is vim.VirtualMachine:
+        return [vm for vm in named if str(vm.config.annotation or "").startswith(prefix)]
+    if kind is vim.Folder:
+        return [folder for folder in named if not folder.childEntity]
+    return [pool for pool in named if not pool.vm and not pool.resourcePool]
+
+
+def _remove_rule(session: VcenterSession, cluster: str, name: str) -> None:
+    def remove(content: Any) -> Any:
+        view = content.viewManager.CreateContainerView(
+            content.rootFolder, [vim.ClusterComputeResource], True
+        )
+        try:
+            found = next(c for c in view.view if c.name == cluster)
+        finally:
+            view.DestroyView()
+        keys = [rule.key for rule in found.configurationEx.rule or [] if rule.name == name]
+        if not keys:
+            return None
+        change = vim.cluster.ConfigSpecEx(
+            rulesSpec=[vim.cluster.RuleSpec(operation="remove", removeKey=key) for key in keys]
+        )
+        return found.ReconfigureComputeResource_Task(change, True)
+
+    task = session.call(remove)
+    if task is not None:
+        log.warning("removing rule %s, which an interrupted run left in vCenter", name)
+        _finish(session, name, task)
+
+
+def _is_on(machine: Any) -> bool:
+    return str(machine.runtime.powerState) == "poweredOn"
+
+
+def _finish(session: VcenterSession, name: str, task: Any) -> None:
+    def has_ended() -> bool:
+        return session.call(lambda _: str(task.info.state)) in ("success", "error")
+
+    ended = wait_until(has_ended, clock=SystemClock(), deadline_s=TASK_DEADLINE_S, every_s=0.5)
+    if not ended or session.call(lambda _: str(task.info.state)) == "error":
+        raise Failed(
+            Problem(
+                "ORPHAN_NOT_REMOVED",
+                "an interrupted run left it in vCenter, and vCenter does not remove it",
+                path=name,
+                hint="remove it by hand, then run the command again",
+            )
+        )

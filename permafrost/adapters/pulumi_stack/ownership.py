@@ -1,0 +1,20 @@
+"""The note by which a VM is known as ours, for people who read it and for repairs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from permafrost.site.model import Site
+    from permafrost.topology import Node
+
+
+def annotation(site: Site, node: Node) -> str:
+    """Return the annotation of a node's VM."""
+    role = f"endpoint {node.endpoint}" if node.endpoint else str(node.tier)
+    return f"{ownership_prefix(site, node.name)} {role}"
+
+
+def ownership_prefix(site: Site, name: str) -> str:
+    """Return how the annotation of a node's VM begins, whatever its role."""
+    return f"Permafrost: site {site.site}, node {name},"
