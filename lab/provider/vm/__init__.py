@@ -1,0 +1,1 @@
+"""VirtualMachine: its schema, and each thing that can happen to one."""
