@@ -6,7 +6,7 @@ holds both to the same behaviour. Methods raise ``permafrost.errors`` only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -45,13 +45,20 @@ class Hypervisor(Protocol):
         """Cut the power; done when the VM is off."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One thing that an ``up`` would do: ``operation`` is create, update, replace, delete."""
+class Change(Protocol):
+    """One thing that an ``up`` would do: ``operation`` is create, update, replace, delete …"""
 
-    operation: str
-    type: str
-    name: str
+    @property
+    def operation(self) -> str:
+        """What would be done."""
+
+    @property
+    def type(self) -> str:
+        """The resource's type."""
+
+    @property
+    def name(self) -> str:
+        """The resource's name."""
 
 
 class Provisioner(Protocol):
@@ -60,7 +67,10 @@ class Provisioner(Protocol):
     def ensure_stack(self) -> None:
         """Make the stack when there is none."""
 
-    def preview(self) -> tuple[Change, ...]:
+    def repair(self) -> None:
+        """Clear what an interrupted run left behind."""
+
+    def preview(self) -> Sequence[Change]:
         """Return what an ``up`` would change; nothing is touched."""
 
     def up(self, lock_token: str) -> None:
@@ -76,13 +86,20 @@ class Provisioner(Protocol):
         """Return the variables with which a typed ``pulumi`` reaches the same stack."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConvergeResult:
+class ConvergeResult(Protocol):
     """What configuring one node did."""
 
-    node: str
-    changed: int
-    changes: tuple[str, ...] = ()
+    @property
+    def node(self) -> str:
+        """The node."""
+
+    @property
+    def changed(self) -> int:
+        """How many tasks changed something."""
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """Which tasks did."""
 
 
 class Converger(Protocol):

@@ -20,27 +20,10 @@ from permafrost.engine.database import open_database
 from permafrost.engine.holder import Holder
 from permafrost.engine.lock import SiteLock
 from permafrost.engine.timestamps import now_text
+from permafrost.planning.lifecycle import Declared, DeclaredState
 from permafrost.planning.placement import Placement, Slot
 
-
-class DeclaredState(StrEnum):
-    """What we decided about a replica; it outlives every process."""
-
-    ADMITTED = "ADMITTED"
-    DRAINING = "DRAINING"
-    DRAINED = "DRAINED"
-    OUT = "OUT"
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """A replica's declared state, who decided it, why and when."""
-
-    node: str
-    state: DeclaredState
-    owner: str
-    reason: str
-    at: str
+__all__ = ["Declared", "DeclaredState", "JournalEntry", "Operation", "Phase", "StateStore"]
 
 
 class Phase(StrEnum):
@@ -133,23 +116,37 @@ class StateStore:
         return record
 
     def take_turn(
-        self, node: str, among: frozenset[str], *, floor: int, owner: str, reason: str
+        self,
+        node: str,
+        among: frozenset[str],
+        *,
+        floor: int,
+        owner: str,
+        reason: str,
+        serving: frozenset[str],
     ) -> tuple[Declared, ...]:
-        """Declare ``node`` DRAINING if ``floor`` others of ``among`` are declared ADMITTED.
+        """Declare ``node`` DRAINING if ``floor`` others stay and no program has one away.
 
+        ``serving`` were seen to serve; those of them that were declared away since do not count.
         One transaction, so of two that ask at once only one gets it. Returns () when the turn
         was given (or was the node's already), else the records that stand in the way.
         """
+        asks = Declared(node, DeclaredState.DRAINING, owner, reason, now_text())
         with self._engine.begin() as connection:
             records = _declared(connection)
             mine = records.get(node)
-            if mine is not None and mine.state in (DeclaredState.DRAINING, DeclaredState.DRAINED):
+            if mine is not None and mine.is_away:
                 return ()
-            others = [records[n] for n in sorted(among - {node}) if n in records]
-            away = tuple(r for r in others if r.state is not DeclaredState.ADMITTED)
-            if len(others) - len(away) < floor:
-                return away or tuple(others)
-            _declare(connection, Declared(node, DeclaredState.DRAINING, owner, reason, now_text()))
+            away = tuple(
+                records[n] for n in sorted(among - {node}) if n in records and records[n].is_away
+            )
+            left = serving - {node} - {r.node for r in away}
+            in_transit = tuple(r for r in away if r.is_automatic)
+            if asks.is_automatic and in_transit:
+                return in_transit
+            if len(left) < floor and away:
+                return away
+            _declare(connection, asks)
             return ()
 
     def forget(self, node: str) -> None:

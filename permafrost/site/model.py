@@ -140,6 +140,9 @@ class Control(_Strict):
     state_dir: str = "state"
     pulumi_stack: str = "lab"
     passphrase_file: str
+    pulumi_dir: str | None = Field(
+        default=None, description="folder that holds `pulumi`, where it is not on PATH"
+    )
 
 
 class NodeSettings(_Strict):

@@ -1,0 +1,95 @@
+"""What HAProxy's runtime socket answers, as values.
+
+``show stat`` gives health and load, but hides the administrative state of a server that is
+down; ``show servers state`` gives the administrative bits. Both are read in one call, and told
+apart by their header lines.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+
+from permafrost.ports import BackendFacts, ServerFacts, ServerState
+
+OBSERVE = "show stat\nshow servers state\n"
+
+FORCED_MAINT = 0x01
+FORCED_DRAIN = 0x08
+NOT_SERVERS = ("FRONTEND", "BACKEND")
+
+
+class UnreadableAnswerError(ValueError):
+    """The socket answered something else than asked for."""
+
+
+def parse(edge: str, text: str) -> tuple[BackendFacts, ...]:
+    """Return the backends of one edge from the answers to ``OBSERVE``."""
+    statistics, states = _tables(text)
+    if not statistics or not states:
+        raise UnreadableAnswerError(text.strip()[:200] or "no answer")
+    admin = {
+        (row["be_name"], row["srv_name"]): _admin(int(row["srv_admin_state"])) for row in states
+    }
+    queued: dict[str, int] = {}
+    servers: dict[str, list[ServerFacts]] = {}
+    for row in statistics:
+        backend, name = row["pxname"], row["svname"]
+        if name == "BACKEND":
+            queued[backend] = _number(row["qcur"])
+        elif name not in NOT_SERVERS and (backend, name) in admin:
+            servers.setdefault(backend, []).append(
+                ServerFacts(
+                    edge=edge,
+                    backend=backend,
+                    replica=name,
+                    is_up=row["status"].split(" ")[0] in ("UP", "DRAIN", "no"),
+                    admin=admin[backend, name],
+                    in_flight=_number(row["scur"]) + _number(row["qcur"]),
+                    check=_check(row),
+                )
+            )
+    return tuple(
+        BackendFacts(edge, backend, queued.get(backend, 0), tuple(found))
+        for backend, found in sorted(servers.items())
+    )
+
+
+def _tables(text: str) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    statistics: list[str] = []
+    states: list[str] = []
+    into: list[str] | None = None
+    for line in text.splitlines():
+        if line.startswith("# pxname,"):
+            into = statistics
+            line = line.removeprefix("# ")
+        elif line.startswith("# be_id "):
+            into = states
+            line = line.removeprefix("# ")
+        elif not line.strip() or line.strip() == "1" or line.startswith("#"):
+            continue
+        if into is not None:
+            into.append(line)
+    return list(csv.DictReader(statistics)), list(_words(states))
+
+
+def _words(lines: list[str]) -> Iterator[dict[str, str]]:
+    if lines:
+        names = lines[0].split()
+        for line in lines[1:]:
+            yield dict(zip(names, line.split(), strict=False))
+
+
+def _admin(bits: int) -> ServerState:
+    if bits & FORCED_MAINT:
+        return ServerState.MAINT
+    return ServerState.DRAIN if bits & FORCED_DRAIN else ServerState.READY
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text else 0
+
+
+def _check(row: dict[str, str]) -> str:
+    parts = [row["status"], row.get("check_status") or "", row.get("last_chk") or ""]
+    return " ".join(p for p in parts if p)

@@ -1,0 +1,120 @@
+"""Ask an endpoint as any client does: through the edge, over TLS, trusting the site's CA."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import httpx
+
+from permafrost.errors import Failed, Problem
+
+CONNECT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, and who gave it."""
+
+    text: str
+    replica: str
+    checkpoint: str
+    ttft_ms: float
+    total_ms: float
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the machine-readable form (docs/interfaces.md)."""
+        return {
+            "schema": 1,
+            "text": self.text,
+            "replica": self.replica,
+            "checkpoint": self.checkpoint,
+            "ttft_ms": round(self.ttft_ms, 1),
+            "total_ms": round(self.total_ms, 1),
+        }
+
+
+def ask_endpoint(
+    address: str,
+    endpoint: str,
+    text: str,
+    *,
+    ca_file: Path,
+    max_tokens: int,
+    timeout_s: float,
+    on_text: Callable[[str], None] = lambda _: None,
+) -> Answer:
+    """Stream one greedy generation; ``on_text`` gets each piece as it comes."""
+    sampling = json.dumps({"max_tokens": max_tokens, "temperature": 0})
+    body = {"text_input": text, "stream": True, "sampling_parameters": sampling}
+    url = f"https://{address}/v2/models/{endpoint}/generate_stream"
+    context = ssl.create_default_context(cafile=str(ca_file))
+    limits = httpx.Timeout(timeout_s, connect=CONNECT_S)
+    pieces: list[str] = []
+    first = 0.0
+    began = monotonic()
+    try:
+        with (
+            httpx.Client(verify=context, http2=True, timeout=limits, trust_env=False) as client,
+            client.stream("POST", url, json=body) as response,
+        ):
+            _check(response, endpoint)
+            for line in response.iter_lines():
+                piece = _piece(line, endpoint)
+                if piece is None:
+                    continue
+                first = first or monotonic() - began
+                pieces.append(piece)
+                on_text(piece)
+            headers = response.headers
+    except httpx.HTTPError as error:
+        raise Failed(
+            Problem(
+                "ENDPOINT_UNREACHABLE",
+                f"https://{address}: {error or type(error).__name__}",
+                endpoint,
+                "`permafrost status` shows edges and replicas",
+            )
+        ) from None
+    total = monotonic() - began
+    return Answer(
+        text="".join(pieces),
+        replica=headers.get("permafrost-replica", ""),
+        checkpoint=headers.get("permafrost-checkpoint", ""),
+        ttft_ms=1000 * (first or total),
+        total_ms=1000 * total,
+    )
+
+
+def _check(response: httpx.Response, endpoint: str) -> None:
+    if response.status_code == 200:
+        return
+    response.read()
+    said = response.text.strip()[:300]
+    if response.status_code == 429:
+        raise Failed(
+            Problem("ENDPOINT_BUSY", "every replica is busy", endpoint, "try again in a moment")
+        )
+    if response.status_code == 503:
+        raise Failed(
+            Problem(
+                "ENDPOINT_DOWN",
+                "no replica takes requests",
+                endpoint,
+                "`permafrost status` says why each is out",
+            )
+        )
+    raise Failed(Problem("ENDPOINT_FAILED", f"HTTP {response.status_code}: {said}", endpoint))
+
+
+def _piece(line: str, endpoint: str) -> str | None:
+    if not line.startswith("data:"):
+        return None
+    event = json.loads(line.removeprefix("data:"))
+    if "error" in event:
+        raise Failed(Problem("ENDPOINT_FAILED", str(event["error"]), endpoint))
+    return str(event.get("text_output", ""))

@@ -1,0 +1,119 @@
+"""The catalogue port on an OCI registry: pins are looked up by digest and checked by it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import ssl
+from typing import Any
+
+import httpx
+
+from permafrost.errors import Failed, Problem, Refused
+from permafrost.ports import CheckpointFacts
+from permafrost.site.load import LoadedSite
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+FINGERPRINT = "application/vnd.permafrost.fingerprint.v1+json"
+CHECKPOINT = "application/vnd.cncf.model.manifest.v1+json"
+TIMEOUT_S = 15
+
+
+class OciCatalog:
+    """The site's registry."""
+
+    def __init__(self, loaded: LoadedSite) -> None:
+        self._loaded = loaded
+
+    def resolve(self, pinned: str) -> CheckpointFacts:
+        """Return what ``name@sha256:…`` stands for; Refused when it is not there."""
+        name, _, digest = pinned.partition("@")
+        with self._client() as client:
+            manifest = self._manifest(client, name, digest)
+            if manifest is None:
+                raise Refused(
+                    Problem(
+                        "CHECKPOINT_MISSING",
+                        f"the registry has no {pinned}",
+                        hint="push it there, or correct the pin",
+                    )
+                )
+            if manifest.get("artifactType") != CHECKPOINT:
+                raise Refused(
+                    Problem(
+                        "CHECKPOINT_OTHER_KIND",
+                        f"{pinned} is no checkpoint: it is a "
+                        f"{manifest.get('artifactType') or 'container image'}",
+                    )
+                )
+            layers = manifest.get("layers") or []
+            return CheckpointFacts(
+                name=name,
+                digest=digest,
+                files=len(layers),
+                bytes=sum(int(layer["size"]) for layer in layers),
+                has_fingerprint=self._has_fingerprint(client, name, digest),
+            )
+
+    def has_image(self, pinned: str) -> bool:
+        """Whether the registry holds a container image."""
+        name, _, digest = pinned.partition("@")
+        with self._client() as client:
+            return self._manifest(client, name, digest) is not None
+
+    def _client(self) -> httpx.Client:
+        registry = self._loaded.site.registry
+        context = ssl.create_default_context(cafile=str(self._loaded.resolve(registry.ca_file)))
+        password = self._loaded.resolve(registry.password_file).read_text().strip()
+        return httpx.Client(
+            base_url="https://" + registry.url.removeprefix("oci://"),
+            auth=(registry.username, password),
+            verify=context,
+            timeout=TIMEOUT_S,
+            trust_env=False,
+        )
+
+    def _manifest(self, client: httpx.Client, name: str, reference: str) -> dict[str, Any] | None:
+        answer = self._get(client, f"/v2/{name}/manifests/{reference}")
+        if answer is None:
+            return None
+        found = "sha256:" + hashlib.sha256(answer).hexdigest()
+        if reference.startswith("sha256:") and found != reference:
+            raise Failed(
+                Problem("REGISTRY_DIGEST_MISMATCH", f"asked for {name}@{reference}, got {found}")
+            )
+        manifest: dict[str, Any] = json.loads(answer)
+        return manifest
+
+    def _has_fingerprint(self, client: httpx.Client, name: str, digest: str) -> bool:
+        index = self._manifest(client, name, digest.replace(":", "-")) or {}
+        return any(m.get("artifactType") == FINGERPRINT for m in index.get("manifests") or [])
+
+    def _get(self, client: httpx.Client, path: str) -> bytes | None:
+        url = self._loaded.site.registry.url
+        try:
+            answer = client.get(path, headers={"Accept": f"{MANIFEST}, {INDEX}"})
+        except httpx.HTTPError as error:
+            raise Failed(
+                Problem(
+                    "REGISTRY_UNREACHABLE",
+                    f"{url} does not answer: {error}",
+                    "registry.url",
+                    "check the address and registry.ca_file, and that the registry runs",
+                )
+            ) from None
+        if answer.status_code == 404:
+            return None
+        if answer.status_code in (401, 403):
+            raise Failed(
+                Problem(
+                    "REGISTRY_LOGIN",
+                    f"{url} does not accept this user and password",
+                    "registry.username",
+                    "check registry.username and the file that registry.password_file names",
+                )
+            )
+        if answer.status_code != 200:
+            raise Failed(Problem("REGISTRY_FAILED", f"{url}{path} answered {answer.status_code}"))
+        return answer.content

@@ -1,0 +1,6 @@
+"""vCenter through pyvmomi."""
+
+from permafrost.adapters.vsphere.hypervisor import VsphereHypervisor
+from permafrost.adapters.vsphere.session import VcenterSession
+
+__all__ = ["VcenterSession", "VsphereHypervisor"]

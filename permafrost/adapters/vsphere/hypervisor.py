@@ -1,0 +1,90 @@
+"""The hypervisor port on vCenter: observation and power."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pyVmomi import vim
+
+from permafrost.adapters.vsphere.observe import read_inventory
+from permafrost.adapters.vsphere.session import VcenterSession
+from permafrost.engine.waiting import SystemClock, wait_until
+from permafrost.errors import Failed, Problem
+from permafrost.planning.snapshot import Inventory
+from permafrost.ports import Clock
+
+
+class VsphereHypervisor:
+    """One cluster of one vCenter."""
+
+    def __init__(
+        self, session: VcenterSession, datacenter: str, cluster: str, clock: Clock | None = None
+    ) -> None:
+        self._session = session
+        self._datacenter = datacenter
+        self._cluster = cluster
+        self._clock = clock or SystemClock()
+
+    def observe(self) -> Inventory:
+        """Return hosts, VMs and rules as they are now."""
+        return self._session.call(
+            lambda content: read_inventory(content, self._datacenter, self._cluster)
+        )
+
+    def about(self) -> str:
+        """Return what the server calls itself."""
+        return self._session.call(lambda content: str(content.about.fullName))
+
+    def power_on(self, vm: str, *, deadline_s: float) -> None:
+        """Power a VM on; done when it is on."""
+        self._power(vm, lambda machine: machine.PowerOnVM_Task(), "poweredOn", deadline_s)
+
+    def shut_down(self, vm: str, *, deadline_s: float) -> None:
+        """Ask the guest to shut down; done when the VM is off."""
+        self._power(vm, lambda machine: machine.ShutdownGuest(), "poweredOff", deadline_s)
+
+    def power_off(self, vm: str, *, deadline_s: float) -> None:
+        """Cut the power; done when the VM is off."""
+        self._power(vm, lambda machine: machine.PowerOffVM_Task(), "poweredOff", deadline_s)
+
+    def _power(self, vm: str, ask: Callable[[Any], Any], wanted: str, deadline_s: float) -> None:
+        machine = self._session.call(lambda content: self._find(content, vm))
+
+        def is_there() -> bool:
+            return self._session.call(lambda _: str(machine.runtime.powerState)) == wanted
+
+        if is_there():
+            return
+        task = self._session.call(lambda _: ask(machine))
+        if task is not None:
+            self._await_task(vm, task, deadline_s)
+        if not wait_until(is_there, clock=self._clock, deadline_s=deadline_s, every_s=0.5):
+            raise Failed(
+                Problem("VM_POWER_DEADLINE", f"not {wanted} within {deadline_s:g} s", path=vm)
+            )
+
+    def _await_task(self, vm: str, task: Any, deadline_s: float) -> None:
+        def has_ended() -> bool:
+            return self._session.call(lambda _: str(task.info.state)) in ("success", "error")
+
+        if not wait_until(has_ended, clock=self._clock, deadline_s=deadline_s, every_s=0.5):
+            raise Failed(
+                Problem("VM_POWER_DEADLINE", f"no result within {deadline_s:g} s", path=vm)
+            )
+        info = self._session.call(lambda _: task.info)
+        if str(info.state) == "error":
+            fault = getattr(info.error, "msg", "") or type(info.error).__name__
+            raise Failed(Problem("VM_POWER_REFUSED", f"vCenter: {fault}", path=vm))
+
+    def _find(self, content: Any, vm: str) -> Any:
+        view = content.viewManager.CreateContainerView(
+            content.rootFolder, [vim.VirtualMachine], True
+        )
+        try:
+            for machine in view.view:
+                if machine.name == vm:
+                    return machine
+        finally:
+            view.DestroyView()
+        raise Failed(Problem("VM_MISSING", "vCenter has no such VM", path=vm))

@@ -1,0 +1,180 @@
+"""What a deployment would do, as numbered steps made from values alone.
+
+Pulumi says which resources differ; the record and the snapshot say which nodes move, which VMs
+are off and which replicas are away without a person having wanted it. What a person drained
+stays drained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from permafrost.planning.lifecycle import ReplicaState
+from permafrost.planning.live import LiveState
+from permafrost.planning.placement import Placement
+from permafrost.ports import Change
+from permafrost.site.model import Site
+from permafrost.topology import nodes
+
+BOOKKEEPING = ("pulumi:", "permafrost:")
+"""Types that stand for no thing outside Pulumi: the stack, providers, components."""
+
+SHORT_TYPES = {
+    "virtualMachine": "vm",
+    "computeClusterVmAntiAffinityRule": "rule",
+    "resourcePool": "pool",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that is done. ``detail`` says more to a person."""
+
+    id: str
+    kind: str
+    target: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Numbered steps, and the fingerprint of what they were made from."""
+
+    command: str
+    fingerprint: str
+    steps: tuple[Step, ...]
+    placement: Placement
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the machine-readable form (docs/interfaces.md)."""
+        return {
+            "schema": 1,
+            "fingerprint": self.fingerprint,
+            "command": self.command,
+            "steps": [
+                {"id": s.id, "kind": s.kind, "target": s.target, "detail": s.detail}
+                for s in self.steps
+            ],
+            "placement": self.placement.as_dict(),
+            "notes": list(self.notes),
+        }
+
+    def of_kind(self, kind: str) -> tuple[Step, ...]:
+        """Return the steps of one kind."""
+        return tuple(s for s in self.steps if s.kind == kind)
+
+    @property
+    def is_pulumis(self) -> bool:
+        """Whether Pulumi has anything to do."""
+        return any(s.kind not in ("place", "power-on", "admit") for s in self.steps)
+
+
+def plan_deploy(
+    site: Site,
+    live: LiveState,
+    *,
+    recorded: Placement,
+    placement: Placement,
+    changes: Iterable[Change],
+) -> Plan:
+    """Return the steps: placement first, then Pulumi's, then power and admission."""
+    steps: list[tuple[str, str, str]] = []
+    for node, slot in placement.items():
+        old = recorded.get(node)
+        if old != slot:
+            where = " ".join((slot.host, *slot.gpus))
+            steps.append(("place", node, f"from {old.host} to {where}" if old else f"on {where}"))
+    touched: set[str] = set()
+    for change in changes:
+        if not change.type.startswith(BOOKKEEPING) or _is_convergence(change.type):
+            kind, target = _kind(change), _target(change)
+            touched.add(target)
+            if (kind, target, "") not in steps:
+                steps.append((kind, target, ""))
+    notes: list[str] = []
+    for node_ in nodes(site):
+        if node_.name in touched:
+            continue
+        steps += _recovery(live, node_.name)
+        if node_.endpoint:
+            state, _ = live.state_of(node_)
+            declared = live.declared.get(node_.name)
+            if declared is not None and declared.is_away and not declared.is_automatic:
+                notes.append(f"stays as it is: {declared}")
+            elif state is ReplicaState.LOST and live.inventory.vm(node_.name) is not None:
+                notes.append(f"{node_.name} is {state.value}")
+    return Plan(
+        "deploy",
+        fingerprint_of(site, live, recorded),
+        _numbered(steps),
+        placement,
+        tuple(notes),
+    )
+
+
+def plan_destroy(site: Site, live: LiveState, recorded: Placement) -> Plan:
+    """Return one step for each VM that goes."""
+    known = {n.name for n in nodes(site)} | set(recorded)
+    steps = [
+        ("destroy-vm", vm.name, f"on {vm.host}") for vm in live.inventory.vms if vm.name in known
+    ]
+    steps.append(("destroy-stack", site.control.pulumi_stack, "rules, folder, pool"))
+    return Plan("destroy", fingerprint_of(site, live, recorded), _numbered(steps), Placement())
+
+
+def fingerprint_of(site: Site, live: LiveState, recorded: Placement) -> str:
+    """Return a digest of everything that a plan is made from and that must still hold."""
+    basis = {
+        "site": site.model_dump(mode="json"),
+        "recorded": recorded.as_dict(),
+        "declared": {n: [d.state.value, d.owner] for n, d in sorted(live.declared.items())},
+        "hosts": [[h.name, h.connected, h.in_maintenance] for h in live.inventory.hosts],
+        "vms": [[v.name, v.uuid, v.host, v.is_on, v.gpus] for v in live.inventory.vms],
+    }
+    text = json.dumps(basis, sort_keys=True)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _recovery(live: LiveState, node: str) -> list[tuple[str, str, str]]:
+    vm = live.inventory.vm(node)
+    declared = live.declared.get(node)
+    if vm is None or not vm.is_connected:
+        return []
+    if not vm.is_on and (declared is None or not declared.is_away or declared.is_automatic):
+        return [("power-on", node, f"on {vm.host}")]
+    if vm.is_on and declared is not None and declared.is_away and declared.is_automatic:
+        return [("admit", node, str(declared))]
+    return []
+
+
+def _is_convergence(type_: str) -> bool:
+    return type_.startswith("pulumi-python:dynamic")
+
+
+def _kind(change: Change) -> str:
+    if _is_convergence(change.type):
+        return "forget" if change.operation.startswith("delete") else "converge"
+    last = change.type.rpartition(":")[2]
+    last = last[:1].lower() + last[1:]
+    return f"{change.operation}-{SHORT_TYPES.get(last, last)}"
+
+
+def _target(change: Change) -> str:
+    return change.name
+
+
+def _numbered(steps: Iterable[tuple[str, str, str]]) -> tuple[Step, ...]:
+    return tuple(
+        Step(f"{i:02}", kind, target, detail)
+        for i, (kind, target, detail) in enumerate(steps, start=1)
+    )
+
+
+def as_lines(plan: Plan) -> Mapping[str, str]:
+    """Return the plan as numbered lines."""
+    return {s.id: " ".join(p for p in (s.kind, s.target, s.detail) if p) for s in plan.steps}

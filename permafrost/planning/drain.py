@@ -1,0 +1,101 @@
+"""May this replica be taken away?
+
+Invariant: by our doing, the replicas of an endpoint that serve never fall below ``min_ready``.
+A replica that serves nobody may always be drained: that takes nothing away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from permafrost.errors import Problem, Refused
+from permafrost.planning.lifecycle import DeclaredState
+from permafrost.planning.live import LiveState
+from permafrost.ports import ServerState
+from permafrost.site.model import Site
+from permafrost.topology import Node, replicas
+
+
+class DrainStep(StrEnum):
+    """Steps of a drain, in their order."""
+
+    DECLARE_DRAINING = "declare-draining"
+    SET_EDGES = "set-edges-to-drain"
+    AWAIT_IDLE = "await-idle"
+    DECLARE_DRAINED = "declare-drained"
+
+
+@dataclass(frozen=True, slots=True)
+class DrainPlan:
+    """What taking a replica away means: ``steps`` is empty when it is already so."""
+
+    replica: str
+    endpoint: str
+    steps: tuple[DrainStep, ...]
+    floor: int
+    served_by: tuple[str, ...]
+    in_flight: int
+    why_nothing: str = ""
+
+
+def floor_of(site: Site, node: Node) -> int:
+    """Return how many other replicas must keep serving."""
+    endpoint = site.inference.get(node.endpoint)
+    return endpoint.min_ready if endpoint is not None else 0
+
+
+def plan_drain(site: Site, live: LiveState, node: Node) -> DrainPlan:
+    """Return the steps, or raise Refused, naming who serves and who does not."""
+    others = tuple(n for n in _members(site, node) if n.name != node.name)
+    serving = tuple(n.name for n in others if live.serves(n.name))
+    floor = floor_of(site, node)
+    nothing = _why_nothing(live, node)
+    takes_away = any(s.takes_requests for s in live.traffic.of(node.name))
+    if takes_away and len(serving) < floor:
+        raise Refused(_below_floor(live, node, others, serving, floor))
+    return DrainPlan(
+        node.name,
+        node.endpoint,
+        () if nothing else tuple(DrainStep),
+        floor if takes_away else 0,
+        serving,
+        live.in_flight(node.name),
+        nothing,
+    )
+
+
+def _members(site: Site, node: Node) -> tuple[Node, ...]:
+    return replicas(site, node.endpoint) if node.endpoint in site.inference else ()
+
+
+def _why_nothing(live: LiveState, node: Node) -> str:
+    declared = live.declared.get(node.name)
+    places = live.traffic.of(node.name)
+    if declared is None and not any(s.takes_requests for s in places):
+        return "it was never admitted, and no edge sends it requests"
+    is_drained = declared is not None and declared.state is DeclaredState.DRAINED
+    is_idle = not live.traffic.in_flight(node.name)
+    if is_drained and is_idle and all(s.admin is not ServerState.READY for s in places):
+        return "it is already drained"
+    return ""
+
+
+def _below_floor(
+    live: LiveState, node: Node, others: tuple[Node, ...], serving: tuple[str, ...], floor: int
+) -> Problem:
+    away = []
+    for other in others:
+        if other.name not in serving:
+            state, reason = live.state_of(other)
+            away.append(f"{other.name} is {state.value}" + (f" ({reason})" if reason else ""))
+    serves = ", ".join(serving) or "no other replica"
+    message = f"{node.endpoint} must keep {floor} serving; without this one {serves} would serve"
+    if away:
+        message += "; " + "; ".join(away)
+    hint = (
+        "bring the missing ones back first (`permafrost undrain REPLICA`)"
+        if away
+        else "give the endpoint more replicas, or lower min_ready"
+    )
+    return Problem("DRAIN_BELOW_MIN_READY", message, node.name, hint)

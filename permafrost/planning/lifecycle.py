@@ -1,0 +1,53 @@
+"""The states of a replica: those that we declare, and those that a person is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+OPERATOR = "operator"
+
+
+class DeclaredState(StrEnum):
+    """What we decided about a replica; it outlives every process."""
+
+    ADMITTED = "ADMITTED"
+    DRAINING = "DRAINING"
+    DRAINED = "DRAINED"
+    OUT = "OUT"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A replica's declared state, who decided it, why and when."""
+
+    node: str
+    state: DeclaredState
+    owner: str
+    reason: str = ""
+    at: str = ""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it is kept out of rotation by our doing."""
+        return self.state in (DeclaredState.DRAINING, DeclaredState.DRAINED)
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether a program decided, which brings the replica back by itself."""
+        return self.owner.partition(":")[0] != OPERATOR
+
+    def __str__(self) -> str:
+        reason = f", {self.reason}" if self.reason else ""
+        return f"{self.node} is {self.state.value} by {self.owner} since {self.at}{reason}"
+
+
+class ReplicaState(StrEnum):
+    """What a replica is, all things seen together."""
+
+    STARTING = "STARTING"
+    ADMITTED = "ADMITTED"
+    DRAINING = "DRAINING"
+    DRAINED = "DRAINED"
+    OUT = "OUT"
+    LOST = "LOST"

@@ -1,0 +1,75 @@
+"""Everything that was observed at one moment, and what it says about each replica."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from permafrost.planning.lifecycle import Declared, DeclaredState, ReplicaState
+from permafrost.planning.snapshot import Inventory
+from permafrost.ports import NodeFacts, Traffic
+from permafrost.topology import Node
+
+
+@dataclass(frozen=True, slots=True)
+class LiveState:
+    """One snapshot. ``silent`` names the nodes that did not answer, with the reason."""
+
+    inventory: Inventory = field(default_factory=Inventory)
+    traffic: Traffic = field(default_factory=Traffic)
+    nodes: Mapping[str, NodeFacts] = field(default_factory=dict)
+    silent: Mapping[str, str] = field(default_factory=dict)
+    declared: Mapping[str, Declared] = field(default_factory=dict)
+
+    def serves(self, replica: str) -> bool:
+        """Whether clients' requests reach this replica on every edge, by our will too."""
+        declared = self.declared.get(replica)
+        return self.traffic.serves(replica) and not (declared is not None and declared.is_away)
+
+    def is_gone(self, replica: str) -> bool:
+        """Whether its machine cannot be working: no VM, no power, or its host is lost."""
+        vm = self.inventory.vm(replica)
+        if vm is None or not vm.is_on or not vm.is_connected:
+            return True
+        host = self.inventory.host(vm.host)
+        return host is not None and not host.connected
+
+    def state_of(self, node: Node) -> tuple[ReplicaState, str]:
+        """Return a replica's state and why it is so (empty when there is nothing to say)."""
+        declared = self.declared.get(node.name)
+        if declared is not None and declared.is_away:
+            return ReplicaState(declared.state.value), declared.reason
+        vm = self.inventory.vm(node.name)
+        if vm is None:
+            return ReplicaState.LOST, "there is no VM"
+        host = self.inventory.host(vm.host)
+        if not vm.is_connected or (host is not None and not host.connected):
+            return ReplicaState.LOST, f"host {vm.host} is not connected"
+        if not vm.is_on:
+            return ReplicaState.OUT, "the VM is powered off"
+        facts = self.nodes.get(node.name)
+        if facts is None:
+            return ReplicaState.LOST, self.silent.get(node.name, "the node does not answer")
+        if facts.state != "ADMITTED":
+            known = facts.state in (ReplicaState.STARTING, ReplicaState.OUT)
+            return ReplicaState(facts.state) if known else ReplicaState.OUT, facts.reason
+        if declared is None:
+            return ReplicaState.STARTING, "not admitted yet"
+        if declared.state is DeclaredState.OUT:
+            return ReplicaState.OUT, declared.reason
+        if not self.traffic.serves(node.name):
+            return ReplicaState.OUT, self._why_not_served(node.name)
+        return ReplicaState.ADMITTED, ""
+
+    def in_flight(self, replica: str) -> int:
+        """Return the requests under way: the larger of what edges and model server count."""
+        facts = self.nodes.get(replica)
+        return max(self.traffic.in_flight(replica), facts.in_flight if facts else 0)
+
+    def _why_not_served(self, replica: str) -> str:
+        for server in self.traffic.of(replica):
+            if not server.takes_requests:
+                return f"{server.edge}: {server.check}, {server.admin.value}"
+        for edge, reason in self.traffic.unreachable.items():
+            return f"{edge}: {reason}"
+        return "no edge knows it"

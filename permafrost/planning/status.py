@@ -1,0 +1,176 @@
+"""The site as a person is shown it: who serves, where it stands, what a lost host would take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from permafrost.planning.lifecycle import ReplicaState
+from permafrost.planning.live import LiveState
+from permafrost.site.model import Site
+from permafrost.topology import Node, edges, replicas
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatus:
+    """One replica."""
+
+    name: str
+    state: ReplicaState
+    host: str | None
+    gpus: tuple[str, ...]
+    checkpoint: str | None
+    in_flight: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """One endpoint. ``address`` is where clients go."""
+
+    name: str
+    address: str
+    live_checkpoint: str | None
+    min_ready: int
+    replicas: tuple[ReplicaStatus, ...]
+
+    @property
+    def ready(self) -> int:
+        """How many replicas serve."""
+        return sum(r.state is ReplicaState.ADMITTED for r in self.replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeStatus:
+    """One edge."""
+
+    name: str
+    address: str
+    host: str | None
+    is_up: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteStatus:
+    """The whole site."""
+
+    site: str
+    environment: str
+    endpoints: tuple[EndpointStatus, ...]
+    edges: tuple[EdgeStatus, ...]
+    operation: dict[str, str] | None = None
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether every replica serves through every edge."""
+        all_serve = all(e.ready == len(e.replicas) for e in self.endpoints)
+        return all_serve and all(e.is_up for e in self.edges)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the machine-readable form (docs/interfaces.md)."""
+        return {
+            "schema": 1,
+            "site": self.site,
+            "environment": self.environment,
+            "healthy": self.is_healthy,
+            "endpoints": [_endpoint_dict(e) for e in self.endpoints],
+            "edges": [
+                {
+                    "name": e.name,
+                    "address": e.address,
+                    "host": e.host,
+                    "state": "UP" if e.is_up else "DOWN",
+                    "reason": e.reason,
+                }
+                for e in self.edges
+            ],
+            "operation": self.operation,
+        }
+
+    def blast_radius(self) -> dict[str, dict[str, int]]:
+        """Return for each host how many serving replicas each endpoint would keep without it."""
+        hosts = sorted({r.host for e in self.endpoints for r in e.replicas if r.host})
+        return {
+            host: {
+                e.name: sum(
+                    r.state is ReplicaState.ADMITTED and r.host != host for r in e.replicas
+                )
+                for e in self.endpoints
+                if any(r.host == host for r in e.replicas)
+            }
+            for host in hosts
+        }
+
+
+def site_status(
+    site: Site, live: LiveState, operation: dict[str, str] | None = None
+) -> SiteStatus:
+    """Return the status that a snapshot shows."""
+    addresses = [str(e.address) for e in edges(site)]
+    return SiteStatus(
+        site=site.site,
+        environment=site.environment,
+        endpoints=tuple(
+            _endpoint(site, live, name, addresses[0]) for name in sorted(site.inference)
+        ),
+        edges=tuple(_edge(live, e) for e in edges(site)),
+        operation=operation,
+    )
+
+
+def _endpoint(site: Site, live: LiveState, name: str, address: str) -> EndpointStatus:
+    endpoint = site.inference[name]
+    members = tuple(_replica(live, node) for node in replicas(site, name))
+    serving = {r.checkpoint for r in members if r.state is ReplicaState.ADMITTED}
+    return EndpointStatus(
+        name=name,
+        address=f"{address}:{endpoint.port}",
+        live_checkpoint=serving.pop() if len(serving) == 1 else None,
+        min_ready=endpoint.min_ready,
+        replicas=members,
+    )
+
+
+def _replica(live: LiveState, node: Node) -> ReplicaStatus:
+    state, reason = live.state_of(node)
+    vm = live.inventory.vm(node.name)
+    facts = live.nodes.get(node.name)
+    return ReplicaStatus(
+        name=node.name,
+        state=state,
+        host=vm.host if vm else None,
+        gpus=vm.gpus if vm else (),
+        checkpoint=(facts.checkpoint or None) if facts else None,
+        in_flight=live.in_flight(node.name),
+        reason=reason,
+    )
+
+
+def _edge(live: LiveState, node: Node) -> EdgeStatus:
+    vm = live.inventory.vm(node.name)
+    answers = node.name in live.traffic.edges()
+    reason = live.traffic.unreachable.get(node.name, "" if answers else "it has no backends")
+    return EdgeStatus(node.name, str(node.address), vm.host if vm else None, answers, reason)
+
+
+def _endpoint_dict(endpoint: EndpointStatus) -> dict[str, Any]:
+    return {
+        "name": endpoint.name,
+        "address": endpoint.address,
+        "live_checkpoint": endpoint.live_checkpoint,
+        "min_ready": endpoint.min_ready,
+        "ready": endpoint.ready,
+        "replicas": [
+            {
+                "name": r.name,
+                "state": r.state.value,
+                "host": r.host,
+                "gpu": ", ".join(r.gpus) or None,
+                "checkpoint": r.checkpoint,
+                "in_flight": r.in_flight,
+                "reason": r.reason,
+            }
+            for r in endpoint.replicas
+        ],
+    }

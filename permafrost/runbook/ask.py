@@ -1,0 +1,34 @@
+"""Ask an endpoint a question, as a client would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from permafrost.adapters.inference import Answer, ask_endpoint
+from permafrost.pki import SitePki
+from permafrost.planning.lookup import endpoint_named
+from permafrost.site.load import LoadedSite
+from permafrost.topology import edges
+
+
+def ask(
+    loaded: LoadedSite,
+    endpoint: str,
+    text: str,
+    *,
+    max_tokens: int,
+    timeout_s: float,
+    on_text: Callable[[str], None] = lambda _: None,
+) -> Answer:
+    """Return the answer of whichever replica the edge chose."""
+    site = loaded.site
+    port = endpoint_named(site, endpoint).port
+    return ask_endpoint(
+        f"{edges(site)[0].address}:{port}",
+        endpoint,
+        text,
+        ca_file=SitePki(loaded.state_dir, site.site).ca_path,
+        max_tokens=max_tokens,
+        timeout_s=timeout_s,
+        on_text=on_text,
+    )

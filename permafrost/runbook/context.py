@@ -1,0 +1,55 @@
+"""What every runbook works with: the site, the memory, the ports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from permafrost.engine.state import StateStore
+from permafrost.ports import (
+    Catalog,
+    Clock,
+    Converger,
+    Hypervisor,
+    ModelServer,
+    Provisioner,
+    TrafficDirector,
+)
+from permafrost.site.load import LoadedSite
+from permafrost.site.model import Site
+
+
+@dataclass
+class Context:
+    """One opened site. Ports that are heavy to make are made when first used."""
+
+    loaded: LoadedSite
+    store: StateStore
+    hypervisor: Hypervisor
+    traffic: TrafficDirector
+    models: ModelServer
+    catalog: Catalog
+    clock: Clock
+    make_provisioner: Callable[[], Provisioner]
+    make_converger: Callable[[], Converger]
+    lock_token: str | None = None
+
+    @property
+    def site(self) -> Site:
+        """The site itself."""
+        return self.loaded.site
+
+    @cached_property
+    def provisioner(self) -> Provisioner:
+        """Pulumi."""
+        return self.make_provisioner()
+
+    @cached_property
+    def converger(self) -> Converger:
+        """Ansible."""
+        return self.make_converger()
+
+    def guard(self) -> None:
+        """Raise Held when another operation has the site; to be called before each effect."""
+        self.store.lock.check(self.lock_token)

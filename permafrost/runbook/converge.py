@@ -1,0 +1,116 @@
+"""Configure one node, and see that it serves afterwards.
+
+A replica in rotation is drained first: configuring may restart its server. Afterwards it comes
+back through the gate. An edge forgets drains when it reloads, so they are set again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from permafrost.engine.state import Phase
+from permafrost.errors import PermafrostError
+from permafrost.planning.lookup import node_named
+from permafrost.runbook.admit import admit_replica
+from permafrost.runbook.context import Context
+from permafrost.runbook.drain import drain_replica
+from permafrost.runbook.edges import reassert_drains
+from permafrost.runbook.operations import operation
+from permafrost.runbook.turns import await_turn
+from permafrost.topology import Node, Tier
+
+
+@dataclass(frozen=True, slots=True)
+class ConvergeEvidence:
+    """What configuring a node did."""
+
+    node: str
+    changed: int
+    tasks: tuple[str, ...] = ()
+    drained: bool = False
+    checkpoint: str = ""
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        return {
+            "schema": 1,
+            "node": self.node,
+            "changed": self.changed,
+            "tasks": list(self.tasks),
+            "drained": self.drained,
+            "checkpoint": self.checkpoint,
+            "notes": list(self.notes),
+        }
+
+
+def converge_node(
+    ctx: Context,
+    node: Node | str,
+    *,
+    owner: str = "pulumi",
+    vm: str = "",
+    fingerprint: str = "",
+) -> ConvergeEvidence:
+    """Configure a node and admit it. ``vm`` and ``fingerprint`` say what it is configured as.
+
+    When the same VM was last configured with the same fingerprint, its disk already says so:
+    then it is only admitted.
+    """
+    node = node if isinstance(node, Node) else node_named(ctx.site, node)
+    ctx.guard()
+    is_settled = bool(vm and fingerprint) and ctx.store.converged(node.name) == (vm, fingerprint)
+    if node.tier is Tier.EDGE:
+        return _converge_edge(ctx, node, owner, vm, fingerprint)
+    before = ctx.store.declared().get(node.name)
+    is_persons = before is not None and before.is_away and not before.is_automatic
+    drained = False
+    if not is_settled:
+        await_turn(ctx, node, owner, reason="it is configured anew")
+        drained = drain_replica(ctx, node, owner=owner, reason="it is configured anew").changed
+        evidence = _configure(ctx, node, owner, vm, fingerprint)
+    else:
+        evidence = ConvergeEvidence(node.name, 0, notes=("configured already",))
+    if is_persons:
+        note = f"left as it was: {before}"
+        return ConvergeEvidence(
+            node.name, evidence.changed, evidence.tasks, drained, "", (*evidence.notes, note)
+        )
+    admitted = admit_replica(ctx, node, owner=owner)
+    return ConvergeEvidence(
+        node.name, evidence.changed, evidence.tasks, drained, admitted.checkpoint, evidence.notes
+    )
+
+
+def check_node(ctx: Context, node: Node | str) -> ConvergeEvidence:
+    """Return what configuring a node would change; nothing is touched."""
+    node = node if isinstance(node, Node) else node_named(ctx.site, node)
+    result = ctx.converger.converge(node, check=True)
+    return ConvergeEvidence(node.name, result.changed, tuple(result.changes))
+
+
+def _converge_edge(
+    ctx: Context, node: Node, owner: str, vm: str, fingerprint: str
+) -> ConvergeEvidence:
+    evidence = _configure(ctx, node, owner, vm, fingerprint)
+    again = reassert_drains(ctx)
+    notes = tuple(f"set to drain again: {name}" for name in again)
+    return ConvergeEvidence(node.name, evidence.changed, evidence.tasks, notes=notes)
+
+
+def _configure(
+    ctx: Context, node: Node, owner: str, vm: str, fingerprint: str
+) -> ConvergeEvidence:
+    with operation(ctx, f"converge {node.name}", owner=owner) as journal:
+        journal("converge", node.name, Phase.INTENT, {"fingerprint": fingerprint})
+        ctx.guard()
+        try:
+            result = ctx.converger.converge(node)
+        except PermafrostError as error:
+            journal("converge", node.name, Phase.FAILED, {"error": error.code})
+            raise
+        if vm and fingerprint:
+            ctx.store.record_converged(node.name, vm, fingerprint)
+        evidence = ConvergeEvidence(node.name, result.changed, tuple(result.changes))
+        journal("converge", node.name, Phase.DONE, evidence.as_dict())
+    return evidence

@@ -1,0 +1,185 @@
+"""Make the site what its file says: observe, plan, (shown and confirmed elsewhere), execute.
+
+Pulumi makes the VMs; its resources configure and admit the nodes, its hooks drain replicas
+before their VM changes. What is left to this runbook is the order around it: placement is
+recorded first, VMs that are off are powered on, replicas that an interrupted run left away are
+admitted, and in the end everything is looked at again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from permafrost.engine.state import Phase
+from permafrost.engine.waiting import wait_until
+from permafrost.errors import Failed, PermafrostError, Problem, Refused
+from permafrost.planning.deploy import Plan, fingerprint_of, plan_deploy
+from permafrost.planning.lifecycle import ReplicaState
+from permafrost.planning.live import LiveState
+from permafrost.planning.lookup import node_named
+from permafrost.planning.placement import plan_placement
+from permafrost.planning.status import SiteStatus, site_status
+from permafrost.runbook.admit import admit_replica
+from permafrost.runbook.context import Context
+from permafrost.runbook.looking import look
+from permafrost.runbook.operations import operation, site_held
+from permafrost.runbook.receipts import write_receipt
+from permafrost.topology import nodes
+
+POWER_ON_S = 120.0
+VERIFY_S = 120.0
+OWNER = "deploy"
+
+
+def make_plan(ctx: Context) -> Plan:
+    """Return what a deployment would do now; Refused when it cannot be done."""
+    _require_pins(ctx)
+    ctx.provisioner.ensure_stack()
+    live = look(ctx)
+    recorded = ctx.store.placement()
+    placement = plan_placement(ctx.site, live.inventory.hosts, recorded)
+    changes = ctx.provisioner.preview()
+    return plan_deploy(ctx.site, live, recorded=recorded, placement=placement, changes=changes)
+
+
+def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
+    """Do what the plan says and verify; return the receipt."""
+    with (
+        site_held(ctx, "deploy") as token,
+        operation(
+            ctx, "deploy", owner=OWNER, fingerprint=plan.fingerprint, detail=plan.as_dict()
+        ) as journal,
+    ):
+        _require_fresh(ctx, plan)
+        if plan.of_kind("place"):
+            _journalled(journal, "place", ctx.site.site, lambda: _place(ctx, plan))
+        if plan.is_pulumis:
+            ctx.guard()
+            _journalled(journal, "up", ctx.site.control.pulumi_stack, lambda: _up(ctx, token))
+        for step in plan.of_kind("power-on"):
+            ctx.guard()
+            _journalled(
+                journal,
+                step.kind,
+                step.target,
+                lambda vm=step.target: ctx.hypervisor.power_on(vm, deadline_s=POWER_ON_S),
+            )
+        for step in (*plan.of_kind("power-on"), *plan.of_kind("admit")):
+            if node_named(ctx.site, step.target).endpoint:
+                admit_replica(ctx, step.target, owner=OWNER)
+        status = _verify(ctx)
+    receipt = {
+        "command": "deploy",
+        "fingerprint": plan.fingerprint,
+        "changed": len(plan.steps),
+        "steps": plan.as_dict()["steps"],
+        "notes": list(plan.notes),
+        "healthy": status.is_healthy,
+        "status": status.as_dict(),
+    }
+    path: Path = write_receipt(ctx, receipt)
+    return {"schema": 1, **receipt, "receipt": str(path)}
+
+
+def _require_pins(ctx: Context) -> None:
+    """Refuse, all at once, what the registry does not hold."""
+    problems: list[Problem] = []
+    for name, endpoint in sorted(ctx.site.inference.items()):
+        where = f"inference.{name}"
+        try:
+            facts = ctx.catalog.resolve(endpoint.model)
+            if not facts.has_fingerprint:
+                problems.append(
+                    Problem(
+                        "FINGERPRINT_MISSING",
+                        f"{endpoint.model} has no recorded fingerprint: nothing could admit it",
+                        f"{where}.model",
+                        "record one and push it beside the checkpoint",
+                    )
+                )
+        except Refused as error:
+            problems += [
+                Problem(p.code, p.message, f"{where}.model", p.hint) for p in error.problems
+            ]
+        if not ctx.catalog.has_image(endpoint.image):
+            problems.append(
+                Problem(
+                    "IMAGE_MISSING",
+                    f"the registry has no {endpoint.image}",
+                    f"{where}.image",
+                    "push it there, or correct the pin",
+                )
+            )
+    if problems:
+        raise Refused(*problems)
+
+
+def _require_fresh(ctx: Context, plan: Plan) -> None:
+    live = LiveState(inventory=ctx.hypervisor.observe(), declared=ctx.store.declared())
+    if fingerprint_of(ctx.site, live, ctx.store.placement()) != plan.fingerprint:
+        raise Refused(
+            Problem(
+                "PLAN_STALE",
+                "the site has changed since the plan was made; nothing was done",
+                hint="run it again and look at the new plan",
+            )
+        )
+
+
+def _journalled(journal: Any, kind: str, target: str, work: Any) -> None:
+    journal(kind, target, Phase.INTENT, {})
+    try:
+        work()
+    except PermafrostError as error:
+        journal(kind, target, Phase.FAILED, {"error": error.code})
+        raise
+    journal(kind, target, Phase.DONE, {})
+
+
+def _place(ctx: Context, plan: Plan) -> None:
+    ctx.store.record_placement(plan.placement)
+
+
+def _up(ctx: Context, token: str) -> None:
+    ctx.provisioner.repair()
+    ctx.provisioner.up(token)
+
+
+def _verify(ctx: Context) -> SiteStatus:
+    """Wait until everything serves, but for what a person drained; raise Failed otherwise."""
+    seen: list[SiteStatus] = []
+
+    def is_well() -> bool:
+        live = look(ctx)
+        seen[:] = [site_status(ctx.site, live)]
+        return not _missing(ctx, live)
+
+    if not wait_until(is_well, clock=ctx.clock, deadline_s=VERIFY_S, every_s=2):
+        raise Failed(*_missing(ctx, look(ctx)))
+    return seen[0]
+
+
+def _missing(ctx: Context, live: LiveState) -> list[Problem]:
+    problems = []
+    for node in nodes(ctx.site):
+        if not node.endpoint:
+            if node.name not in live.traffic.edges():
+                reason = live.traffic.unreachable.get(node.name, "it has no backends")
+                problems.append(Problem("EDGE_NOT_SERVING", reason, node.name))
+            continue
+        declared = live.declared.get(node.name)
+        if declared is not None and declared.is_away and not declared.is_automatic:
+            continue
+        state, reason = live.state_of(node)
+        if state is not ReplicaState.ADMITTED:
+            text = f"is {state.value}" + (f": {reason}" if reason else "")
+            problems.append(
+                Problem(
+                    "REPLICA_NOT_ADMITTED",
+                    text,
+                    node.name,
+                    "`permafrost status` shows it; run `permafrost deploy` again once mended",
+                )
+            )
+    return problems

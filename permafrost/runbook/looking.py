@@ -1,0 +1,33 @@
+"""Look at the site through the ports of a context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from permafrost.engine.observe import observe
+from permafrost.planning.live import LiveState
+from permafrost.planning.lookup import replica_named
+from permafrost.runbook.context import Context
+from permafrost.topology import Node, nodes, replicas
+
+
+def look(ctx: Context, at: Iterable[Node] | None = None) -> LiveState:
+    """Return a snapshot of the site, or of some of its nodes."""
+    return observe(
+        nodes(ctx.site) if at is None else at,
+        hypervisor=ctx.hypervisor,
+        traffic=ctx.traffic,
+        models=ctx.models,
+        store=ctx.store,
+    )
+
+
+def look_around(ctx: Context, node: Node) -> LiveState:
+    """Return a snapshot of a replica and those that serve the same endpoint."""
+    members = replicas(ctx.site, node.endpoint) if node.endpoint in ctx.site.inference else ()
+    return look(ctx, {n.name: n for n in (*members, node)}.values())
+
+
+def as_replica(ctx: Context, replica: Node | str) -> Node:
+    """Return the node of a name; a node is taken as it is, also one that leaves the site."""
+    return replica if isinstance(replica, Node) else replica_named(ctx.site, replica)

@@ -1,0 +1,20 @@
+"""Show the site as it is."""
+
+from __future__ import annotations
+
+from permafrost.planning.status import SiteStatus, site_status
+from permafrost.runbook.context import Context
+from permafrost.runbook.looking import look
+
+
+def read_status(ctx: Context) -> SiteStatus:
+    """Return the site's status."""
+    holder = ctx.store.lock.holder()
+    running = None
+    if holder is not None:
+        running = {
+            "command": holder.owner,
+            "since": holder.acquired_at,
+            "holder": str(holder.holder),
+        }
+    return site_status(ctx.site, look(ctx), running)

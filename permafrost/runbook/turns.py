@@ -1,0 +1,76 @@
+"""Whose turn it is to be taken away.
+
+Work on several VMs runs in parallel (Pulumi's hooks do). A turn stands in durable state as the
+replica's declared state DRAINING: it is given in one transaction, outlives a crash, and ends
+when the replica is ADMITTED again. No process holds anything in between.
+"""
+
+from __future__ import annotations
+
+from permafrost.engine.waiting import wait_until
+from permafrost.errors import Problem, Refused
+from permafrost.planning.drain import DrainPlan, plan_drain
+from permafrost.planning.lifecycle import Declared
+from permafrost.runbook.context import Context
+from permafrost.runbook.looking import as_replica, look_around
+from permafrost.topology import Node, replicas
+
+TURN_DEADLINE_S = 1200.0
+ASK_AGAIN_S = 2.0
+
+
+def await_turn(
+    ctx: Context,
+    replica: Node | str,
+    owner: str,
+    *,
+    reason: str = "",
+    deadline_s: float = TURN_DEADLINE_S,
+) -> None:
+    """Wait until this replica may be taken away; it is declared DRAINING when this returns.
+
+    Nothing is declared for a replica that has nothing to drain. Raises Refused
+    (DRAIN_BELOW_MIN_READY) when its turn has not come in time.
+    """
+    node = as_replica(ctx, replica)
+    refusal: list[Refused] = []
+
+    def has_come() -> bool:
+        refusal.clear()
+        ctx.guard()
+        try:
+            take_turn(ctx, node, owner=owner, reason=reason)
+        except Refused as error:
+            refusal.append(error)
+        return not refusal
+
+    if not wait_until(has_come, clock=ctx.clock, deadline_s=deadline_s, every_s=ASK_AGAIN_S):
+        raise refusal[0]
+
+
+def take_turn(ctx: Context, node: Node, *, owner: str, reason: str) -> DrainPlan:
+    """Take the turn now, or raise Refused; return the plan of the drain."""
+    plan = plan_drain(ctx.site, look_around(ctx, node), node)
+    if not plan.steps:
+        return plan
+    members = replicas(ctx.site, node.endpoint) if node.endpoint in ctx.site.inference else ()
+    in_the_way = ctx.store.take_turn(
+        node.name,
+        frozenset(n.name for n in members),
+        floor=plan.floor,
+        owner=owner,
+        reason=reason,
+        serving=frozenset(plan.served_by),
+    )
+    if in_the_way:
+        raise Refused(_not_yet(node, in_the_way))
+    return plan
+
+
+def _not_yet(node: Node, in_the_way: tuple[Declared, ...]) -> Problem:
+    return Problem(
+        "DRAIN_BELOW_MIN_READY",
+        f"another replica of {node.endpoint} is away: " + "; ".join(str(r) for r in in_the_way),
+        node.name,
+        "bring it back first (`permafrost undrain REPLICA`)",
+    )

@@ -1,0 +1,83 @@
+"""Which adapter serves which port."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from permafrost.adapters.haproxy import HaproxyRuntime
+from permafrost.adapters.node_agent import NodeAgent
+from permafrost.adapters.registry import OciCatalog
+from permafrost.adapters.ssh import SshShell
+from permafrost.adapters.vsphere import VcenterSession, VsphereHypervisor
+from permafrost.engine.state import StateStore
+from permafrost.engine.waiting import SystemClock
+from permafrost.pki import ssh_key
+from permafrost.runbook.context import Context
+from permafrost.site.load import LoadedSite, load_site
+from permafrost.topology import edges, nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from permafrost.ports import Converger, Provisioner
+
+LOCK_TOKEN = "PERMAFROST_LOCK_TOKEN"  # noqa: S105  (the name of a variable)
+
+
+def open_context(
+    site_path: Path,
+    *,
+    lock_token: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Context:
+    """Open a site with the real adapters.
+
+    Without a token that of the environment is used: a command hands it to the ``pulumi`` that
+    it starts, whose hooks and resources then belong to the same operation.
+    """
+    return context_for(load_site(site_path), lock_token=lock_token, progress=progress)
+
+
+def context_for(
+    loaded: LoadedSite,
+    *,
+    lock_token: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Context:
+    """Return the context of a loaded site."""
+    site = loaded.site
+    store = StateStore(loaded.state_dir)
+    ssh_key(loaded.state_dir)
+    shell = SshShell(loaded.state_dir, {n.name: str(n.address) for n in nodes(site)})
+    clock = SystemClock()
+    session = VcenterSession(loaded)
+    return Context(
+        loaded=loaded,
+        store=store,
+        hypervisor=VsphereHypervisor(
+            session, site.vcenter.datacenter, site.vcenter.cluster, clock
+        ),
+        traffic=HaproxyRuntime([e.name for e in edges(site)], shell),
+        models=NodeAgent(shell),
+        catalog=OciCatalog(loaded),
+        clock=clock,
+        make_provisioner=lambda: _provisioner(loaded, progress),
+        make_converger=lambda: _converger(loaded),
+        lock_token=lock_token or os.environ.get(LOCK_TOKEN) or None,
+    )
+
+
+def _provisioner(loaded: LoadedSite, progress: Callable[[str], None] | None) -> Provisioner:
+    from permafrost.adapters.pulumi_stack import PulumiStack
+
+    folder = loaded.site.control.pulumi_dir
+    engine = loaded.resolve(folder) if folder else None
+    return PulumiStack(loaded, engine=engine, progress=progress)
+
+
+def _converger(loaded: LoadedSite) -> Converger:
+    from permafrost.adapters.ansible import AnsibleConverger
+
+    return AnsibleConverger(loaded)
