@@ -9,18 +9,18 @@ class ProviderError(Exception):
     """An operation failed; nothing of it is to be kept."""
 
 
-class NotFound(ProviderError):
+class NotFoundError(ProviderError):
     """A thing that was asked for by name or id is not in the inventory."""
 
 
-class Cancelled(ProviderError):
+class CancelledError(ProviderError):
     """The engine asked to stop, or went away."""
 
     def __init__(self) -> None:
         super().__init__("the operation was cancelled")
 
 
-class PartialFailure(ProviderError):
+class PartialFailureError(ProviderError):
     """The resource exists although the operation failed: the engine has to keep this state."""
 
     def __init__(self, message: str, resource_id: str, state: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lab.provider import inventory
-from lab.provider.errors import NotFound, ProviderError
+from lab.provider.errors import NotFoundError, ProviderError
 from lab.provider.session import Session, fault_text
 from lab.provider.values import Props
 from lab.provider.vm import devices
@@ -71,7 +71,7 @@ def _center(session: Session, args: Props) -> Any:
     if args.get("datacenterId"):
         try:
             return inventory.datacenter(session, args["datacenterId"])
-        except NotFound as e:
+        except NotFoundError as e:
             raise ProviderError(f"cannot locate datacenter: {e}") from e
     return inventory.default_datacenter(session)
 
@@ -251,7 +251,7 @@ def get_virtual_machine(session: Session, args: Props) -> Props:
     try:
         vm = _find_machine(session, args)
         found = session.properties(vm, "config", "customValue", "guest.net")
-    except NotFound as e:
+    except NotFoundError as e:
         raise ProviderError(f"error fetching virtual machine: {e}") from e
     except vmodl.MethodFault as e:
         raise ProviderError(f"error fetching virtual machine: {fault_text(e)}") from e
@@ -299,7 +299,7 @@ def _find_machine(session: Session, args: Props) -> Any:
     center = _center(session, args)
     found = inventory.by_path(session, f"{inventory.root_path(session, center, 'vm')}/{name}")
     if not isinstance(found, vim.VirtualMachine):
-        raise NotFound(f"vm '{name}' not found")
+        raise NotFoundError(f"vm '{name}' not found")
     return found
 
 

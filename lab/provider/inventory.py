@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.provider.errors import NotFound
+from lab.provider.errors import NotFoundError
 from lab.provider.session import GONE, Session
 from lab.provider.vsphere import vim, vmodl
 
@@ -38,7 +38,7 @@ def datacenter(session: Session, moid: str) -> Any:
     try:
         session.properties(found, "name")
     except vmodl.fault.ManagedObjectNotFound:
-        raise NotFound(f"could not find datacenter with id: {moid}: {GONE}") from None
+        raise NotFoundError(f"could not find datacenter with id: {moid}: {GONE}") from None
     return found
 
 
@@ -46,7 +46,7 @@ def default_datacenter(session: Session) -> Any:
     """Return the only datacenter there is."""
     found = datacenters(session)
     if len(found) != 1:
-        raise NotFound("default datacenter resolves to multiple instances, please specify")
+        raise NotFoundError("default datacenter resolves to multiple instances, please specify")
     return found[0]
 
 
@@ -62,7 +62,7 @@ def vm_by_uuid(session: Session, uuid: str) -> Any:
     """Return the virtual machine or template with this BIOS UUID."""
     found = session.content.searchIndex.FindByUuid(None, uuid, True, False) if uuid else None
     if found is None:
-        raise NotFound(f'virtual machine with UUID "{uuid}" not found')
+        raise NotFoundError(f'virtual machine with UUID "{uuid}" not found')
     return found
 
 
@@ -94,7 +94,7 @@ def folder_at(session: Session, center: Any, kind: str, path: str) -> Any:
     full = f"{root_path(session, center, kind)}/{path.strip('/')}"
     found = by_path(session, full)
     if not isinstance(found, vim.Folder):
-        raise NotFound(f"folder '{full}' not found")
+        raise NotFoundError(f"folder '{full}' not found")
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from lab.provider import planning
 from lab.provider.check import Checked
-from lab.provider.errors import PartialFailure, ProviderError, numbered
+from lab.provider.errors import PartialFailureError, ProviderError, numbered
 from lab.provider.planning import Difference
 from lab.provider.registry import RESOURCES
 from lab.provider.resources.base import Resource
@@ -66,7 +66,7 @@ def create(op: Operation, news: Props, *, preview: bool) -> tuple[str, Props]:
         return "", {**planned, "id": UNKNOWN}
     try:
         resource_id, state = resource.create(op, planned)
-    except PartialFailure as e:
+    except PartialFailureError as e:
         raise _kept(e, "creating", op) from e
     except (ProviderError, vmodl.MethodFault) as e:
         raise ProviderError(numbered(_words(e))) from e
@@ -100,10 +100,10 @@ def update(
         return planned
     try:
         state = resource.update(op, resource_id, olds, planned)
-    except PartialFailure as e:
+    except PartialFailureError as e:
         raise _kept(e, "updating", op) from e
     except (ProviderError, vmodl.MethodFault) as e:
-        failure = PartialFailure(_words(e), resource_id, _merged(olds, planned))
+        failure = PartialFailureError(_words(e), resource_id, _merged(olds, planned))
         raise _kept(failure, "updating", op) from e
     return planning.settle(resource.schema, planned, state)
 
@@ -145,9 +145,9 @@ def _merged(olds: Props, planned: Props) -> Props:
     return {k: olds.get(k) if v == UNKNOWN else v for k, v in planned.items()}
 
 
-def _kept(failure: PartialFailure, doing: str, op: Operation) -> PartialFailure:
+def _kept(failure: PartialFailureError, doing: str, op: Operation) -> PartialFailureError:
     message = f"{doing} {op.urn}: {numbered(str(failure))}"
-    return PartialFailure(message, failure.resource_id, planning.known(failure.state))
+    return PartialFailureError(message, failure.resource_id, planning.known(failure.state))
 
 
 def _words(error: Any) -> str:

@@ -9,12 +9,12 @@ from typing import Any, NoReturn, TypeVar
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2
-from google.rpc import status_pb2
+from google.rpc import status_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from lab.provider import lifecycle
 from lab.provider.config import check_config, diff_config, read_config
-from lab.provider.errors import PartialFailure, ProviderError, numbered
+from lab.provider.errors import PartialFailureError, ProviderError, numbered
 from lab.provider.functions import FUNCTIONS, check_arguments
 from lab.provider.planning import Difference
 from lab.provider.session import Operation, Session
@@ -208,7 +208,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def _run(self, context: Any, work: Callable[[], Answer], prefix: str = "") -> Answer:
         try:
             return work()
-        except PartialFailure as e:
+        except PartialFailureError as e:
             _fail_partly(context, e)
         except ProviderError as e:
             _fail(context, str(e))
@@ -245,7 +245,7 @@ def _fail(context: Any, message: str) -> NoReturn:
     raise AssertionError("abort returns never")
 
 
-def _fail_partly(context: Any, failure: PartialFailure) -> NoReturn:
+def _fail_partly(context: Any, failure: PartialFailureError) -> NoReturn:
     """Fail, with the state of what exists all the same."""
     kept = provider_pb2.ErrorResourceInitFailed(
         id=failure.resource_id, properties=to_struct(failure.state), reasons=[str(failure)]

@@ -13,12 +13,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyVim.connect import SmartConnect
-
 from lab.provider.config import ProviderConfig
 from lab.provider.errors import ProviderError
 from lab.provider.tagging import Tagging
-from lab.provider.vsphere import vim, vmodl
+from lab.provider.vsphere import smart_connect, vim, vmodl
 from lab.provider.waiting import wait_until
 
 GONE = "ServerFaultCode: The object has already been deleted or has not been completely created"
@@ -55,7 +53,7 @@ class Session:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         try:
-            self.service = SmartConnect(
+            self.service = smart_connect(
                 host=config.host,
                 port=config.port,
                 user=config.user,

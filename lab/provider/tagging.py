@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 from lab.provider.config import ProviderConfig
-from lab.provider.errors import NotFound, ProviderError
+from lab.provider.errors import NotFoundError, ProviderError
 
 BASE = "/rest/com/vmware/cis"
 TIMEOUT_S = 60.0
@@ -26,7 +26,7 @@ class Tagging:
         self._token = ""
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Return the answer's value; raises NotFound on 404."""
+        """Return the answer's value; raises NotFoundError on 404."""
         with self._lock:
             token = self._token or self._login()
         status, value = self._send(method, path, body, {"vmware-api-session-id": token})
@@ -37,7 +37,7 @@ class Tagging:
         if status >= http.client.BAD_REQUEST:
             address = f"https://{self._config.host}:{self._config.port}{BASE}{path}"
             reason = f"{status} {http.client.responses.get(status, '')}"
-            error = NotFound if status == http.client.NOT_FOUND else ProviderError
+            error = NotFoundError if status == http.client.NOT_FOUND else ProviderError
             raise error(f"{method} {address}: {reason}")
         return value
 

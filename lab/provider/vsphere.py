@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyVmomi
+from pyVim import connect
+from pyVmomi import vim as _vim
+from pyVmomi import vmodl as _vmodl
 
-vim: Any = pyVmomi.vim
-vmodl: Any = pyVmomi.vmodl
+vim: Any = _vim
+vmodl: Any = _vmodl
+smart_connect: Any = connect.SmartConnect

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from lab.provider.errors import Cancelled
+from lab.provider.errors import CancelledError
 
 T = TypeVar("T")
 
@@ -21,14 +21,14 @@ def wait_until(
 ) -> T | None:
     """Return the first answer of `probe` that is not None, or None when time is up.
 
-    Raises Cancelled as soon as the engine asks to stop. Each wait begins with short pauses,
+    Raises CancelledError as soon as the engine asks to stop. Each wait begins with short pauses,
     since most tasks are done at once, and then becomes cheap, since others take minutes.
     """
     deadline = time.monotonic() + timeout_s
     pause = FIRST_PAUSE_S
     while True:
         if cancelled.is_set():
-            raise Cancelled
+            raise CancelledError
         answer = probe()
         if answer is not None:
             return answer

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from lab.provider.errors import PartialFailure, ProviderError
+from lab.provider.errors import PartialFailureError, ProviderError
 from lab.provider.resources import cluster
 from lab.provider.resources.base import Resource
 from lab.provider.schema import Schema, flag, text, text_set
@@ -63,7 +63,7 @@ class AntiAffinityRule(Resource):
             cluster.reconfigure(op, moid, rulesSpec=[_spec("edit", rule)])
         except ProviderError as e:
             kept = {**planned, "mandatory": bool(planned.get("mandatory"))}
-            raise PartialFailure(str(e), resource_id, kept) from e
+            raise PartialFailureError(str(e), resource_id, kept) from e
         found = self.read(op, resource_id, planned)
         if found is None:
             raise ProviderError(f"rule {resource_id} is gone")

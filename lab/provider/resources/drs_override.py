@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from lab.provider.errors import NotFound, PartialFailure, ProviderError
+from lab.provider.errors import NotFoundError, PartialFailureError, ProviderError
 from lab.provider.resources import cluster
 from lab.provider.resources.base import Resource
 from lab.provider.schema import Schema, flag, text
@@ -47,7 +47,7 @@ class DrsOverride(Resource):
         moid, uuid = cluster.split_id(resource_id)
         try:
             vm = cluster.machine(op.session, uuid)
-        except NotFound:
+        except NotFoundError:
             return None
         for config in cluster.configuration(op.session, moid).drsVmConfig:
             if config.key._moId == vm._moId:
@@ -69,7 +69,7 @@ class DrsOverride(Resource):
             # vCenter takes "add" as a replacement of what is there.
             _apply(op, "add", moid, _machine(op, uuid), planned)
         except ProviderError as e:
-            raise PartialFailure(str(e), resource_id, kept) from e
+            raise PartialFailureError(str(e), resource_id, kept) from e
         return kept
 
     @override
@@ -83,7 +83,7 @@ class DrsOverride(Resource):
 def _machine(op: Operation, uuid: str) -> Any:
     try:
         return cluster.machine(op.session, uuid)
-    except NotFound as e:
+    except NotFoundError as e:
         raise ProviderError(f"cannot locate virtual machine: {e}") from e
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from lab.provider import inventory
-from lab.provider.errors import NotFound, PartialFailure, ProviderError
+from lab.provider.errors import NotFoundError, PartialFailureError, ProviderError
 from lab.provider.resources.base import Resource
 from lab.provider.schema import Schema, mapping, text, text_set
 from lab.provider.session import Operation, fault_text
@@ -40,12 +40,12 @@ class Folder(Resource):
             )
         try:
             center = inventory.datacenter(op.session, planned["datacenterId"])
-        except NotFound as e:
+        except NotFoundError as e:
             raise ProviderError(f"cannot locate datacenter: {e}") from e
         above, _, name = planned["path"].strip("/").rpartition("/")
         try:
             parent = inventory.folder_at(op.session, center, kind, above)
-        except NotFound as e:
+        except NotFoundError as e:
             raise ProviderError(f"error trying to determine parent targetFolder: {e}") from e
         try:
             folder = parent.CreateFolder(name)
@@ -84,8 +84,8 @@ class Folder(Resource):
         if above != before:
             try:
                 parent = inventory.folder_at(op.session, center, planned["type"], above)
-            except NotFound as e:
-                raise PartialFailure(
+            except NotFoundError as e:
+                raise PartialFailureError(
                     f'error parsing parent folder from path "{planned["path"]}": {e}',
                     resource_id,
                     planned,

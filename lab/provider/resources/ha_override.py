@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from lab.provider.errors import NotFound, PartialFailure, ProviderError
+from lab.provider.errors import NotFoundError, PartialFailureError, ProviderError
 from lab.provider.resources import cluster
 from lab.provider.resources.base import Resource
 from lab.provider.schema import Schema, flag, text, whole
@@ -57,7 +57,7 @@ class HaOverride(Resource):
         moid, uuid = cluster.split_id(resource_id)
         try:
             vm = cluster.machine(op.session, uuid)
-        except NotFound:
+        except NotFoundError:
             return None
         for config in cluster.configuration(op.session, moid).dasVmConfig:
             if config.key._moId == vm._moId:
@@ -71,10 +71,9 @@ class HaOverride(Resource):
         del olds
         moid, uuid = cluster.split_id(resource_id)
         try:
-            # vCenter takes "add" as a replacement of what is there.
-            self._apply(op, "add", moid, _machine(op, uuid), planned)
+            self._apply(op, "edit", moid, _machine(op, uuid), planned)
         except ProviderError as e:
-            raise PartialFailure(str(e), resource_id, planned) from e
+            raise PartialFailureError(str(e), resource_id, planned) from e
         found = self.read(op, resource_id, planned)
         if found is None:
             raise ProviderError(f"override {resource_id} is gone")
@@ -96,7 +95,7 @@ class HaOverride(Resource):
 def _machine(op: Operation, uuid: str) -> Any:
     try:
         return cluster.machine(op.session, uuid)
-    except NotFound as e:
+    except NotFoundError as e:
         raise ProviderError(f"cannot locate virtual machine: {e}") from e
 
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from lab.provider.errors import PartialFailure, ProviderError
+from lab.provider.errors import PartialFailureError, ProviderError
 from lab.provider.resources.base import Resource
 from lab.provider.schema import Schema, flag, mapping, text, text_set, whole
 from lab.provider.session import Operation, fault_text
@@ -71,7 +71,7 @@ class ResourcePool(Resource):
             pool.UpdateConfig(name, _spec(planned))
         except vmodl.MethodFault as e:
             kept = {**planned, "scaleDescendantsShares": planned["scaleDescendantsShares"] or ""}
-            raise PartialFailure(fault_text(e), resource_id, kept) from e
+            raise PartialFailureError(fault_text(e), resource_id, kept) from e
         return self._state(op, pool, planned)
 
     @override

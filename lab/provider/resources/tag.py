@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from lab.provider.errors import NotFound
+from lab.provider.errors import NotFoundError
 from lab.provider.resources.base import Resource
 from lab.provider.schema import Schema, text
 from lab.provider.session import Operation
@@ -38,7 +38,7 @@ class Tag(Resource):
         del state
         try:
             found = op.session.tagging.call("GET", f"/tagging/tag/id:{resource_id}")
-        except NotFound:
+        except NotFoundError:
             return None
         return resource_id, {
             "id": resource_id,

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from lab.provider.errors import NotFound, PartialFailure, ProviderError
+from lab.provider.errors import NotFoundError, PartialFailureError, ProviderError
 from lab.provider.resources.base import Resource
 from lab.provider.schema import Schema, text, text_set
 from lab.provider.session import Operation
@@ -57,7 +57,7 @@ class TagCategory(Resource):
         del state
         try:
             found = op.session.tagging.call("GET", f"/tagging/category/id:{resource_id}")
-        except NotFound:
+        except NotFoundError:
             return None
         return resource_id, {
             "id": resource_id,
@@ -71,7 +71,7 @@ class TagCategory(Resource):
     def update(self, op: Operation, resource_id: str, olds: Props, planned: Props) -> Props:
         for kind in olds["associableTypes"]:
             if kind not in planned["associableTypes"]:
-                raise PartialFailure(
+                raise PartialFailureError(
                     f'cannot remove type "{kind}" (removal of associable types is not supported)',
                     resource_id,
                     _state(resource_id, planned),
@@ -88,7 +88,7 @@ class TagCategory(Resource):
                 "PATCH", f"/tagging/category/id:{resource_id}", {"update_spec": spec}
             )
         except ProviderError as e:
-            raise PartialFailure(
+            raise PartialFailureError(
                 f'could not update category with id "{resource_id}": {_reason(e)}',
                 resource_id,
                 _state(resource_id, planned),

@@ -10,7 +10,7 @@ import contextlib
 from typing import Any
 
 from lab.provider import inventory, planning
-from lab.provider.errors import Cancelled, NotFound, PartialFailure, ProviderError
+from lab.provider.errors import CancelledError, NotFoundError, PartialFailureError, ProviderError
 from lab.provider.session import GONE, Operation, fault_text, task_fault_text
 from lab.provider.values import UNKNOWN, Props
 from lab.provider.vm import marks, power
@@ -38,8 +38,8 @@ def create(op: Operation, planned: Props) -> tuple[str, Props]:
         power.switch_on(op, vm, path, planned["poweronTimeout"])
         marks.apply(op, vm, planned, {})
         power.await_guest(op, vm, planned)
-    except (ProviderError, Cancelled) as e:
-        raise PartialFailure(str(e), uuid, _unfinished(op, vm, uuid, planned)) from e
+    except (ProviderError, CancelledError) as e:
+        raise PartialFailureError(str(e), uuid, _unfinished(op, vm, uuid, planned)) from e
     return uuid, read_state(op, vm, planned)
 
 
@@ -55,7 +55,7 @@ def _clone(op: Operation, template: Any, planned: Props) -> Any:
     try:
         center = inventory.datacenter_of(session, owner)
         folder = inventory.folder_at(session, center, "vm", planned.get("folder") or "")
-    except NotFound as e:
+    except NotFoundError as e:
         raise ProviderError(str(e)) from e
     location = vim.vm.RelocateSpec(pool=pool)
     if planned.get("hostSystemId"):

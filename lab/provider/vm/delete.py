@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from lab.provider import inventory
-from lab.provider.errors import NotFound, ProviderError
+from lab.provider.errors import NotFoundError, ProviderError
 from lab.provider.session import Operation, fault_text
 from lab.provider.values import Props
 from lab.provider.vm import devices, power
-from lab.provider.vsphere import vmodl
+from lab.provider.vsphere import vim, vmodl
 
 
 def delete(op: Operation, uuid: str, state: Props) -> None:
     """Remove a machine and its disks, save those that the program keeps."""
     try:
         vm = inventory.vm_by_uuid(op.session, uuid)
-    except NotFound as e:
+    except NotFoundError as e:
         raise ProviderError(f'cannot locate virtual machine with UUID "{uuid}": {e}') from e
     try:
         if power.state(op, vm) == power.ON:
@@ -25,7 +25,7 @@ def delete(op: Operation, uuid: str, state: Props) -> None:
             found = op.session.properties(vm, "config.hardware.device")
             kept = [d for d in devices.disks(found["config.hardware.device"]) if d.key in keys]
             specs = [devices.spec(devices.REMOVE, d) for d in kept]
-            op.wait(vm.ReconfigVM_Task(devices.vim.vm.ConfigSpec(deviceChange=specs)))
+            op.wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=specs)))
         op.wait(vm.Destroy_Task())
     except vmodl.MethodFault as e:
         raise ProviderError(fault_text(e)) from e

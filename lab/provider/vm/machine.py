@@ -7,7 +7,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from lab.provider import inventory
-from lab.provider.errors import NotFound
+from lab.provider.errors import NotFoundError
 from lab.provider.planning import Difference
 from lab.provider.resources.base import Resource
 from lab.provider.schema import Schema
@@ -50,7 +50,7 @@ class VirtualMachine(Resource):
                 if not isinstance(vm, vim.VirtualMachine):
                     return None
             found = read_state(op, vm, state)
-        except (NotFound, vmodl.fault.ManagedObjectNotFound):
+        except (NotFoundError, vmodl.fault.ManagedObjectNotFound):
             return None
         return str(found["id"]), found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.provider.errors import NotFound, ProviderError
+from lab.provider.errors import NotFoundError, ProviderError
 from lab.provider.session import Operation, fault_text
 from lab.provider.values import Props
 from lab.provider.vsphere import vmodl
@@ -20,7 +20,7 @@ def apply(op: Operation, vm: Any, planned: Props, olds: Props) -> None:
             op.session.tagging.detach(tag, KIND, vm._moId)
         for tag in sorted(wanted - had):
             op.session.tagging.attach(tag, KIND, vm._moId)
-    except (NotFound, ProviderError) as e:
+    except (NotFoundError, ProviderError) as e:
         raise ProviderError(f'error attaching tags to object ID "{vm._moId}": {e}') from e
     values, before = planned.get("customAttributes") or {}, olds.get("customAttributes") or {}
     manager = op.session.content.customFieldsManager

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab.provider import inventory, planning
-from lab.provider.errors import NotFound, ProviderError
+from lab.provider.errors import NotFoundError, ProviderError
 from lab.provider.planning import Change, Difference
 from lab.provider.session import Operation
 from lab.provider.values import UNKNOWN, Props, has_unknown
@@ -102,7 +102,7 @@ def _check_template(op: Operation, news: Props) -> None:
     uuid = clone["templateUuid"]
     try:
         template = inventory.vm_by_uuid(op.session, uuid)
-    except NotFound as e:
+    except NotFoundError as e:
         raise ProviderError(
             f'cannot locate virtual machine or template with UUID "{uuid}": {e}'
         ) from e

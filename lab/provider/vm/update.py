@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab.provider import inventory, planning
-from lab.provider.errors import NotFound, PartialFailure, ProviderError
+from lab.provider.errors import NotFoundError, PartialFailureError, ProviderError
 from lab.provider.planning import top_level
 from lab.provider.session import Operation, fault_text
 from lab.provider.values import UNKNOWN, Props
@@ -47,8 +47,8 @@ def update(op: Operation, uuid: str, olds: Props, planned: Props) -> Props:
     """Change a machine as planned, and return its state."""
     try:
         vm = inventory.vm_by_uuid(op.session, uuid)
-    except NotFound as e:
-        raise PartialFailure(
+    except NotFoundError as e:
+        raise PartialFailureError(
             f'cannot locate virtual machine with UUID "{uuid}": {e}', uuid, _kept(olds, planned)
         ) from e
     changed = changed_properties(olds, planned)
@@ -65,10 +65,10 @@ def update(op: Operation, uuid: str, olds: Props, planned: Props) -> Props:
             power.await_guest(op, vm, wanted)
         _move(op, vm, wanted, changed)
     except vmodl.MethodFault as e:
-        raise PartialFailure(fault_text(e), uuid, _kept(olds, planned)) from e
+        raise PartialFailureError(fault_text(e), uuid, _kept(olds, planned)) from e
     except ProviderError as e:
         state = _kept(olds, planned) | {"rebootRequired": bool(restarted and reboots)}
-        raise PartialFailure(str(e), uuid, state) from e
+        raise PartialFailureError(str(e), uuid, state) from e
     wanted["disks"] = [d for d in wanted["disks"] if not is_removed(d)]
     return read_state(op, vm, wanted)
 
@@ -105,7 +105,7 @@ def _reconfigure(op: Operation, vm: Any, olds: Props, planned: Props, *, reboots
     changes.passthrough(planned["hostSystemId"], planned.get("pciDeviceIds") or [])
     spec = settings(planned, olds)
     spec.deviceChange = changes.specs
-    off = found["runtime.powerState"] == power.OFF
+    off = bool(found["runtime.powerState"] == power.OFF)
     if reboots and not off:
         power.shut_down(op, vm, planned, force=planned["forcePowerOff"])
         off = True
