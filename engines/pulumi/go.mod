@@ -1,4 +1,4 @@
-module permafrost.internal/engines/pulumi
+module permafrost.dev/engines/pulumi
 
 go 1.26
 

@@ -18,6 +18,7 @@ def main() -> int:
     """Build the parts that were named, or all; return an exit status."""
     parser = argparse.ArgumentParser(prog="lab.build", description=main.__doc__)
     parser.add_argument("part", nargs="*", help="parts to build (default: all)")
+    parser.add_argument("--quiet", action="store_true", help="do not print where the parts lie")
     parser.add_argument("--list", action="store_true", help="only say which parts are there")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -28,14 +29,16 @@ def main() -> int:
             for name in names:
                 sys.stdout.write(f"{name:18} {'missing' if name in missing else 'there'}\n")
             return 0
-        _build(names, sorted(missing))
+        found = _build(names, sorted(missing))
+        if not arguments.quiet:
+            sys.stdout.writelines(f"{name} {found[name]}\n" for name in names)
     except BuildError as error:
         sys.stderr.write(f"{error}\n")
         return _FAILED
     return 0
 
 
-def _build(names: list[str], missing: list[str]) -> None:
+def _build(names: list[str], missing: list[str]) -> dict[str, str]:
     started = time.monotonic()
     parts.require_space(missing)
     lanes = [[name for name in lane if name in names] for lane in parts.LANES]
@@ -43,11 +46,9 @@ def _build(names: list[str], missing: list[str]) -> None:
         done = [pool.submit(_lane, lane) for lane in lanes]
     # Every lane ends before the first failure is told: one failure must not hide another's work.
     found = {name: path for lane in done for name, path in lane.result().items()}
-    for name in names:
-        sys.stdout.write(f"{name} {found[name]}\n")
     took = parts.duration(time.monotonic() - started)
-    built = f"built {len(missing)} parts" if missing else "nothing to build"
-    logging.info("%s; %s", built, took)
+    logging.info("%s; %s", f"built {len(missing)} parts" if missing else "nothing to build", took)
+    return found
 
 
 def _lane(names: list[str]) -> dict[str, str]:

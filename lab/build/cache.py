@@ -65,7 +65,7 @@ class Cache:
         if free < gib + _RESERVE_GIB:
             raise BuildError(
                 "DISK_SHORT",
-                f"{what} needs {gib + _RESERVE_GIB:.1f} GiB at {self.root}, {free:.1f} GiB are free",
+                f"{what} needs {gib + _RESERVE_GIB:.1f} GiB at {self.root}, {free:.1f} are free",
                 "free some space, or set PERMAFROST_CACHE to a folder on a larger disk",
             )
 

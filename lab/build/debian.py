@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,24 +10,31 @@ from lab.build.model import Build
 from lab.build.problem import BuildError
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-_FORMAT = "$(CREATED_BY)|$(REPO_URI)|$(COMPONENT)|$(CODENAME)|$(LABEL)"
+_FORMAT = "$(CREATED_BY)|$(REPO_URI)|$(COMPONENT)|$(RELEASE)|$(LABEL)"
 
 
-def parse_mirror(targets: str) -> str | None:
-    """Return the Debian mirror among apt's index targets: the one with the main archive."""
-    for line in targets.splitlines():
-        created_by, _, rest = line.partition("|")
-        uri, component, codename, label = (rest.split("|") + [""] * 4)[:4]
-        plain = codename.isalpha()  # not -updates, -security, -backports
-        if created_by == "Packages" and component == "main" and plain and label != "Debian-Security":
-            if label in ("Debian", ""):
-                return uri.rstrip("/") + "/"
-    return None
+def parse_mirror(targets: str, codename: str) -> str | None:
+    """Return the Debian mirror among apt's index targets: where this release's main part lies.
+
+    The label is known only where apt's lists are there; without them the first source of the
+    right release is taken.
+    """
+    rows = [(line.split("|") + [""] * 5)[:5] for line in targets.splitlines()]
+    found = [
+        (label, uri.rstrip("/") + "/")
+        for created_by, uri, component, release, label in rows
+        if created_by == "Packages" and component == "main" and release in (codename, "stable")
+    ]
+    labelled = [uri for label, uri in found if label == "Debian"]
+    unlabelled = [uri for label, uri in found if not label]
+    return next(iter(labelled + unlabelled), None)
 
 
 def mirror(build: Build) -> str:
     """Return the Debian mirror that apt on this machine is configured with."""
-    found = parse_mirror(build.output(["apt-get", "indextargets", "--format", _FORMAT]))
+    codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    targets = build.output(["apt-get", "indextargets", "--format", _FORMAT])
+    found = parse_mirror(targets, codename)
     if found is None:
         raise BuildError(
             "MIRROR_UNKNOWN", "apt names no Debian mirror", "check apt's sources on this machine"

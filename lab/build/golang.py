@@ -90,7 +90,12 @@ def go_command(folder: Path) -> str:
 
 def build_env() -> dict[str, str]:
     """Return the environment of every Go build: no C compiler, no other toolchain."""
-    return {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+    return {
+        "CGO_ENABLED": "0",
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-mod=readonly",
+        "GOWORK": "off",
+    }
 
 
 PART = Part(

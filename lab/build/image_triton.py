@@ -75,9 +75,7 @@ def _server(build: Build, root: Path) -> None:
     for name in ("libtriton_python.so", "triton_python_backend_utils.py"):
         shutil.copyfile(source / "backends" / "python" / name, python_backend / name)
     stub = python_backend / "triton_python_backend_stub"
-    shutil.copyfile(
-        source / "python_backend_stubs" / PYTHON / "triton_python_backend_stub", stub
-    )
+    shutil.copyfile(source / "python_backend_stubs" / PYTHON / "triton_python_backend_stub", stub)
     server = home / "bin" / "tritonserver"
     server.parent.mkdir()
     shutil.copyfile(source / "bin" / "tritonserver", server)
@@ -140,6 +138,7 @@ def _finish(root: Path) -> None:
 
 def _pack(build: Build, root: Path) -> None:
     layout = build.out / "oci"
+    version = build.versions["triton"]["version"]
     image = f"{layout}:{TAG}"
     build.run(["umoci", "init", "--layout", str(layout)])
     build.run(["umoci", "new", "--image", image])
@@ -150,7 +149,7 @@ def _pack(build: Build, root: Path) -> None:
         "--config.user": f"{_UID}:{_UID}",
         "--config.workingdir": "/opt/tritonserver",
         "--config.entrypoint": "/opt/nvidia/nvidia_entrypoint.sh",
-        "--config.label": f"org.opencontainers.image.version={build.versions['triton']['version']}",
+        "--config.label": f"org.opencontainers.image.version={version}",
     }
     path = "/opt/tritonserver/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     env = {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": f"/home/{_USER}"}

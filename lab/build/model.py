@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Build:
-    """One build of one part: write the result below ``out``; ``needs`` are the folders of others."""
+    """One build of one part, written below ``out``; ``needs`` are the folders of other parts."""
 
     out: Path
     log: Path

@@ -69,7 +69,9 @@ def key(name: str) -> str:
 def part_named(name: str) -> Part:
     """Return a part. Raises when there is none of that name."""
     if name not in PARTS:
-        raise BuildError("PART_UNKNOWN", f"there is no part {name!r}", f"one of {', '.join(PARTS)}")
+        raise BuildError(
+            "PART_UNKNOWN", f"there is no part {name!r}", f"one of {', '.join(PARTS)}"
+        )
     return PARTS[name]
 
 

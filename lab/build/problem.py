@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
+from lab.errors import LabError
 
-class BuildError(Exception):
+
+class BuildError(LabError):
     """A part could not be built. ``hint`` says what to do next."""
-
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
-        super().__init__(f"{code}: {message}" + (f" ({hint})" if hint else ""))
-        self.code = code
-        self.message = message
-        self.hint = hint

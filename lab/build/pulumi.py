@@ -75,7 +75,12 @@ def _from_modules(build: Build, bin_folder: Path, version: str) -> None:
     go = golang.go_command(build.needs["go"])
     module = build.checkout / "engines" / "pulumi"
     env = golang.build_env()
-    flags = ["-trimpath", "-buildvcs=false", "-ldflags", f"-s -w -X {_VERSION_VARIABLE}=v{version}"]
+    flags = [
+        "-trimpath",
+        "-buildvcs=false",
+        "-ldflags",
+        f"-s -w -X {_VERSION_VARIABLE}=v{version}",
+    ]
     commands = {
         "pulumi": "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
         "pulumi-language-python": "./cmd/pulumi-language-python",

@@ -1,0 +1,1 @@
+"""The front door: ``make up`` as ordered, timed parts. Standard library only."""
