@@ -64,7 +64,6 @@ def node_named(loaded: LoadedSite, name: str, address: str) -> Node:
         if node.name == name:
             return node
     endpoint = name.removeprefix(f"{loaded.site.site}-").rpartition("-")[0]
-    tier = Tier.EDGE if endpoint == Tier.EDGE else Tier.INFERENCE
-    return Node(
-        name, tier, IPv4Address(address or "0.0.0.0"), "" if tier is Tier.EDGE else endpoint
-    )
+    if endpoint == Tier.EDGE:
+        return Node(name, Tier.EDGE, IPv4Address(address or "0.0.0.0"))
+    return Node(name, Tier.INFERENCE, IPv4Address(address or "0.0.0.0"), endpoint)

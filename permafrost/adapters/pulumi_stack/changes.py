@@ -7,11 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from permafrost.ports import Change
-
 NO_CHANGE = frozenset({"same", "read", "refresh"})
 REPLACEMENT = frozenset({"replace", "create-replacement", "delete-replaced"})
 BOOKKEEPING = ("pulumi:", "permafrost:")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One resource that Pulumi would touch, or has touched."""
+
+    operation: str
+    type: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.type.rsplit(':', 1)[-1]} {self.name}"
 
 
 @dataclass(slots=True)
@@ -64,7 +74,7 @@ def _progress(what: str, metadata: Mapping[str, Any]) -> str | None:
     change = _change(metadata)
     if metadata["op"] in NO_CHANGE or change.type.startswith(BOOKKEEPING):
         return None
-    return f"{change.operation} {change.type.rsplit(':', 1)[-1]} {change.name}: {what}"
+    return f"{change}: {what}"
 
 
 def _change(metadata: Mapping[str, Any]) -> Change:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 CODE = re.compile(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+): (.+)")
 HELD = frozenset({"SITE_HELD", "LOCK_LOST", "PULUMI_STACK_LOCKED"})
 LONGEST_MESSAGE = 2000
+ECHO = "an unhandled error occurred: Program exited with non-zero exit code"
+"""What the engine adds when the program has already said what is wrong."""
 
 
 def translate(command: str, finished: Finished, events: EventLog | None) -> PermafrostError:
@@ -27,7 +29,8 @@ def translate(command: str, finished: Finished, events: EventLog | None) -> Perm
             )
         )
     texts = events.errors if events is not None and events.errors else [finished.stderr.strip()]
-    problems = tuple(dict.fromkeys(_problem(command, text) for text in texts if text))
+    said = [text for text in texts if text and not text.startswith(ECHO)] or texts
+    problems = tuple(dict.fromkeys(_problem(command, text) for text in said if text))
     if not problems:
         problems = (Problem("PULUMI_FAILED", f"`pulumi {command}` exited {finished.status}"),)
     if any(p.code in HELD for p in problems):

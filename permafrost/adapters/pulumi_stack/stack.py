@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from permafrost.adapters.pulumi_stack import repair
-from permafrost.adapters.pulumi_stack.changes import EventLog
+from permafrost.adapters.pulumi_stack.changes import Change, EventLog
 from permafrost.adapters.pulumi_stack.command import Finished, run_child
 from permafrost.adapters.pulumi_stack.configuration import write_working_configuration
 from permafrost.adapters.pulumi_stack.environment import (
@@ -25,7 +25,6 @@ from permafrost.pki.files import locked
 from permafrost.topology import node_names
 
 if TYPE_CHECKING:
-    from permafrost.ports import Change
     from permafrost.site.load import LoadedSite
 
 log = logging.getLogger(__name__)
