@@ -123,7 +123,11 @@ def result_of(node: Node, outcome: Mapping[str, Any], folder: Path) -> NodeConve
     if failures:
         raise Failed(*(_problem(node, f"{f['task']}: {f['message']}", folder) for f in failures))
     if outcome["rc"] != 0 or outcome["status"] != "successful":
-        raise _failed(node, f"Ansible ended with {outcome['rc']} ({outcome['status']})", folder)
+        raise _failed(
+            node,
+            f"Ansible ended with {outcome['rc']}: {outcome['tail'] or outcome['status']}",
+            folder,
+        )
     return NodeConverged(
         node=node.name,
         changed=int(outcome["counts"].get("changed", 0)),

@@ -41,9 +41,16 @@ def main(folder: Path, parent: int) -> int:
         event_handler=collector.take,
         quiet=True,
     )
-    outcome = {**collector.as_dict(), "status": run.status, "rc": run.rc}
+    outcome = {**collector.as_dict(), "status": run.status, "rc": run.rc, "tail": _tail(run)}
     (folder / "outcome.json").write_text(json.dumps(outcome))
     return 0
+
+
+def _tail(run: Any) -> str:
+    """Return the first line that Ansible wrote when it stopped before the first task."""
+    with run.stdout as output:
+        lines = [line.strip() for line in output if line.strip()]
+    return next((line for line in lines if "ERROR" in line), "")
 
 
 def _die_with(parent: int) -> None:

@@ -44,7 +44,7 @@ class Workspace:
         write_whole(
             self.folder / PACKAGE, package_archive(source / "permafrost" / "node"), mode=0o600
         )
-        self._write("environment.json", _settings(self.folder, control))
+        self._write("environment.json", _settings(source, self.folder, control))
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the run: Ansible's settings and nothing secret of ours."""
@@ -115,20 +115,11 @@ def _inventory(node: Node, key: SshKey) -> dict[str, Any]:
     return {str(node.tier): {"hosts": {node.name: host}}}
 
 
-def _settings(folder: Path, control: Path) -> dict[str, str]:
+def _settings(source: Path, folder: Path, control: Path) -> dict[str, str]:
     return {
-        "ANSIBLE_CONFIG": os.devnull,
-        "ANSIBLE_FORKS": "1",
-        "ANSIBLE_GATHERING": "explicit",
+        "ANSIBLE_CONFIG": str(source / "playbooks" / "ansible.cfg"),
         "ANSIBLE_HOME": str(folder / "home"),
-        "ANSIBLE_HOST_KEY_CHECKING": "True",
-        "ANSIBLE_INJECT_FACT_VARS": "False",
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_PIPELINING": "True",
-        "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=15s",
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control),
-        "ANSIBLE_SSH_RETRIES": "2",
-        "ANSIBLE_TIMEOUT": "10",
         "PYTHONUNBUFFERED": "1",
     }
