@@ -1,0 +1,67 @@
+"""Answers to a registry's challenge: basic authentication, or a bearer token from its realm."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Generator
+
+import httpx
+
+from model_registry.errors import RegistryError
+
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+
+
+class RegistryAuth(httpx.Auth):
+    """Authenticates when challenged, then keeps sending what was accepted, to that host alone."""
+
+    requires_response_body = True
+
+    def __init__(self, username: str, password: str) -> None:
+        pair = base64.b64encode(f"{username}:{password}".encode()).decode()
+        self._basic = f"Basic {pair}" if username else ""
+        self._accepted = ""
+        self._host = ""
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send, and once more with credentials where the registry asks for them."""
+        host = request.url.netloc.decode()
+        self._host = self._host or host
+        if host != self._host:  # an upload or blob location elsewhere gets no credentials
+            yield request
+            return
+        if self._accepted:
+            request.headers["Authorization"] = self._accepted
+        response = yield request
+        if response.status_code != httpx.codes.UNAUTHORIZED:
+            return
+        challenge = response.headers.get("www-authenticate", "")
+        scheme = challenge.partition(" ")[0].lower()
+        if scheme == "bearer":
+            answer = yield self._token_request(challenge)
+            self._accepted = f"Bearer {_token(answer)}"
+        elif scheme == "basic" and self._basic and self._accepted != self._basic:
+            self._accepted = self._basic
+        else:
+            return
+        request.headers["Authorization"] = self._accepted
+        yield request
+
+    def _token_request(self, challenge: str) -> httpx.Request:
+        values = dict(_PARAMETER.findall(challenge))
+        realm = httpx.URL(values.pop("realm", ""))
+        if realm.scheme != "https":
+            raise RegistryError(
+                "REGISTRY_DENIED", f"the registry's token realm is {str(realm)!r}, not https"
+            )
+        wanted = {k: v for k, v in values.items() if k in ("service", "scope")}
+        headers = {"Authorization": self._basic} if self._basic else {}
+        return httpx.Request("GET", realm.copy_merge_params(wanted), headers=headers)
+
+
+def _token(response: httpx.Response) -> str:
+    if response.status_code != httpx.codes.OK:
+        raise RegistryError("REGISTRY_DENIED", f"no token: status {response.status_code}")
+    answer = response.json()
+    return str(answer.get("token") or answer["access_token"])

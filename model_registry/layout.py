@@ -1,0 +1,203 @@
+"""An OCI image layout on disk: the store that needs no server.
+
+Blobs are written to a temporary name, synced and renamed, so a file under its digest is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from model_registry import digests
+from model_registry.errors import RegistryError
+from model_registry.media_types import IMAGE_INDEX, IMAGE_MANIFEST, REF_NAME
+
+_LAYOUT_FILE = {"imageLayoutVersion": "1.0.0"}
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One manifest that the layout's index names; ``tag`` is empty where it has none."""
+
+    digest: str
+    media_type: str
+    tag: str
+
+
+class OciLayout:
+    """A folder with ``oci-layout``, ``index.json`` and ``blobs/sha256``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path) -> OciLayout:
+        """Return the layout at ``path``, made where there is none."""
+        layout = cls(path)
+        layout._blobs.mkdir(parents=True, exist_ok=True)
+        if not (path / "oci-layout").exists():
+            _write(path / "oci-layout", digests.canonical_json(_LAYOUT_FILE))
+        if not (path / "index.json").exists():
+            layout._write_index([])
+        return layout
+
+    @property
+    def _blobs(self) -> Path:
+        return self.path / "blobs" / "sha256"
+
+    def blob_path(self, digest: str) -> Path:
+        """Return where a blob lies, or would."""
+        return self._blobs / digests.check(digest)
+
+    def has(self, digest: str) -> bool:
+        """Whether the blob is there."""
+        return self.blob_path(digest).is_file()
+
+    def size(self, digest: str) -> int:
+        """Return a blob's size in bytes."""
+        return self._existing(digest).stat().st_size
+
+    def read(self, digest: str) -> bytes:
+        """Return a blob's bytes, verified. Raises RegistryError."""
+        content = self._existing(digest).read_bytes()
+        if digests.of_bytes(content) != digest:
+            raise _mismatch(self.blob_path(digest), digest)
+        return content
+
+    def read_json(self, digest: str) -> dict[str, Any]:
+        """Return a blob that is a JSON object."""
+        document = json.loads(self.read(digest))
+        if not isinstance(document, dict):
+            raise RegistryError("LAYOUT_INVALID", f"{digest} is not a JSON object")
+        return document
+
+    def add_bytes(self, content: bytes) -> str:
+        """Store bytes and return their digest."""
+        digest = digests.of_bytes(content)
+        if not self.has(digest):
+            _write(self.blob_path(digest), content)
+        return digest
+
+    def add_file(self, source: Path) -> str:
+        """Store a copy of a file and return its digest."""
+        with source.open("rb") as file:
+            return self.add_stream(file)
+
+    def add_stream(self, source: BinaryIO, expected: str | None = None) -> str:
+        """Store a stream and return its digest; RegistryError where it is not ``expected``."""
+        sha = hashlib.sha256()
+        with _whole_file(self._blobs) as (file, keep):
+            while chunk := source.read(_CHUNK):
+                sha.update(chunk)
+                file.write(chunk)
+            digest = f"sha256:{sha.hexdigest()}"
+            if expected not in (None, digest):
+                raise RegistryError(
+                    "DIGEST_MISMATCH", f"wanted {expected}, the bytes are {digest}"
+                )
+            keep(self.blob_path(digest))
+        return digest
+
+    def add_manifest(self, document: dict[str, Any], tag: str = "") -> str:
+        """Store a manifest, name it in the index and return its digest."""
+        return self.add_manifest_bytes(digests.canonical_json(document), tag)
+
+    def add_manifest_bytes(self, content: bytes, tag: str = "") -> str:
+        """Store a manifest as it is; a tag that another manifest had moves to this one."""
+        document = json.loads(content)
+        digest = self.add_bytes(content)
+        entry: dict[str, Any] = {
+            "mediaType": document.get("mediaType", IMAGE_MANIFEST),
+            "digest": digest,
+            "size": len(content),
+        }
+        if artifact := document.get("artifactType"):
+            entry["artifactType"] = artifact
+        if tag:
+            entry["annotations"] = {REF_NAME: tag}
+        kept = [e for e in self._index() if not _replaced(e, digest, tag)]
+        self._write_index([*kept, entry])
+        return digest
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return the manifests that the index names, in its order."""
+        return tuple(
+            Entry(e["digest"], e["mediaType"], e.get("annotations", {}).get(REF_NAME, ""))
+            for e in self._index()
+        )
+
+    def _existing(self, digest: str) -> Path:
+        path = self.blob_path(digest)
+        if not path.is_file():
+            raise RegistryError("BLOB_MISSING", f"{self.path} holds no {digest}")
+        return path
+
+    def _index(self) -> list[dict[str, Any]]:
+        try:
+            manifests = json.loads((self.path / "index.json").read_bytes())["manifests"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RegistryError(
+                "LAYOUT_INVALID", f"{self.path} is not an OCI image layout: {error}"
+            ) from error
+        return list(manifests)
+
+    def _write_index(self, manifests: list[dict[str, Any]]) -> None:
+        index = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": manifests}
+        _write(self.path / "index.json", digests.canonical_json(index))
+
+
+def _replaced(entry: dict[str, Any], digest: str, tag: str) -> bool:
+    named = entry.get("annotations", {}).get(REF_NAME, "")
+    return (entry["digest"] == digest and named in ("", tag)) or bool(tag and named == tag)
+
+
+def _mismatch(path: Path, digest: str) -> RegistryError:
+    return RegistryError(
+        "DIGEST_MISMATCH", f"the bytes of {path} are not those of {digest}", "fetch it again"
+    )
+
+
+@contextmanager
+def _whole_file(folder: Path) -> Iterator[tuple[BinaryIO, Any]]:
+    handle, name = tempfile.mkstemp(prefix=".part-", dir=folder)
+    part = Path(name)
+
+    def keep(target: Path) -> None:
+        file.flush()
+        os.fsync(file.fileno())
+        part.chmod(0o644)
+        part.replace(target)
+
+    with os.fdopen(handle, "wb") as file:
+        try:
+            yield file, keep
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with _whole_file(path.parent) as (file, keep):
+        file.write(content)
+        keep(path)
+
+
+def copy_blob(source: OciLayout, target: OciLayout, digest: str) -> None:
+    """Copy one blob between layouts, verified on the way."""
+    if target.has(digest):
+        return
+    with source.blob_path(digest).open("rb") as file:
+        target.add_stream(file, expected=digest)
+
+
+def remove(path: Path) -> None:
+    """Remove a layout with all that it holds."""
+    shutil.rmtree(path, ignore_errors=True)
