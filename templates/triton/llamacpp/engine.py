@@ -88,13 +88,11 @@ class Engine:
         return prompt.removeprefix(self._bos) if self._adds_bos and self._bos else prompt
 
     def tokenize(self, text: str, *, add_special: bool = False) -> tuple[int, ...]:
-        """Return the canonical token ids of ``text``; text that looks like a control token is text."""
+        """Return the canonical token ids of ``text``; control tokens in it are only text."""
         body = {"content": text, "add_special": add_special, "parse_special": False}
         return tuple(self._json("POST", "/tokenize", body)["tokens"])
 
-    def whole(
-        self, prompt: str, sampling: dict[str, Any], cancelled: Callable[[], bool]
-    ) -> Piece:
+    def whole(self, prompt: str, sampling: dict[str, Any], cancelled: Callable[[], bool]) -> Piece:
         """Generate to the end and return everything at once."""
         body = {**sampling, "prompt": prompt, "cache_prompt": False, "return_tokens": True}
         connection, response = self._begin({**body, "stream": False}, cancelled)

@@ -1,4 +1,4 @@
-"""Triton Python backend for GGUF checkpoints: the tensors of Triton's vLLM backend, llama.cpp inside.
+"""Triton Python backend for GGUF checkpoints: llama.cpp behind the vLLM backend's tensors.
 
 ``execute`` only queues; one worker thread generates one request at a time. Requests are never
 logged. The engine is in ``engine.py`` beside this file.
@@ -192,7 +192,7 @@ class TritonPythonModel:
                 sender.end()
             except EngineError as error:
                 sender.fail(str(error))
-            except Exception as error:  # noqa: BLE001 - the worker outlives any request
+            except Exception as error:  # the worker outlives any request
                 sender.fail(f"generation failed: {type(error).__name__}", ours=True)
             finally:
                 self._in_flight.increment(-1)

@@ -1,8 +1,8 @@
 """Triton Python backend whose tokens are a pure function of its weight file and the prompt.
 
-Token ``i`` of prompt ``P``: ``hmac_sha256(sha256(weights), P + b"\\0" + i as 8 bytes, big endian)``;
-its id is the first two bytes, its text a space and the id in hex. It is due ``(i + 1) * interval``
-after acceptance. One thread with a heap of due times gives all of them out and sleeps in between,
+Token ``i`` of prompt ``P`` is ``hmac_sha256(sha256(weights), P + b"\\0" + i)`` with ``i`` as 8 bytes,
+big endian; its id is the first two bytes, its text a space and the id in hex. It is due
+``(i + 1) * interval`` after acceptance. One thread with a heap of due times gives all of them out and sleeps in between,
 so hundreds of streams cost no more than their tokens. Requests are never logged.
 """
 
@@ -63,7 +63,7 @@ class Answer:
         self.next = 0
 
     def due(self) -> float:
-        """Return when there is something to do: a token, the whole answer, or a look at the client."""
+        """Return when there is something to do: a token, all of them, or a look at the client."""
         index = self.next if self.stream else self.count - 1
         return min(self.accepted + (index + 1) * self.interval_s, self.cancel_check_at)
 
@@ -211,7 +211,7 @@ class TritonPythonModel:
         while (answer := self._pop_due()) is not None:
             try:
                 given, ended = answer.advance(self._pulse, time.monotonic())
-            except Exception:  # noqa: BLE001 - one broken answer must not stop the others
+            except Exception:  # one broken answer must not stop the others
                 given, ended = 0, True
             self._count(given)
             if ended:

@@ -1,0 +1,1 @@
+"""The lab's frozen checkpoints: packed, and their behaviour recorded from the engine alone."""
