@@ -16,7 +16,7 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.edges import reassert_drains
 from permafrost.runbook.operations import operation
-from permafrost.runbook.turns import await_turn
+from permafrost.runbook.turns import TURN_DEADLINE_S, await_turn
 from permafrost.topology import Node, Tier
 
 
@@ -51,6 +51,7 @@ def converge_node(
     owner: str = "pulumi",
     vm: str = "",
     fingerprint: str = "",
+    turn_deadline_s: float = TURN_DEADLINE_S,
 ) -> ConvergeEvidence:
     """Configure a node and admit it. ``vm`` and ``fingerprint`` say what it is configured as.
 
@@ -66,8 +67,9 @@ def converge_node(
     is_persons = before is not None and before.is_away and not before.is_automatic
     drained = False
     if not is_settled:
-        await_turn(ctx, node, owner, reason="it is configured anew")
-        drained = drain_replica(ctx, node, owner=owner, reason="it is configured anew").changed
+        reason = "it is configured anew"
+        await_turn(ctx, node, owner, reason=reason, deadline_s=turn_deadline_s)
+        drained = drain_replica(ctx, node, owner=owner, reason=reason).changed
         evidence = _configure(ctx, node, owner, vm, fingerprint)
     else:
         evidence = ConvergeEvidence(node.name, 0, notes=("configured already",))

@@ -1,0 +1,118 @@
+"""Commands that make the whole site what its file says."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
+from permafrost.cli.session import confirm, open_site, print_json, require_answer
+
+app = typer.Typer()
+
+
+@app.command()
+def plan(site: SiteOption = None, output: OutputOption = Output.TEXT) -> None:
+    """Show what `deploy` would do."""
+    from permafrost.cli.render import show_plan
+    from permafrost.runbook.deploy import make_plan
+
+    made = make_plan(open_site(site))
+    if output is Output.JSON:
+        print_json(made.as_dict())
+    else:
+        show_plan(made)
+
+
+@app.command()
+def deploy(
+    site: SiteOption = None,
+    yes: YesOption = False,
+    plan_only: PlanOnlyOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Make the site what its file says, and verify that it serves."""
+    if plan_only:
+        plan(site, output)
+        return
+    require_answer(yes)
+    from permafrost.cli.render import line, show_plan
+    from permafrost.runbook.deploy import execute, make_plan
+
+    ctx = open_site(site)
+    made = make_plan(ctx)
+    if output is Output.TEXT:
+        show_plan(made)
+    if made.steps:
+        confirm(f"Do these {len(made.steps)} steps?", yes)
+    receipt = execute(ctx, made)
+    if output is Output.JSON:
+        print_json(receipt)
+    else:
+        did = f"{receipt['changed']} steps done" if receipt["changed"] else "nothing had to change"
+        line(
+            f"{did}; verified: every replica that should serve does. Receipt: {receipt['receipt']}"
+        )
+
+
+@app.command()
+def destroy(
+    site: SiteOption = None,
+    yes: YesOption = False,
+    plan_only: PlanOnlyOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Remove every VM, rule, folder and pool of the site."""
+    if not plan_only:
+        require_answer(yes)
+    from permafrost.cli.render import line, show_plan
+    from permafrost.runbook.destroy import execute_destroy, make_destroy_plan
+
+    ctx = open_site(site)
+    made = make_destroy_plan(ctx)
+    if output is Output.TEXT:
+        show_plan(made)
+    if plan_only:
+        if output is Output.JSON:
+            print_json(made.as_dict())
+        return
+    confirm("Remove all this? Clients get no more answers.", yes)
+    receipt = execute_destroy(ctx, made)
+    if output is Output.JSON:
+        print_json(receipt)
+    else:
+        line(f"removed. Receipt: {receipt['receipt']}")
+
+
+@app.command()
+def converge(
+    node: Annotated[str, typer.Argument(help="A node of the site.")],
+    site: SiteOption = None,
+    check: Annotated[bool, typer.Option("--check", help="Only say what would change.")] = False,
+    yes: YesOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Configure one node again; a replica is drained before and admitted after."""
+    if not check:
+        require_answer(yes)
+    from permafrost.cli.render import line
+    from permafrost.planning.lookup import node_named
+    from permafrost.runbook.converge import check_node, converge_node
+    from permafrost.runbook.operations import site_held
+
+    ctx = open_site(site)
+    target = node_named(ctx.site, node)
+    if check:
+        evidence = check_node(ctx, target)
+    else:
+        confirm(f"Configure {node} again?", yes)
+        with site_held(ctx, f"converge {node}"):
+            evidence = converge_node(ctx, target, owner="converge", turn_deadline_s=0)
+    if output is Output.JSON:
+        print_json(evidence.as_dict())
+        return
+    would = "would change" if check else "changed"
+    line(f"{node}: {would} {evidence.changed}")
+    for task in evidence.tasks:
+        line(f"  {task}")

@@ -1,0 +1,25 @@
+"""Options that several commands share, each said once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Output(StrEnum):
+    """How a command reports."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+SiteOption = Annotated[
+    Path | None,
+    typer.Option("--site", envvar="PERMAFROST_SITE", help="The site file.", show_default=False),
+]
+OutputOption = Annotated[Output, typer.Option("--output", help="How to report.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+PlanOnlyOption = Annotated[bool, typer.Option("--plan-only", help="Show the plan, do nothing.")]

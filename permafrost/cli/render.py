@@ -1,0 +1,149 @@
+"""Everything that is drawn for people; the only place that knows rich."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from permafrost.errors import Problem
+from permafrost.planning.deploy import Plan, as_lines
+from permafrost.planning.drain import DrainPlan
+from permafrost.planning.lifecycle import ReplicaState
+from permafrost.planning.status import SiteStatus
+from permafrost.runbook.doctor import Finding, Level
+
+COLOURS = {
+    ReplicaState.ADMITTED: "green",
+    ReplicaState.STARTING: "yellow",
+    ReplicaState.DRAINING: "yellow",
+    ReplicaState.DRAINED: "cyan",
+    ReplicaState.OUT: "red",
+    ReplicaState.LOST: "red",
+}
+LEVELS = {
+    Level.OK: "[green]ok[/]",
+    Level.STAND_IN: "[yellow]stand-in[/]",
+    Level.PROBLEM: "[red]problem[/]",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console; wide enough not to break names when nobody watches."""
+    found = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not found.is_terminal:
+        found = Console(stderr=stderr, highlight=False, width=160)
+    return found
+
+
+def show_problems(problems: Iterable[Problem]) -> None:
+    """Show errors on standard error."""
+    out = console(stderr=True)
+    for problem in problems:
+        place = f"{escape(problem.path)}: " if problem.path else ""
+        out.print(f"[bold red]{problem.code}[/] {place}{escape(problem.message)}")
+        if problem.hint:
+            out.print(f"    {escape(problem.hint)}")
+
+
+def show_status(status: SiteStatus) -> None:
+    """Draw replicas in one table, then which host holds what."""
+    out = console()
+    health = "[green]healthy[/]" if status.is_healthy else "[red]not healthy[/]"
+    lab = " (lab)" if status.environment == "lab" else ""
+    out.print(f"[bold]{status.site}[/]{lab}: {health}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("endpoint", "replica", "state", "host", "gpu", "checkpoint", "in flight", ""):
+        table.add_column(column, justify="right" if column == "in flight" else "left")
+    for endpoint in status.endpoints:
+        for replica in endpoint.replicas:
+            colour = COLOURS[replica.state]
+            table.add_row(
+                endpoint.name,
+                replica.name,
+                f"[{colour}]{replica.state.value}[/]",
+                replica.host or "-",
+                ", ".join(replica.gpus) or "-",
+                _short(replica.checkpoint),
+                str(replica.in_flight),
+                escape(replica.reason),
+            )
+    out.print(table)
+    _show_edges(status, out)
+    _show_topology(status, out)
+    if status.operation:
+        out.print(
+            f"under way: {escape(status.operation['command'])}, since {status.operation['since']}"
+        )
+
+
+def show_plan(plan: Plan) -> None:
+    """Draw a plan as numbered steps."""
+    out = console()
+    if not plan.steps:
+        out.print("nothing to do: the site is as its file says")
+    for number, line in as_lines(plan).items():
+        out.print(f"{number}  {escape(line)}")
+    for note in plan.notes:
+        out.print(f"    {escape(note)}")
+    out.print(f"plan {plan.fingerprint[:19]}…", style="dim")
+
+
+def show_drain_plan(plan: DrainPlan) -> None:
+    """Draw what a drain does."""
+    out = console()
+    if not plan.steps:
+        out.print(f"{plan.replica}: nothing to do, {escape(plan.why_nothing)}")
+        return
+    out.print(f"drain {plan.replica}: {plan.in_flight} in flight")
+    for number, step in enumerate(plan.steps, start=1):
+        out.print(f"{number:02}  {step.value}")
+    out.print(f"    {plan.endpoint} stays served by {', '.join(plan.served_by) or 'nobody'}")
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """Draw what the doctor found."""
+    out = console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("check", "", "found", "in production"):
+        table.add_column(column)
+    for finding in findings:
+        table.add_row(
+            finding.name, LEVELS[finding.level], escape(finding.detail), escape(finding.production)
+        )
+    out.print(table)
+
+
+def line(text: str) -> None:
+    """Print one line of text as it is."""
+    console().print(escape(text))
+
+
+def _show_edges(status: SiteStatus, out: Console) -> None:
+    for edge in status.edges:
+        state = "[green]UP[/]" if edge.is_up else f"[red]DOWN[/] {escape(edge.reason)}"
+        endpoints = ", ".join(f"{e.name} https://{e.address}" for e in status.endpoints)
+        out.print(f"edge {edge.name} {state} on {edge.host or '-'}: {endpoints}")
+
+
+def _show_topology(status: SiteStatus, out: Console) -> None:
+    tree = Tree("hosts")
+    for host, left in status.blast_radius().items():
+        loss = ", ".join(f"{name} keeps {count}" for name, count in left.items())
+        branch = tree.add(f"{host}  [dim]if lost: {loss}[/]")
+        for endpoint in status.endpoints:
+            for replica in endpoint.replicas:
+                if replica.host == host:
+                    gpu = f" · GPU {', '.join(replica.gpus)}" if replica.gpus else ""
+                    branch.add(f"[{COLOURS[replica.state]}]{replica.name}[/]{gpu}")
+        for edge in status.edges:
+            if edge.host == host:
+                branch.add(f"{edge.name} (edge)")
+    out.print(tree)
+
+
+def _short(digest: str | None) -> str:
+    return f"{digest[:19]}…" if digest else "-"

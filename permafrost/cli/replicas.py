@@ -1,0 +1,81 @@
+"""Commands that take one replica away and bring it back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
+from permafrost.cli.session import confirm, open_site, print_json, require_answer
+
+app = typer.Typer()
+ReplicaArgument = Annotated[str, typer.Argument(help="A replica of the site.")]
+
+
+@app.command()
+def drain(
+    replica: ReplicaArgument,
+    site: SiteOption = None,
+    reason: Annotated[str, typer.Option("--reason", help="Kept with the declaration.")] = "",
+    yes: YesOption = False,
+    plan_only: PlanOnlyOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Take a replica out of rotation, losing no request."""
+    if not plan_only:
+        require_answer(yes)
+    from permafrost.cli.render import line, show_drain_plan
+    from permafrost.runbook.drain import drain_replica, preview_drain
+    from permafrost.runbook.operations import operator, site_held
+
+    ctx = open_site(site)
+    if plan_only or output is Output.TEXT:
+        made = preview_drain(ctx, replica)
+        if output is Output.TEXT:
+            show_drain_plan(made)
+        elif plan_only:
+            steps = [
+                {"id": f"{i:02}", "kind": s.value, "target": replica}
+                for i, s in enumerate(made.steps, start=1)
+            ]
+            print_json({"schema": 1, "command": "drain", "steps": steps})
+        if plan_only:
+            return
+        confirm(f"Drain {replica}?", yes or not made.steps)
+    with site_held(ctx, f"drain {replica}"):
+        evidence = drain_replica(ctx, replica, owner=operator(), reason=reason)
+    if output is Output.JSON:
+        print_json(evidence.as_dict())
+    elif evidence.changed:
+        note = f" ({evidence.note})" if evidence.note else ""
+        line(f"{replica} is {evidence.state} after {evidence.waited_s:.1f} s, 0 in flight{note}")
+
+
+@app.command()
+def undrain(
+    replica: ReplicaArgument,
+    site: SiteOption = None,
+    yes: YesOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Bring a replica back into rotation, through its probe."""
+    require_answer(yes)
+    from permafrost.cli.render import line
+    from permafrost.planning.lookup import replica_named
+    from permafrost.runbook.operations import operator, site_held
+    from permafrost.runbook.undrain import undrain_replica
+
+    ctx = open_site(site)
+    node = replica_named(ctx.site, replica)
+    confirm(f"Probe {replica} and bring it back into rotation?", yes)
+    with site_held(ctx, f"undrain {replica}"):
+        evidence = undrain_replica(ctx, node, owner=operator())
+    if output is Output.JSON:
+        print_json(evidence.as_dict())
+    elif evidence.changed:
+        line(
+            f"{replica} is {evidence.state} after {evidence.waited_s:.1f} s: {evidence.checkpoint}"
+        )
+    else:
+        line(f"{replica}: nothing to do, {evidence.note}")

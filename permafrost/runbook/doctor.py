@@ -1,0 +1,208 @@
+"""Is everything there that Permafrost works with, and what of it is a stand-in?"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+
+import httpx
+
+from permafrost.errors import PermafrostError
+from permafrost.runbook.context import Context
+
+PULUMI_SDK = "pulumi"
+VSPHERE_SDK = "pulumi-vsphere"
+PULUMI_S = 60
+
+
+class Level(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    STAND_IN = "stand-in"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. ``production`` says what a real site uses instead."""
+
+    name: str
+    level: Level
+    detail: str
+    production: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Return plain values for JSON."""
+        return {
+            "name": self.name,
+            "level": self.level.value,
+            "detail": self.detail,
+            "production": self.production,
+        }
+
+
+def examine(ctx: Context) -> tuple[Finding, ...]:
+    """Return every finding; nothing is changed."""
+    return (
+        *_tools(),
+        *_engine(ctx),
+        _vcenter(ctx),
+        *_lab_only(ctx),
+        *_registry(ctx),
+        _packages(ctx),
+        _state(ctx),
+    )
+
+
+def _tools() -> Iterator[Finding]:
+    yield Finding("python", Level.OK, platform.python_version())
+    for package in ("ansible-core", "ansible-runner", "pyvmomi"):
+        yield Finding(package, Level.OK, version(package))
+    ssh = shutil.which("ssh")
+    yield Finding("ssh", Level.OK if ssh else Level.PROBLEM, ssh or "install an OpenSSH client")
+
+
+def _engine(ctx: Context) -> Iterator[Finding]:
+    try:
+        environment = ctx.provisioner.env()
+    except PermafrostError as error:
+        yield Finding("pulumi", Level.PROBLEM, _told(error))
+        return
+    pulumi = shutil.which("pulumi", path=environment["PATH"])
+    if pulumi is None:
+        yield Finding("pulumi", Level.PROBLEM, "not on PATH", "Pulumi of the pinned version")
+        return
+    wanted = f"v{version(PULUMI_SDK)}"
+    found = _output([pulumi, "version"], environment)
+    level = Level.OK if found == wanted else Level.PROBLEM
+    yield Finding(
+        "pulumi",
+        level,
+        f"{found} at {pulumi}" + ("" if level is Level.OK else f", the program needs {wanted}"),
+    )
+    yield _language_host(Path(pulumi), environment)
+    yield _plugin(Path(environment["PULUMI_HOME"]), environment)
+
+
+def _language_host(pulumi: Path, environment: dict[str, str]) -> Finding:
+    host = shutil.which("pulumi-language-python", path=environment["PATH"])
+    production = "the one of Pulumi's own release"
+    if host is None:
+        return Finding("language host", Level.PROBLEM, "not on PATH", production)
+    provenance = pulumi.resolve().parent.parent / "provenance.json"
+    known = json.loads(provenance.read_text()) if provenance.exists() else {}
+    if known.get("language_host") == "stand-in":
+        detail = f"our own, built on Pulumi's SDK: {host}"
+        return Finding("language host", Level.STAND_IN, detail, production)
+    return Finding("language host", Level.OK, host, production)
+
+
+def _plugin(home: Path, environment: dict[str, str]) -> Finding:
+    wanted = version(VSPHERE_SDK)
+    production = f"pulumi-resource-vsphere {wanted} of Pulumi's own release"
+    folder = home / "plugins" / f"resource-vsphere-v{wanted}"
+    binary = folder / "pulumi-resource-vsphere"
+    found = str(binary) if binary.exists() else shutil.which(binary.name, path=environment["PATH"])
+    if found is None:
+        hint = f"`pulumi plugin install resource vsphere {wanted}`"
+        return Finding("vsphere plugin", Level.PROBLEM, f"not installed: {hint}", production)
+    with Path(found).open("rb") as stream:
+        is_real = stream.read(4) == b"\x7fELF"
+    if is_real:
+        return Finding("vsphere plugin", Level.OK, found, production)
+    detail = f"our own, on pyvmomi, speaking the same protocol: {found}"
+    return Finding("vsphere plugin", Level.STAND_IN, detail, production)
+
+
+def _vcenter(ctx: Context) -> Finding:
+    server = ctx.site.vcenter.server
+    try:
+        hosts = ctx.hypervisor.observe().hosts
+    except PermafrostError as error:
+        return Finding("vcenter", Level.PROBLEM, _told(error))
+    detail = f"{server}: {len(hosts)} hosts, {sum(len(h.gpus) for h in hosts)} GPUs"
+    if ctx.site.environment == "lab":
+        return Finding(
+            "vcenter", Level.STAND_IN, f"{detail}; a simulator", "VMware vCenter Server"
+        )
+    return Finding("vcenter", Level.OK, detail)
+
+
+def _lab_only(ctx: Context) -> Iterator[Finding]:
+    if ctx.site.environment == "lab":
+        yield Finding(
+            "hypervisor",
+            Level.STAND_IN,
+            "systemd-nspawn machines on this computer; their GPUs are names only",
+            "ESXi hosts with passed-through GPUs",
+        )
+        yield Finding(
+            "triton image",
+            Level.STAND_IN,
+            "built around the server binary of a Python package, CPU only",
+            "NVIDIA's Triton container",
+        )
+
+
+def _registry(ctx: Context) -> Iterator[Finding]:
+    for name, endpoint in sorted(ctx.site.inference.items()):
+        try:
+            facts = ctx.catalog.resolve(endpoint.model)
+            has_image = ctx.catalog.has_image(endpoint.image)
+        except PermafrostError as error:
+            yield Finding(f"checkpoint of {name}", Level.PROBLEM, _told(error))
+            continue
+        well = facts.has_fingerprint and has_image
+        detail = f"{endpoint.model}: {facts.files} files, {facts.bytes / 1e6:.1f} MB"
+        detail += "" if facts.has_fingerprint else "; no fingerprint"
+        detail += "" if has_image else f"; no image {endpoint.image}"
+        yield Finding(f"checkpoint of {name}", Level.OK if well else Level.PROBLEM, detail)
+
+
+def _packages(ctx: Context) -> Finding:
+    packages = ctx.site.packages
+    url = f"{packages.url.rstrip('/')}/dists/{packages.suite}/Release"
+    try:
+        answer = httpx.get(url, timeout=10, trust_env=False)
+    except httpx.HTTPError as error:
+        return Finding("packages", Level.PROBLEM, f"{url}: {error}")
+    level = Level.OK if answer.status_code == 200 else Level.PROBLEM
+    return Finding("packages", level, f"{url}: HTTP {answer.status_code}")
+
+
+def _state(ctx: Context) -> Finding:
+    folder = ctx.loaded.state_dir
+    mode = folder.stat().st_mode & 0o777
+    if mode & 0o077:
+        return Finding("state", Level.PROBLEM, f"{folder} is open to others: chmod 700 {folder}")
+    free = shutil.disk_usage(folder).free / 1e9
+    cut = [o.command for o in ctx.store.operations() if o.outcome == "CUT"]
+    detail = f"{folder}, {free:.0f} GB free"
+    return Finding("state", Level.OK, detail + (f"; cut short: {', '.join(cut)}" if cut else ""))
+
+
+def _output(command: list[str], environment: dict[str, str]) -> str:
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PULUMI_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return (done.stdout.strip() or done.stderr.strip())[:200]
+
+
+def _told(error: PermafrostError) -> str:
+    return "; ".join(f"{p.message}" for p in error.problems)
