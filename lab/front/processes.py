@@ -12,6 +12,7 @@ from types import FrameType
 from typing import IO
 
 _GRACE_S = 30.0
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 class Stopped(BaseException):
@@ -32,6 +33,8 @@ def stop_on_signals() -> None:
     def stop(number: int, _frame: FrameType | None) -> None:
         for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(each, signal.SIG_IGN)  # the way out is not interrupted again
+        for process in tuple(_running):
+            process.terminate()  # whoever waits for it, in whichever thread, goes on at once
         raise Stopped(signal.Signals(number).name)
 
     for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -69,11 +72,13 @@ def call(
 ) -> int:
     """Run a command and return its exit status; 124 when it took too long."""
     process = start(argv, cwd=cwd, env=env, stdout=stdout, stderr=stderr)
+    _running.add(process)
     try:
         return process.wait(timeout_s)
     except subprocess.TimeoutExpired:
         return 124
     finally:
+        _running.discard(process)
         end(process)
 
 

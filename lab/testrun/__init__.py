@@ -1,0 +1,1 @@
+"""The project's test command: check, test, soak and bench, on a lab of their own."""

@@ -1,0 +1,156 @@
+"""``make test``: everything that CI runs, on one lab of its own.
+
+The long builds start first; lint and unit tests run meanwhile. The lab is deployed once, by a raw
+``pulumi up``; ``deploy`` must then find nothing to change. It is removed whatever happens.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from lab.front.instance import CHECKOUT, PROGRAMS, environment
+from lab.front.processes import CommandFailed, Stopped, call, check, end, start
+from lab.front.stages import Stages
+from lab.testrun import ownlab
+from lab.testrun.steps import Step, go_steps, lint_steps, pytest_step, run_steps, unit_step
+from lab.testrun.tally import Tally
+
+START_NOTHING_AFTER_S = 55 * 60.0
+_BUILD_TIMEOUT_S = 3600.0
+_PART_TIMEOUT_S = 1200.0
+_PYTEST_TIMEOUT_S = 4200.0
+_RAW_UP = 'set -euo pipefail; eval "$(permafrost env)"; pulumi up --yes --skip-preview'
+
+
+def commit() -> str:
+    """Return the commit under test; it chooses the samples."""
+    argv = ["git", "-c", f"safe.directory={CHECKOUT}", "rev-parse", "HEAD"]
+    done = subprocess.run(
+        argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=30, check=False
+    )
+    return done.stdout.strip() or "none"
+
+
+class Run:
+    """One test run: its stages, its counts, its lab and its time."""
+
+    def __init__(self, identity: str) -> None:
+        self.stages = Stages()
+        self.tally = Tally()
+        self.identity = identity
+        self.env = environment(identity)
+        self.until = time.time() + START_NOTHING_AFTER_S
+        self.folder = CHECKOUT / ".cache" / "testrun" / identity
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def steps(self, name: str, about: str, steps: list[Step]) -> None:
+        """Run steps as one stage."""
+        with suppress(_StageFailed), self.stages.stage(name, about):
+            if not run_steps(steps, self.stages, self.tally):
+                raise _StageFailed
+
+    def command(self, name: str, about: str, argv: list[str], timeout_s: float) -> None:
+        """Run a command that the rest depends on. Raises when it fails."""
+        try:
+            with self.stages.stage(name, about):
+                check(argv, cwd=CHECKOUT, env=self.env, timeout_s=timeout_s)
+        except CommandFailed:
+            self.tally.step(name, well=False)
+            raise
+        self.tally.step(name, well=True)
+
+    def pytest(self, name: str, about: str, path: str, *options: str) -> None:
+        """Run pytest with its output seen. No test starts after the run's last moment."""
+        if not any((CHECKOUT / path).rglob("test_*.py")):
+            return
+        step = pytest_step(name, (path,), self.folder, f"--start-until={self.until}", *options)
+        with suppress(_StageFailed), self.stages.stage(name, about):
+            status = call(step.argv, cwd=CHECKOUT, env=self.env, timeout_s=_PYTEST_TIMEOUT_S)
+            self.tally.pytest(name, self.folder / f"{name.replace(' ', '-')}.xml", status)
+            if status != 0:
+                raise _StageFailed
+
+
+class _StageFailed(Exception):  # noqa: N818
+    """A stage did not end well; it is counted already."""
+
+
+def test() -> int:
+    """Run everything; return an exit status."""
+    run = Run(ownlab.new_id())
+    sample = commit()
+    run.stages.say(f"commit {sample[:12]} chooses the samples; lab instance {run.identity}")
+    try:
+        ownlab.remove_abandoned(run.stages)
+        _all(run, sample)
+    except (CommandFailed, Stopped) as error:
+        run.stages.say(f"make test: {error}")
+        if isinstance(error, Stopped):
+            run.tally.step(f"run to the end ({error})", well=False)
+    for failure in run.tally.failures:
+        run.stages.say(f"FAILED {failure}")
+    run.stages.say(run.stages.table())
+    run.stages.say(run.tally.closing_line())
+    return 0 if run.tally.failed == 0 and run.tally.passed > 0 else 1
+
+
+def _all(run: Run, sample: str) -> None:
+    log = run.folder / "build.log"
+    with log.open("wb") as out:
+        build = [sys.executable, "-m", "lab.build", "--quiet"]
+        building = start(build, cwd=CHECKOUT, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            run.steps("check", "lint, types, unit tests", [*lint_steps(), unit_step(run.folder)])
+            run.pytest("contract", "adapters against what they adapt", "tests/contract")
+            with run.stages.stage("build", f"the rest of what the lab is made of; log {log}"):
+                status = building.wait(_BUILD_TIMEOUT_S)
+                run.stages.say(log.read_text(encoding="utf-8", errors="replace").rstrip())
+                if status != 0:
+                    run.tally.step("build", well=False)
+                    raise CommandFailed(build, status)
+        finally:
+            end(building)
+    go = [*go_steps("vet"), *go_steps("test", "-race", cgo=True)]
+    run.steps("go", "vet and race detector", go)
+    with ownlab.owned(run.identity):
+        try:
+            _on_a_lab(run, sample)
+        finally:
+            _take_down(run)
+
+
+def _on_a_lab(run: Run, sample: str) -> None:
+    permafrost = str(PROGRAMS / "permafrost")
+    up = [str(PROGRAMS / "permafrost-lab"), "up"]
+    run.command("lab", "an instance of its own", up, _PART_TIMEOUT_S)
+    raw = ["/bin/bash", "-c", _RAW_UP]
+    run.command("pulumi up", "a raw one makes the whole site", raw, _PART_TIMEOUT_S)
+    deploy = [permafrost, "deploy", "--yes"]
+    run.command("deploy", "finds nothing to change", deploy, _PART_TIMEOUT_S)
+    run.pytest("acceptance", "commands and network only", "tests/acceptance", "-v", "--maxfail=8")
+    run.pytest("chaos", "one of each family", "tests/chaos", "-v", f"--sample={sample}")
+
+
+def _take_down(run: Run) -> None:
+    if run.tally.failed:
+        logs = run.folder / "lab"
+        ownlab.collect(run.identity, logs)
+        run.stages.say(f"what the lab wrote is in {logs.relative_to(CHECKOUT)}; its end:")
+        for line in ownlab.tails(logs):
+            run.stages.say(line)
+    with suppress(_StageFailed), run.stages.stage("down", "everything the lab made is removed"):
+        well = ownlab.remove(run.identity)
+        run.tally.step("down", well=well)
+        if not well:
+            raise _StageFailed
+
+
+def reports_folder() -> Path:
+    """Return where pytest's reports of a run without a lab go."""
+    folder = CHECKOUT / ".cache" / "testrun" / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

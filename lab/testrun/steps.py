@@ -1,0 +1,106 @@
+"""The steps of ``make check``: each a command, run two at a time, told when it is done."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.build import parts
+from lab.build.golang import build_env, go_command
+from lab.front.instance import CHECKOUT, PROGRAMS
+from lab.front.processes import call
+from lab.front.stages import Stages, duration
+from lab.testrun.tally import Tally
+
+GO_MODULES = ("engines/pulumi", "lab/vcenter")
+_STEP_TIMEOUT_S = 900.0
+UNIT_TESTS = ("tests/unit", "tests/properties", "tests/golden")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command, where it runs, and pytest's report when it is a pytest run."""
+
+    name: str
+    argv: tuple[str, ...]
+    cwd: Path = CHECKOUT
+    env: dict[str, str] = field(default_factory=dict)
+    report: Path | None = None
+
+
+def _tool(name: str) -> str:
+    return str(PROGRAMS / name)
+
+
+def lint_steps() -> list[Step]:
+    """Return the linters and the type checker."""
+    return [
+        Step("mypy", (_tool("mypy"),)),
+        Step("ruff", (_tool("ruff"), "check", ".")),
+        Step("ruff format", (_tool("ruff"), "format", "--check", ".")),
+        Step("import contracts", (_tool("lint-imports"),)),
+        Step("yamllint", (_tool("yamllint"), "--strict", ".")),
+        Step("ansible-lint", (_tool("ansible-lint"), "--offline", "--nocolor", "playbooks")),
+    ]
+
+
+def pytest_step(name: str, paths: tuple[str, ...], reports: Path, *options: str) -> Step:
+    """Return a pytest run over the paths that exist."""
+    found = [path for path in paths if any((CHECKOUT / path).rglob("test_*.py"))]
+    report = reports / f"{name.replace(' ', '-')}.xml"
+    argv = (_tool("python"), "-m", "pytest", "-q", "-p", "lab.testrun.plugin")
+    return Step(name, (*argv, f"--junit-xml={report}", *options, *found), report=report)
+
+
+def unit_step(reports: Path) -> Step:
+    """Return the hermetic tests: no socket but UNIX ones, on both cores."""
+    sockets = ("--disable-socket", "--allow-unix-socket")
+    return pytest_step("unit tests", UNIT_TESTS, reports, "-n", "2", *sockets)
+
+
+def go_steps(verb: str, *flags: str, cgo: bool = False) -> list[Step]:
+    """Return ``go VERB`` for every Go module of the project."""
+    go = go_command(parts.path("go"))
+    env = {**build_env(), "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false"}
+    env["CGO_ENABLED"] = "1" if cgo else "0"
+    name = " ".join(("go", verb, *flags))
+    return [
+        Step(f"{name} ({module})", (go, verb, *flags, "./..."), CHECKOUT / module, env)
+        for module in GO_MODULES
+        if (CHECKOUT / module / "go.mod").exists()
+    ]
+
+
+def run_steps(steps: list[Step], stages: Stages, tally: Tally, *, at_once: int = 2) -> bool:
+    """Run steps, count them, and show the whole output of those that failed."""
+    with ThreadPoolExecutor(at_once) as pool:
+        return all(list(pool.map(lambda step: _run(step, stages, tally), steps)))
+
+
+def _run(step: Step, stages: Stages, tally: Tally) -> bool:
+    begun = time.monotonic()
+    with tempfile.TemporaryFile() as output:
+        status = call(
+            step.argv,
+            cwd=step.cwd,
+            env=step.env,
+            timeout_s=_STEP_TIMEOUT_S,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        output.seek(0)
+        text = output.read().decode(errors="replace").rstrip()
+    took = duration(time.monotonic() - begun)
+    if step.report is not None:
+        tally.pytest(step.name, step.report, status)
+    else:
+        tally.step(step.name, well=status == 0)
+    closing = text.splitlines()[-1] if step.report is not None and text else ""
+    stages.say(f"  {'ok    ' if status == 0 else 'FAILED'} {step.name:<32} {took:>9}  {closing}")
+    if status != 0:
+        stages.say(text)
+    return status == 0
