@@ -1,9 +1,10 @@
 """Triton Python backend whose tokens are a pure function of its weight file and the prompt.
 
-Token ``i`` of prompt ``P`` is ``hmac_sha256(sha256(weights), P + b"\\0" + i)`` with ``i`` as 8 bytes,
-big endian; its id is the first two bytes, its text a space and the id in hex. It is due
-``(i + 1) * interval`` after acceptance. One thread with a heap of due times gives all of them out and sleeps in between,
-so hundreds of streams cost no more than their tokens. Requests are never logged.
+Token ``i`` of prompt ``P`` is ``hmac_sha256(sha256(weights), P + b"\\0" + i)`` with ``i`` as eight
+bytes, big endian; its id is the first two bytes, its text a space and the id in hex. It is due
+``(i + 1) * interval`` after acceptance. One thread with a heap of due times gives all of them out
+and sleeps in between, so hundreds of streams cost no more than their tokens. Requests are never
+logged.
 """
 
 from __future__ import annotations
