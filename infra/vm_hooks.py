@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from permafrost.adapters.node_agent import NodeAgent
 from permafrost.adapters.ssh import SshShell
 from permafrost.errors import Problem, Refused
 from permafrost.runbook.drain import drain_replica
@@ -29,6 +30,9 @@ def drain_before_change(site_path: Path, name: str, address: str) -> None:
     context = open_context(site_path)
     context.guard()
     replica = node_named(context.loaded, name, address)
+    if replica not in nodes(context.site):
+        # The site file no longer names it, so the context does not know where it is.
+        context.models = NodeAgent(SshShell(context.loaded.state_dir, {name: address}))
     await_turn(context, replica, OWNER, reason=REASON)
     drain_replica(context, replica, owner=OWNER, reason=REASON)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pulumi
 import pytest
 import yaml
+
 from infra.components.anti_affinity import AntiAffinity
 from infra.components.convergence import Convergence
 from infra.components.edge_vm import EdgeVm
@@ -21,7 +22,6 @@ from permafrost.planning.placement import Slot
 from permafrost.site.load import load_site
 from permafrost.site.model import Site
 from permafrost.topology import edges, replicas
-
 from tests.infra.conftest import DIGEST, IMAGE
 
 VM = "vsphere:index/virtualMachine:VirtualMachine"

@@ -108,6 +108,7 @@ class PulumiStack:
         self._run(
             *(command, "--yes", "--skip-preview", "--json", "--non-interactive", *options),
             events=EventLog(),
+            progress=self._progress,
             extra={LOCK_TOKEN: lock_token} if lock_token else {},
             deadline_s=self._deadline_s,
         )
@@ -117,14 +118,15 @@ class PulumiStack:
         *arguments: str,
         deadline_s: float,
         events: EventLog | None = None,
+        progress: Progress | None = None,
         extra: dict[str, str] | None = None,
         cwd: Path | None = None,
     ) -> Finished:
         environment = {**self.env(), **(extra or {})}
 
         def read(line: str) -> None:
-            if events is not None and (shown := events.feed(line)) and self._progress:
-                self._progress(shown)
+            if events is not None and (shown := events.feed(line)) and progress is not None:
+                progress(shown)
 
         finished = run_child(
             [pulumi_program(environment), *arguments],

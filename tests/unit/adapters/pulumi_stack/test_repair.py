@@ -1,0 +1,36 @@
+"""What an interrupted run left, read from the stack's state."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from permafrost.adapters.pulumi_stack.repair import Pending, pending_operations
+
+VM = "vsphere:index/virtualMachine:VirtualMachine"
+
+
+def write_state(backend: Path, latest: object) -> None:
+    path = backend / ".pulumi/stacks/permafrost/lab.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"version": 3, "checkpoint": {"stack": "lab", "latest": latest}}))
+
+
+def test_a_stack_that_was_never_made_has_nothing_pending(tmp_path: Path) -> None:
+    assert pending_operations(tmp_path, "permafrost", "lab") == ()
+
+
+def test_a_fresh_stack_has_nothing_pending(tmp_path: Path) -> None:
+    write_state(tmp_path, None)
+    assert pending_operations(tmp_path, "permafrost", "lab") == ()
+
+
+def test_a_creation_that_was_cut_is_found_with_its_node(tmp_path: Path) -> None:
+    entry = {
+        "resource": {"urn": f"urn:pulumi:lab::permafrost::{VM}::lab-chat-01", "type": VM},
+        "type": "creating",
+    }
+    write_state(tmp_path, {"resources": [], "pending_operations": [entry]})
+    assert pending_operations(tmp_path, "permafrost", "lab") == (
+        Pending("creating", VM, "lab-chat-01"),
+    )
