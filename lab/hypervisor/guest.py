@@ -61,11 +61,15 @@ def network(machine: Machine) -> GuestNetwork | None:
         return None
     inside = ["nsenter", "--target", str(init), "--net", "--uts"]
     with suppress(LabError, ValueError, KeyError, IndexError):
-        links = json.loads(run([*inside, "ip", "-json", "-4", "address", "show", "scope", "global"]))
+        links = json.loads(
+            run([*inside, "ip", "-json", "-4", "address", "show", "scope", "global"])
+        )
         found = [info for link in links if link for info in link.get("addr_info", [])]
         if not found:
             return None
-        routes = json.loads(run([*inside, "ip", "-json", "-4", "route", "show", "default"]) or "[]")
+        routes = json.loads(
+            run([*inside, "ip", "-json", "-4", "route", "show", "default"]) or "[]"
+        )
         return GuestNetwork(
             address=found[0]["local"],
             prefix=int(found[0]["prefixlen"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from lab.errors import LabError
 from lab.instance import naming
 from lab.instance.cgroups import Cgroup, memory_group
 from lab.instance.model import Instance
+from lab.instance.secrets import write_private
 
 # Folders of the machine that lie on the outer file system: container storage needs native
 # overlays, and the model store is large.
@@ -112,11 +112,11 @@ class Machine:
         for disk in spec.disks[1:]:
             (self.folder / "disks" / str(disk["key"])).mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
-        write_whole(self.folder / "guest" / "guestinfo.env", guestinfo)
+        write_private(self.folder / "guest" / "guestinfo.env", guestinfo)
         machine_id = self.folder / "upper/etc/machine-id"
         if not machine_id.exists():
-            write_whole(machine_id, spec.uuid.replace("-", "").lower() + "\n", 0o444)
-        write_whole(self.record, json.dumps({**asdict(spec)}, indent=1) + "\n")
+            write_private(machine_id, spec.uuid.replace("-", "").lower() + "\n", 0o444)
+        write_private(self.record, json.dumps({**asdict(spec)}, indent=1) + "\n")
 
     def lower(self) -> Path:
         """Return the system below the machine's changes: the one it was first started on."""
@@ -135,7 +135,9 @@ class Machine:
     def command(self, spec: Spec) -> list[str]:
         """Return the systemd-nspawn command line."""
         binds = [f"{self.folder / name}:{inside}" for name, inside in OUTER_FOLDERS.items()]
-        binds += [f"{self.folder / 'disks' / str(d['key'])}:/disks/{d['key']}" for d in spec.disks[1:]]
+        binds += [
+            f"{self.folder / 'disks' / str(d['key'])}:/disks/{d['key']}" for d in spec.disks[1:]
+        ]
         return [
             "systemd-nspawn",
             "--quiet",
@@ -161,13 +163,3 @@ def machines(instance: Instance) -> list[Machine]:
     """Return the machines that exist, by name."""
     records = sorted(instance.machines_dir.glob("*/machine.json"))
     return [Machine(instance, record.parent.name) for record in records]
-
-
-def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file so that it is either whole or as it was, readable to its owner only."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w") as output:
-        output.write(text)
-    part.replace(path)

@@ -34,7 +34,9 @@ def run(
             "LAB_TOOL_MISSING", f"{argv[0]} is not installed", "run scripts/bootstrap.sh"
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise LabError("LAB_COMMAND_TIMEOUT", f"{shown}: no end after {timeout_s:.0f} s") from error
+        raise LabError(
+            "LAB_COMMAND_TIMEOUT", f"{shown}: no end after {timeout_s:.0f} s"
+        ) from error
     if done.returncode != 0:
         reason = (done.stderr or done.stdout).strip().splitlines()
         raise LabError(

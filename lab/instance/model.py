@@ -171,5 +171,3 @@ def default_root(checkout: Path = CHECKOUT) -> Path:
 def current() -> Instance:
     """Return the instance of this checkout. Raises LabError when it was never made."""
     return load(default_root())
-
-

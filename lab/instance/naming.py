@@ -31,9 +31,20 @@ def bridge_name(lab_id: str) -> str:
     return f"pf{lab_id}"
 
 
+def bridge_mac(lab_id: str) -> str:
+    """Return the bridge's own hardware address (locally administered)."""
+    digest = hashlib.sha256(f"bridge {lab_id}".encode()).digest()
+    return ":".join(["02", *(f"{octet:02x}" for octet in digest[:5])])
+
+
 def link_name(lab_id: str, node: str) -> str:
     """Return the name of the host's end of a machine's network link."""
-    return f"v{lab_id}-{hashlib.sha256(node.encode()).hexdigest()[:5]}"
+    return f"{link_prefix(lab_id)}{hashlib.sha256(node.encode()).hexdigest()[:5]}"
+
+
+def link_prefix(lab_id: str) -> str:
+    """Return what the links of all of a lab's machines begin with."""
+    return f"v{lab_id}-"
 
 
 def machine_name(lab_id: str, node: str) -> str:

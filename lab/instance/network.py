@@ -41,7 +41,20 @@ def ensure(instance: Instance) -> None:
     """Make the bridge and the walls; nothing changes where they stand."""
     bridge = instance.allocation.bridge
     if bridge not in _links():
-        run(["ip", "link", "add", bridge, "type", "bridge", "stp_state", "0", "forward_delay", "0"])
+        # Without an address of its own a bridge takes over one of its ports', and changes it when
+        # that machine goes: all others would talk to a dead neighbour until they ask again.
+        run(
+            [
+                "ip",
+                "link",
+                "add",
+                bridge,
+                "address",
+                naming.bridge_mac(instance.id),
+                "type",
+                "bridge",
+            ]
+        )
     address = f"{instance.gateway}/{instance.network.prefixlen}"
     run(["ip", "address", "replace", address, "dev", bridge])
     run(["ip", "link", "set", bridge, "up"])

@@ -1,0 +1,70 @@
+"""``permafrost-lab up | down | status``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from lab.cli.options import Output, OutputOption, SiteOption, emit, instance_of
+from lab.instance.model import default_root
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+
+
+def up() -> None:
+    """Start this lab's vCenter, registry and package source; write its site file."""
+    from lab.instance import up as steps
+
+    root = default_root()
+    typer.echo(f"lab {root.name}")
+    instance = steps.up(root, typer.echo)
+    typer.echo(f"lab {instance.id} is up: export PERMAFROST_SITE={instance.site_file}")
+
+
+def down() -> None:
+    """Remove every machine, mount, link, control group, process and file of this lab."""
+    from lab import cleanup
+
+    root = default_root()
+    removed = 0
+    for what in cleanup.remove(root):
+        typer.echo(f"removed {what}")
+        removed += 1
+    if not removed:
+        typer.echo(f"nothing of lab {root.name} was left")
+
+
+def status(site: SiteOption = None, output: OutputOption = Output.TEXT) -> None:
+    """Say what stands where."""
+    from lab.instance.status import describe
+
+    document = describe(instance_of(site))
+    if output is Output.JSON:
+        emit(document)
+        return
+    for line in _lines(document):
+        typer.echo(line)
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    vcenter = document["vcenter"]
+    lines = [
+        f"lab {document['id']}  {document['subnet']}",
+        f"vCenter   {vcenter['url']}  user {vcenter['user']}  password in "
+        f"{vcenter['password_file']}",
+        *(f"service   {s['name']:<10} {s['power']}" for s in document["services"]),
+        *(f"host      {h['name']:<14} {h['state']}" for h in document["hosts"]),
+    ]
+    for machine in document["machines"]:
+        lines.append(
+            f"machine   {machine['name']:<16} {machine['power']:<4} "
+            f"{machine['address'] or '-':<15} {machine['host']}"
+        )
+    lines += [f"fault     {f['id']} {f['kind']} {f['target']}" for f in document["faults"]]
+    return lines

@@ -1,0 +1,1 @@
+"""Faults of the lab, applied and healed, each recorded with its time."""

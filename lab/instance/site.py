@@ -1,0 +1,42 @@
+"""The site file of a lab: ``sites/lab.yaml`` with the lab's own addresses and digests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+
+from lab.errors import LabError
+from lab.instance.model import CHECKOUT, Instance
+from lab.instance.secrets import ensure_password, write_private
+
+TEMPLATE = CHECKOUT / "sites" / "lab.yaml"
+FIRST_HOST, LAST_HOST = 20, 99
+
+
+def values(instance: Instance, digests: Mapping[str, str]) -> dict[str, str]:
+    """Return what the template asks for; ``digests`` are pins by their placeholder's name."""
+    base = instance.network.network_address
+    return {
+        "vcenter_server": f"{instance.gateway}:{instance.allocation.vcenter_port}",
+        "subnet": str(instance.network),
+        "gateway": instance.gateway,
+        "first_address": str(base + FIRST_HOST),
+        "last_address": str(base + LAST_HOST),
+        "registry_address": instance.registry_address,
+        "packages_url": instance.packages_url,
+        **digests,
+    }
+
+
+def render(instance: Instance, digests: Mapping[str, str], template: Path = TEMPLATE) -> bool:
+    """Write the lab's site file and the passphrase it names; True when the file changed."""
+    ensure_password(instance.root / "pulumi-passphrase")
+    try:
+        text = Template(template.read_text()).substitute(values(instance, digests))
+    except (KeyError, ValueError) as error:
+        raise LabError("SITE_TEMPLATE", f"{template}: unknown placeholder {error}") from error
+    if instance.site_file.exists() and instance.site_file.read_text() == text:
+        return False
+    write_private(instance.site_file, text, 0o644)
+    return True

@@ -1,0 +1,109 @@
+"""The lab's vCenter: its configuration, certificate, password and process."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from lab.instance.authority import ensure_authority, ensure_certificate
+from lab.instance.model import CHECKOUT, Instance
+from lab.instance.secrets import ensure_password, write_private
+from lab.services.daemon import Daemon
+
+USER = "administrator@vsphere.local"
+HOSTS = ("lab-esx-01", "lab-esx-02", "lab-esx-03")
+GPU_ADDRESSES = ("0000:3b:00.0", "0000:d8:00.0")
+_HELLO = """<?xml version="1.0" encoding="UTF-8"?>
+<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>
+<RetrieveServiceContent xmlns="urn:vim25"><_this type="ServiceInstance">ServiceInstance</_this>
+</RetrieveServiceContent></Body></Envelope>"""
+
+
+def ensure(instance: Instance, program: Path) -> None:
+    """Configure and start the vCenter; nothing changes where it runs."""
+    configure(instance)
+    daemon(instance, program).ensure()
+
+
+def configure(instance: Instance) -> None:
+    """Write configuration, certificate and password where they are missing."""
+    folder = instance.vcenter_dir
+    authority = ensure_authority(instance.ca_dir, instance.id)
+    certificate, key = ensure_certificate(authority, folder, instance.gateway)
+    ensure_password(folder / "password")
+    write_private(
+        folder / "config.json",
+        json.dumps(configuration(instance, certificate, key), indent=2) + "\n",
+    )
+
+
+def configuration(instance: Instance, certificate: Path, key: Path) -> dict[str, Any]:
+    """Return what the vCenter has to show: three hosts with two GPUs each."""
+    gpus = [
+        {
+            "id": address,
+            "vendor": "10de",
+            "device": "2330",
+            "class": "0302",
+            "name": "GH100 [H100 SXM5 80GB]",
+        }
+        for address in GPU_ADDRESSES
+    ]
+    hook = [sys.executable, "-m", "lab.hypervisor", "--instance", str(instance.root)]
+    return {
+        "listen": f"{instance.gateway}:{instance.allocation.vcenter_port}",
+        "user": USER,
+        "password_file": str(instance.vcenter_dir / "password"),
+        "cert_file": str(certificate),
+        "key_file": str(key),
+        "state_dir": str(instance.vcenter_dir / "state"),
+        "hook": hook,
+        "cgroup_root": str(instance.group.path),
+        "datacenter": "dc1",
+        "cluster": "gpu-cluster",
+        "datastore": "datastore1",
+        "network": "site-network",
+        "hosts": [{"name": name, "cpus": 64, "memory_gib": 512, "gpus": gpus} for name in HOSTS],
+        "template": {
+            "name": "debian-13",
+            "disk_gib": 20,
+            "guest_id": "debian12_64Guest",
+            "hardware_version": "vmx-21",
+            "firmware": "efi",
+        },
+    }
+
+
+def daemon(instance: Instance, program: Path) -> Daemon:
+    """Return the vCenter's process."""
+    folder = instance.vcenter_dir
+    trust = instance.ca_dir / "ca.pem"
+
+    def ready() -> bool:
+        try:
+            context = ssl.create_default_context(cafile=str(trust))
+            answer = httpx.post(
+                f"{instance.vcenter_url}/sdk",
+                content=_HELLO,
+                headers={"Content-Type": "text/xml"},
+                verify=context,
+                timeout=10,
+                trust_env=False,
+            )
+        except (httpx.HTTPError, OSError):
+            return False
+        return answer.status_code == httpx.codes.OK and "sessionManager" in answer.text
+
+    return Daemon(
+        instance,
+        "vcenter",
+        argv=[str(program), "-config", str(folder / "config.json")],
+        ready=ready,
+        inputs=[folder / "config.json", folder / "cert.pem", folder / "password"],
+        env={"PYTHONPATH": str(CHECKOUT)},
+    )
