@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim
@@ -55,9 +56,20 @@ def _remove(session: VcenterSession, loaded: LoadedSite, kind: Any, name: str) -
     found = session.call(lambda content: _orphans(content, kind, name, prefix))
     for thing in found:
         log.warning("removing %s, which an interrupted run left in vCenter", name)
-        if kind is vim.VirtualMachine and session.call(lambda _, t=thing: _is_on(t)):
-            _finish(session, name, session.call(lambda _, t=thing: t.PowerOffVM_Task()))
-        _finish(session, name, session.call(lambda _, t=thing: t.Destroy_Task()))
+        task = session.call(partial(_power_off, thing))
+        if task is not None:
+            _finish(session, name, task)
+        _finish(session, name, session.call(partial(_destroy, thing)))
+
+
+def _power_off(thing: Any, _content: Any) -> Any:
+    if isinstance(thing, vim.VirtualMachine) and str(thing.runtime.powerState) == "poweredOn":
+        return thing.PowerOffVM_Task()
+    return None
+
+
+def _destroy(thing: Any, _content: Any) -> Any:
+    return thing.Destroy_Task()
 
 
 def _orphans(content: Any, kind: Any, name: str, prefix: str) -> list[Any]:
@@ -85,8 +97,9 @@ def _remove_rule(session: VcenterSession, cluster: str, name: str) -> None:
         keys = [rule.key for rule in found.configurationEx.rule or [] if rule.name == name]
         if not keys:
             return None
-        change = vim.cluster.ConfigSpecEx(
-            rulesSpec=[vim.cluster.RuleSpec(operation="remove", removeKey=key) for key in keys]
+        make: Any = vim.cluster
+        change = make.ConfigSpecEx(
+            rulesSpec=[make.RuleSpec(operation="remove", removeKey=key) for key in keys]
         )
         return found.ReconfigureComputeResource_Task(change, True)
 
@@ -94,10 +107,6 @@ def _remove_rule(session: VcenterSession, cluster: str, name: str) -> None:
     if task is not None:
         log.warning("removing rule %s, which an interrupted run left in vCenter", name)
         _finish(session, name, task)
-
-
-def _is_on(machine: Any) -> bool:
-    return str(machine.runtime.powerState) == "poweredOn"
 
 
 def _finish(session: VcenterSession, name: str, task: Any) -> None:
