@@ -1,0 +1,119 @@
+package vcenter
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"permafrost.dev/lab/vcenter/internal/placement"
+)
+
+// localized gives a fault the sentence that a vCenter says with it.
+func localized(fault types.BaseMethodFault) types.LocalizedMethodFault {
+	return types.LocalizedMethodFault{Fault: fault, LocalizedMessage: sentence(fault)}
+}
+
+func sentence(fault types.BaseMethodFault) string {
+	if f := fault.GetMethodFault(); f != nil && f.FaultCause != nil && f.FaultCause.LocalizedMessage != "" {
+		return f.FaultCause.LocalizedMessage
+	}
+	switch f := fault.(type) {
+	case *types.DuplicateName:
+		return fmt.Sprintf("The name '%s' already exists.", f.Name)
+	case *types.InvalidArgument:
+		return "A specified parameter was not correct: " + f.InvalidProperty
+	case *types.InvalidPowerState:
+		return fmt.Sprintf("The attempted operation cannot be performed in the current state (%s).", stateName(f.ExistingState))
+	case *types.ManagedObjectNotFound:
+		return "The object has already been deleted or has not been completely created"
+	case *types.NotSupported:
+		return "The operation is not supported on the object."
+	case *types.InvalidState:
+		return "The operation is not allowed in the current state."
+	case *types.Timedout:
+		return "Operation timed out."
+	case *types.RequestCanceled:
+		return "The task was canceled by a user."
+	case *types.ToolsUnavailable:
+		return "Cannot complete operation because VMware Tools is not running in this virtual machine."
+	case *types.ConcurrentAccess:
+		return "The virtual machine's configuration was changed by another client meanwhile."
+	case *types.InvalidLogin:
+		return "Cannot complete login due to an incorrect user name or password."
+	case *types.CpuHotPlugNotSupported:
+		return "CPU hot plug is not supported for this virtual machine."
+	case *types.MemoryHotPlugNotSupported:
+		return "Memory hot plug is not supported for this virtual machine."
+	}
+	return "Fault: " + reflect.TypeOf(fault).Elem().Name()
+}
+
+func stateName(s types.VirtualMachinePowerState) string {
+	switch s {
+	case types.VirtualMachinePowerStatePoweredOn:
+		return "Powered on"
+	case types.VirtualMachinePowerStatePoweredOff:
+		return "Powered off"
+	}
+	return string(s)
+}
+
+// because gives a fault its reason in words.
+func because(message string) types.MethodFault {
+	return types.MethodFault{
+		FaultCause:   &types.LocalizedMethodFault{Fault: &types.SystemErrorFault{Reason: message}, LocalizedMessage: message},
+		FaultMessage: []types.LocalizableMessage{{Key: "com.vmware.vim.vpxd.reason", Message: message}},
+	}
+}
+
+func systemError(message string) types.BaseMethodFault {
+	return &types.SystemError{RuntimeFault: types.RuntimeFault{MethodFault: because(message)}, Reason: message}
+}
+
+func configFault(message string) types.BaseMethodFault {
+	return &types.GenericVmConfigFault{
+		VmConfigFault: types.VmConfigFault{VimFault: types.VimFault{MethodFault: because(message)}}, Reason: message}
+}
+
+func invalidState(message string) types.BaseMethodFault {
+	return &types.InvalidState{VimFault: types.VimFault{MethodFault: because(message)}}
+}
+
+func powerState(have, want types.VirtualMachinePowerState) types.BaseMethodFault {
+	return &types.InvalidPowerState{RequestedState: want, ExistingState: have}
+}
+
+func argument(property string) types.BaseMethodFault {
+	return &types.InvalidArgument{InvalidProperty: property}
+}
+
+// refused translates a refusal of the placement into the fault of a vCenter.
+func (c *Center) refused(r *placement.Refusal) types.BaseMethodFault {
+	switch r.Reason {
+	case placement.HostDown:
+		return &types.HostNotConnected{HostCommunication: types.HostCommunication{
+			RuntimeFault: types.RuntimeFault{MethodFault: because(r.Message)}}}
+	case placement.HostClosed:
+		return invalidState(r.Message)
+	case placement.RuleBroken:
+		f := &types.RuleViolation{VmConfigFault: types.VmConfigFault{VimFault: types.VimFault{MethodFault: because(r.Message)}}}
+		for _, rule := range c.ruleInfos() {
+			if rule.GetClusterRuleInfo().Key == r.Rule {
+				f.Rule = rule
+			}
+		}
+		return f
+	case placement.NoHost:
+		return argument("host")
+	}
+	return configFault(r.Message)
+}
+
+func faultOf(f *soap.Fault) types.BaseMethodFault {
+	if fault, ok := f.VimFault().(types.BaseMethodFault); ok {
+		return fault
+	}
+	return systemError(f.String)
+}

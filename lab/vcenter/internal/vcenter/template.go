@@ -1,0 +1,75 @@
+package vcenter
+
+import (
+	"github.com/google/uuid"
+	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// makeTemplate makes the one virtual machine that exists from the beginning: a
+// disk on a paravirtual controller, a vmxnet3 card on the site's network.
+func (c *Center) makeTemplate() error {
+	t := c.cfg.Template
+	folder := c.reg.Get(c.site.vmFolder).(*simulator.Folder)
+	spec := types.VirtualMachineConfigSpec{
+		Name: t.Name, GuestId: t.GuestID, Version: t.HardwareVersion, Firmware: t.Firmware,
+		Uuid: uuid.NewString(), InstanceUuid: uuid.NewString(), NumCPUs: 2, MemoryMB: 2048,
+		Files:        &types.VirtualMachineFileInfo{VmPathName: "[" + c.cfg.Datastore + "]"},
+		DeviceChange: c.templateDevices(),
+	}
+	ctx := c.ctx()
+	res, fault := c.stock(ctx, folder, func() soap.HasFault {
+		return folder.CreateVMTask(ctx, &types.CreateVM_Task{This: folder.Self, Config: spec, Pool: c.site.rootPool, Host: &c.site.hosts[0]})
+	})
+	if fault != nil {
+		return soap.WrapVimFault(fault)
+	}
+	vm := c.vm(res.(types.ManagedObjectReference))
+	rest := spec
+	rest.DeviceChange, rest.Files = nil, nil
+	rest.Annotation = "Debian with cloud-init"
+	if fault := c.reconfigure(ctx, vm, rest); fault != nil {
+		return soap.WrapVimFault(fault)
+	}
+	c.locked(vm, func(*simulator.Context) { vm.MarkAsTemplate(&types.MarkAsTemplate{This: vm.Self}) })
+	return nil
+}
+
+func (c *Center) templateDevices() []types.BaseVirtualDeviceConfigSpec {
+	var devices object.VirtualDeviceList
+	scsi, _ := devices.CreateSCSIController("pvscsi")
+	devices = append(devices, scsi)
+	unit := int32(0)
+	disk := &types.VirtualDisk{
+		VirtualDevice: types.VirtualDevice{
+			Key: -200, ControllerKey: scsi.GetVirtualDevice().Key, UnitNumber: &unit,
+			Backing: &types.VirtualDiskFlatVer2BackingInfo{
+				DiskMode: string(types.VirtualDiskModePersistent), ThinProvisioned: types.NewBool(true),
+				VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{
+					FileName: "[" + c.cfg.Datastore + "] " + c.cfg.Template.Name + "/" + c.cfg.Template.Name + ".vmdk"},
+			},
+		},
+		CapacityInKB: int64(c.cfg.Template.DiskGiB) << 20, CapacityInBytes: int64(c.cfg.Template.DiskGiB) << 30,
+	}
+	pg := c.reg.Get(c.site.network).(*simulator.DistributedVirtualPortgroup)
+	dvs := c.reg.Get(*pg.Config.DistributedVirtualSwitch).(*simulator.DistributedVirtualSwitch)
+	card := &types.VirtualVmxnet3{VirtualVmxnet: types.VirtualVmxnet{VirtualEthernetCard: types.VirtualEthernetCard{
+		AddressType: string(types.VirtualEthernetCardMacTypeGenerated),
+		VirtualDevice: types.VirtualDevice{Key: -300, Backing: &types.VirtualEthernetCardDistributedVirtualPortBackingInfo{
+			Port: types.DistributedVirtualSwitchPortConnection{PortgroupKey: pg.Key, SwitchUuid: dvs.Uuid}}},
+	}}}
+	devices = append(devices, disk, card)
+	changes, _ := devices.ConfigSpec(types.VirtualDeviceConfigSpecOperationAdd)
+	return changes
+}
+
+// cloneDevices is a deep copy.
+func cloneDevices(devices []types.BaseVirtualDevice) []types.BaseVirtualDevice {
+	out, err := types.DeepCopy(types.ArrayOfVirtualDevice{VirtualDevice: devices})
+	if err != nil {
+		return devices
+	}
+	return out.VirtualDevice
+}
