@@ -1,0 +1,1 @@
+"""Fakes of the ports, over one simulated site."""

@@ -1,0 +1,204 @@
+"""Each port, served by a world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+from permafrost.errors import Failed, Problem, Refused
+from permafrost.planning.snapshot import Inventory, RuleFacts, VmFacts
+from permafrost.ports import (
+    BackendFacts,
+    CheckpointFacts,
+    NodeFacts,
+    ProbeResult,
+    ServerFacts,
+    ServerState,
+    Traffic,
+)
+from permafrost.topology import Node, edges, replicas
+from tests.fakes.world import World
+
+
+def unreachable(node: str) -> Failed:
+    return Failed(Problem("NODE_UNREACHABLE", "no answer", node))
+
+
+class FakeHypervisor:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def observe(self) -> Inventory:
+        owners = {(m.host, g): m.name for m in self.world.machines.values() for g in m.gpus}
+        hosts = tuple(
+            replace(
+                h,
+                gpus=tuple(
+                    replace(g, used_by=owners.get((h.name, g.address), "")) for g in h.gpus
+                ),
+            )
+            for h in self.world.hosts.values()
+        )
+        vms = tuple(
+            VmFacts(
+                m.name,
+                f"vm-{m.name}",
+                f"uuid-{m.name}",
+                m.host,
+                m.is_on,
+                m.gpus,
+                is_connected=self.world.hosts[m.host].connected,
+            )
+            for m in self.world.machines.values()
+        )
+        rules = tuple(
+            RuleFacts(
+                f"keep-apart-{e}",
+                True,
+                True,
+                frozenset(n.name for n in replicas(self.world.site, e)),
+            )
+            for e in self.world.site.inference
+        )
+        return Inventory(hosts, vms, rules)
+
+    def power_on(self, vm: str, *, deadline_s: float) -> None:
+        self.world.effect("power-on", vm, lambda: self.world.power_on(vm))
+
+    def shut_down(self, vm: str, *, deadline_s: float) -> None:
+        self.world.effect("shut-down", vm, lambda: self.world.power_off(vm))
+
+    def power_off(self, vm: str, *, deadline_s: float) -> None:
+        self.world.effect("power-off", vm, lambda: self.world.power_off(vm))
+
+
+class FakeTrafficDirector:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def observe(self) -> Traffic:
+        world = self.world
+        backends: list[BackendFacts] = []
+        unreached: dict[str, str] = {}
+        for edge in edges(world.site):
+            if edge.name in world.edges_down or not world.works(edge.name):
+                unreached[edge.name] = "no answer"
+                continue
+            for name in sorted(world.site.inference):
+                backend = f"{name}_a"
+                servers = tuple(
+                    ServerFacts(
+                        edge.name,
+                        backend,
+                        n.name,
+                        is_up=world.works(n.name) and world.machines[n.name].state == "ADMITTED",
+                        admin=world.edge_state[edge.name, n.name],
+                        in_flight=len(world.machines[n.name].requests),
+                    )
+                    for n in replicas(world.site, name)
+                )
+                backends.append(BackendFacts(edge.name, backend, 0, servers))
+        return Traffic(tuple(backends), unreached)
+
+    def set_state(self, replica: str, state: ServerState) -> None:
+        if self.observe().unreachable:
+            raise unreachable(next(iter(self.observe().unreachable)))
+        places = [key for key in self.world.edge_state if key[1] == replica]
+        if not places:
+            raise Failed(Problem("EDGE_KNOWS_NO_REPLICA", "no such server", replica))
+
+        def do() -> None:
+            for key in places:
+                self.world.edge_state[key] = state
+
+        self.world.effect(f"edge-{state.value}", replica, do)
+
+
+class FakeModelServer:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def state(self, node: str) -> NodeFacts:
+        if not self.world.works(node):
+            raise unreachable(node)
+        machine = self.world.machines[node]
+        busy = len(machine.requests)
+        return NodeFacts(node, machine.state, machine.checkpoint, "a", 0, busy)
+
+    def probe(self, node: str) -> ProbeResult:
+        if not self.world.works(node):
+            raise unreachable(node)
+        machine = self.world.machines[node]
+
+        def do() -> None:
+            machine.state = "ADMITTED" if machine.passes_probe else "OUT"
+
+        self.world.effect("probe", node, do)
+        detail = "" if machine.passes_probe else "token 3 differs"
+        return ProbeResult(node, machine.passes_probe, machine.checkpoint, detail)
+
+
+@dataclass
+class FakeConverger:
+    world: World
+    changed: int = 1
+
+    def fingerprint(self, node: Node) -> str:
+        return f"as-{node.name}"
+
+    def converge(self, node: Node, *, check: bool = False) -> Any:
+        if not self.world.works(node.name):
+            raise unreachable(node.name)
+        if not check:
+            self.world.effect("configure", node.name, lambda: None)
+        tasks = ("install it",) if self.changed else ()
+        return SimpleNamespace(node=node.name, changed=self.changed, changes=tasks)
+
+
+@dataclass
+class FakeProvisioner:
+    world: World
+    changes: tuple[Any, ...] = ()
+    on_up: Callable[[], None] = lambda: None
+    tokens: list[str] = field(default_factory=list)
+
+    def ensure_stack(self) -> None:
+        pass
+
+    def repair(self) -> None:
+        pass
+
+    def preview(self) -> tuple[Any, ...]:
+        return self.changes
+
+    def up(self, lock_token: str) -> None:
+        self.tokens.append(lock_token)
+        self.world.effect("up", "stack", self.on_up)
+        self.changes = ()
+
+    def refresh(self) -> None:
+        pass
+
+    def destroy(self, lock_token: str) -> None:
+        self.tokens.append(lock_token)
+        self.world.effect("destroy", "stack", self.world.machines.clear)
+
+    def env(self) -> dict[str, str]:
+        return {"PULUMI_STACK": "lab"}
+
+
+@dataclass
+class FakeCatalog:
+    missing: frozenset[str] = frozenset()
+    without_fingerprint: frozenset[str] = frozenset()
+
+    def resolve(self, pinned: str) -> CheckpointFacts:
+        name, _, digest = pinned.partition("@")
+        if pinned in self.missing:
+            raise Refused(Problem("CHECKPOINT_MISSING", f"the registry has no {pinned}"))
+        return CheckpointFacts(name, digest, 3, 1000, pinned not in self.without_fingerprint)
+
+    def has_image(self, pinned: str) -> bool:
+        return pinned not in self.missing

@@ -1,0 +1,76 @@
+"""A small site, its context over fakes, and its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from permafrost.engine.state import DeclaredState, StateStore
+from permafrost.runbook.context import Context
+from permafrost.site.load import LoadedSite
+from permafrost.site.model import Site
+from tests.fakes.ports import (
+    FakeCatalog,
+    FakeConverger,
+    FakeHypervisor,
+    FakeModelServer,
+    FakeProvisioner,
+    FakeTrafficDirector,
+)
+from tests.fakes.world import World, WorldClock
+
+DOCUMENT = Path(__file__).with_name("site.yaml")
+FILES = ("vcenter", "registry", "passphrase", "ca.pem", "key.asc")
+
+
+def document() -> dict[str, Any]:
+    """Return a whole, valid site document."""
+    found: dict[str, Any] = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
+    return found
+
+
+def small_site(**endpoints: dict[str, Any]) -> Site:
+    """Return the site, with keys of endpoints replaced (``chat={"replicas": 4}``)."""
+    values = document()
+    for name, keys in endpoints.items():
+        base = values["inference"].get(name) or values["inference"]["chat"]
+        values["inference"][name] = {**base, **keys}
+    return Site.model_validate(values)
+
+
+def write_site(folder: Path, values: dict[str, Any] | None = None) -> Path:
+    """Write a site file with all the files that it names; return its path."""
+    secrets = folder / "secrets"
+    secrets.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        path = secrets / name
+        path.write_text("something\n", encoding="utf-8")
+        path.chmod(0o600)
+    path = folder / "site.yaml"
+    path.write_text(yaml.safe_dump(values or document(), sort_keys=False), encoding="utf-8")
+    return path
+
+
+def context(state_dir: Path, world: World, *, is_deployed: bool = True) -> Context:
+    """Return a context over a world; the store is a real one."""
+    store = StateStore(state_dir)
+    if is_deployed and not store.declared():
+        for name in world.machines:
+            if name in {r for _, r in world.edge_state}:
+                store.declare(name, DeclaredState.ADMITTED, owner="deploy")
+    loaded = LoadedSite(world.site, state_dir.parent / "site.yaml")
+    provisioner = FakeProvisioner(world)
+    converger = FakeConverger(world)
+    return Context(
+        loaded=loaded,
+        store=store,
+        hypervisor=FakeHypervisor(world),
+        traffic=FakeTrafficDirector(world),
+        models=FakeModelServer(world),
+        catalog=FakeCatalog(),
+        clock=WorldClock(world),
+        make_provisioner=lambda: provisioner,
+        make_converger=lambda: converger,
+    )

@@ -1,0 +1,235 @@
+"""Drain and undrain over a simulated site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from permafrost.engine.state import DeclaredState, Phase
+from permafrost.errors import Failed, Held, Refused
+from permafrost.planning.lifecycle import ReplicaState
+from permafrost.ports import ServerState
+from permafrost.runbook.admit import admit_replica
+from permafrost.runbook.context import Context
+from permafrost.runbook.drain import drain_replica
+from permafrost.runbook.edges import reassert_drains
+from permafrost.runbook.status import read_status
+from permafrost.runbook.turns import await_turn
+from permafrost.runbook.undrain import undrain_replica
+from permafrost.topology import nodes
+from tests.fakes.site import context, small_site
+from tests.fakes.world import World
+
+ONE, TWO, THREE = "lab-chat-01", "lab-chat-02", "lab-chat-03"
+ME = "operator:me"
+
+
+@pytest.fixture
+def world() -> World:
+    return World.of(small_site())
+
+
+@pytest.fixture
+def ctx(tmp_path: Path, world: World) -> Context:
+    return context(tmp_path / "state", world)
+
+
+def state_of(ctx: Context, name: str) -> ReplicaState:
+    return next(r.state for e in read_status(ctx).endpoints for r in e.replicas if r.name == name)
+
+
+def test_a_drain_ends_with_nothing_in_flight(ctx: Context, world: World) -> None:
+    world.pass_time(0.5)
+    assert world.machines[ONE].requests
+    evidence = drain_replica(ctx, ONE, owner=ME)
+    assert evidence.in_flight == 0
+    assert evidence.in_flight_before == 1
+    assert evidence.served_by == (TWO, THREE)
+    assert world.machines[ONE].requests == []
+    assert state_of(ctx, ONE) is ReplicaState.DRAINED
+
+
+def test_intent_stands_before_the_first_effect(ctx: Context, world: World) -> None:
+    seen: list[list[Phase]] = []
+    world.watchers.append(lambda *_: seen.append([e.phase for e in ctx.store.journal()]))
+    drain_replica(ctx, ONE, owner=ME)
+    assert seen[0] == [Phase.INTENT]
+    assert [e.phase for e in ctx.store.journal()] == [Phase.INTENT, Phase.DONE]
+
+
+def test_a_second_drain_changes_nothing(ctx: Context, world: World) -> None:
+    drain_replica(ctx, ONE, owner=ME)
+    done = list(world.effects)
+    evidence = drain_replica(ctx, ONE, owner=ME)
+    assert not evidence.changed
+    assert evidence.state == "DRAINED"
+    assert world.effects == done
+
+
+def test_below_min_ready_is_refused_and_says_who_is_away(ctx: Context, world: World) -> None:
+    drain_replica(ctx, ONE, owner=ME, reason="firmware")
+    done = list(world.effects)
+    with pytest.raises(Refused, match="DRAIN_BELOW_MIN_READY") as caught:
+        drain_replica(ctx, TWO, owner=ME)
+    assert ONE in str(caught.value)
+    assert "firmware" in str(caught.value)
+    assert world.effects == done
+    assert state_of(ctx, TWO) is ReplicaState.ADMITTED
+
+
+def test_a_replica_that_serves_nobody_may_be_drained(ctx: Context, world: World) -> None:
+    world.power_off(ONE)
+    world.power_off(TWO)
+    assert drain_replica(ctx, TWO, owner=ME).state == "DRAINED"
+
+
+def test_a_lost_machine_has_nothing_in_flight(ctx: Context, world: World) -> None:
+    world.power_off(ONE)
+    assert "off" in drain_replica(ctx, ONE, owner=ME).note
+
+
+def test_requests_that_never_end_leave_it_draining(ctx: Context, world: World) -> None:
+    world.request_s = 1e9
+    world.pass_time(1)
+    with pytest.raises(Failed, match="DRAIN_DEADLINE") as caught:
+        drain_replica(ctx, ONE, owner=ME)
+    assert "undrain" in str(caught.value)
+    assert state_of(ctx, ONE) is ReplicaState.DRAINING
+    assert world.edge_state["lab-edge-01", ONE] is ServerState.DRAIN
+    world.machines[ONE].requests.clear()
+    assert drain_replica(ctx, ONE, owner=ME).changed
+
+
+def test_undrain_goes_through_the_probe(ctx: Context, world: World) -> None:
+    drain_replica(ctx, ONE, owner=ME)
+    world.machines[ONE].passes_probe = False
+    with pytest.raises(Failed, match="PROBE_FAILED"):
+        undrain_replica(ctx, ONE, owner=ME)
+    assert world.edge_state["lab-edge-01", ONE] is ServerState.DRAIN
+    assert state_of(ctx, ONE) is ReplicaState.DRAINED
+    world.machines[ONE].passes_probe = True
+    assert undrain_replica(ctx, ONE, owner=ME).changed
+    assert state_of(ctx, ONE) is ReplicaState.ADMITTED
+    assert not undrain_replica(ctx, ONE, owner=ME).changed
+
+
+def test_another_checkpoint_is_not_admitted(ctx: Context, world: World) -> None:
+    drain_replica(ctx, ONE, owner=ME)
+    world.machines[ONE].checkpoint = "sha256:" + "0" * 64
+    with pytest.raises(Failed, match="CHECKPOINT_DIGEST_MISMATCH"):
+        undrain_replica(ctx, ONE, owner=ME)
+    assert not world.takes_requests(ONE)
+
+
+def test_undrain_after_a_power_cycle_waits_for_the_boot(ctx: Context, world: World) -> None:
+    drain_replica(ctx, ONE, owner=ME)
+    world.power_off(ONE)
+    with pytest.raises(Refused, match="REPLICA_NOT_RUNNING"):
+        undrain_replica(ctx, ONE, owner=ME)
+    world.power_on(ONE, boot_s=20)
+    undrain_replica(ctx, ONE, owner=ME)
+    assert world.takes_requests(ONE)
+
+
+def test_an_edge_that_does_not_answer_is_a_failure(ctx: Context, world: World) -> None:
+    world.edges_down.add("lab-edge-01")
+    with pytest.raises(Failed, match="EDGE_UNREACHABLE"):
+        drain_replica(ctx, ONE, owner=ME)
+    world.edges_down.clear()
+    assert drain_replica(ctx, ONE, owner=ME).state == "DRAINED"
+
+
+def test_an_edge_that_is_off_sends_nobody_anything(ctx: Context, world: World) -> None:
+    world.power_off("lab-edge-01")
+    assert "lab-edge-01 is off" in drain_replica(ctx, ONE, owner=ME).note
+
+
+def test_a_reloaded_edge_is_told_again(ctx: Context, world: World) -> None:
+    drain_replica(ctx, ONE, owner=ME)
+    world.edge_state["lab-edge-01", ONE] = ServerState.READY
+    assert reassert_drains(ctx) == (ONE,)
+    assert world.edge_state["lab-edge-01", ONE] is ServerState.DRAIN
+
+
+def test_another_operation_holds_the_site(ctx: Context, world: World) -> None:
+    with ctx.store.lock.held("deploy"), pytest.raises(Held, match="deploy"):
+        drain_replica(ctx, ONE, owner=ME)
+    assert world.effects == []
+
+
+def test_programs_take_one_replica_at_a_time(tmp_path: Path) -> None:
+    world = World.of(small_site(chat={"replicas": 3, "min_ready": 1}))
+    ctx = context(tmp_path / "state", world)
+    await_turn(ctx, ONE, "pulumi")
+    with pytest.raises(Refused, match=ONE):
+        await_turn(ctx, TWO, "pulumi", deadline_s=10)
+    assert drain_replica(ctx, THREE, owner=ME).state == "DRAINED", "a person may: two still serve"
+
+
+def test_a_turn_comes_when_the_other_is_back(ctx: Context, world: World) -> None:
+    await_turn(ctx, ONE, "pulumi")
+    drain_replica(ctx, ONE, owner="pulumi")
+
+    class Back:
+        """Brings the first one back while the second waits."""
+
+        def monotonic(self) -> float:
+            return world.seconds
+
+        def sleep(self, seconds: float) -> None:
+            world.pass_time(seconds)
+            if world.seconds > 30 and ctx.store.declared()[ONE].is_away:
+                world.watchers.append(lambda *_: None)
+                ctx.clock = real
+                admit_replica(ctx, ONE, owner="pulumi")
+
+    real = ctx.clock
+    ctx.clock = Back()  # type: ignore[assignment]
+    await_turn(ctx, TWO, "pulumi")
+    assert ctx.store.declared()[TWO].state is DeclaredState.DRAINING
+    assert ctx.store.declared()[ONE].state is DeclaredState.ADMITTED
+
+
+def test_a_person_keeps_what_they_drained(ctx: Context, world: World) -> None:
+    drain_replica(ctx, ONE, owner=ME, reason="fan")
+    await_turn(ctx, ONE, "pulumi")
+    drain_replica(ctx, ONE, owner="pulumi")
+    assert ctx.store.declared()[ONE].owner == ME
+
+
+def test_a_new_replica_has_nothing_to_drain(tmp_path: Path, world: World) -> None:
+    ctx = context(tmp_path / "state", world, is_deployed=False)
+    for machine in world.machines.values():
+        machine.state = "STARTING"
+    assert not drain_replica(ctx, ONE, owner="pulumi").changed
+    assert ctx.store.declared() == {}
+
+
+def test_status_of_a_whole_site(ctx: Context, world: World) -> None:
+    status = read_status(ctx).as_dict()
+    assert status["healthy"]
+    assert status["schema"] == 1
+    chat = status["endpoints"][0]
+    assert chat["address"] == "10.64.1.20:8443"
+    assert chat["live_checkpoint"] == "sha256:" + "a" * 64
+    assert chat["replicas"][0] == {
+        "name": ONE,
+        "state": "ADMITTED",
+        "host": "lab-esx-01",
+        "gpu": "0000:3b:00.0",
+        "checkpoint": "sha256:" + "a" * 64,
+        "in_flight": 0,
+        "reason": "",
+    }
+    world.hosts["lab-esx-02"] = world.hosts["lab-esx-02"].__class__(
+        "lab-esx-02", "host-2", False, False, world.hosts["lab-esx-02"].gpus
+    )
+    after = read_status(ctx)
+    assert not after.is_healthy
+    assert {r.name: r.state for e in after.endpoints for r in e.replicas}[TWO] is ReplicaState.LOST
+    assert after.blast_radius()["lab-esx-01"] == {"chat": 1, "pulse": 1}
+
+
+def test_nodes_of_the_fakes_are_the_sites(world: World) -> None:
+    assert set(world.machines) == {n.name for n in nodes(world.site)}
