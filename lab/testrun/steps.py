@@ -18,7 +18,7 @@ from lab.testrun.tally import Tally
 
 GO_MODULES = ("engines/pulumi", "lab/vcenter")
 _STEP_TIMEOUT_S = 900.0
-UNIT_TESTS = ("tests/unit", "tests/properties", "tests/golden")
+UNIT_TESTS = ("tests/unit", "tests/infra", "tests/properties", "tests/golden")
 
 
 @dataclass(frozen=True)
