@@ -12,6 +12,7 @@ import httpx
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.ports import CheckpointFacts
 from permafrost.site.load import LoadedSite
+from permafrost.site.pins import checkpoint_repository, digest_of, image_repository
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -28,7 +29,7 @@ class OciCatalog:
 
     def resolve(self, pinned: str) -> CheckpointFacts:
         """Return what ``name@sha256:…`` stands for; Refused when it is not there."""
-        name, _, digest = pinned.partition("@")
+        name, digest = checkpoint_repository(pinned), digest_of(pinned)
         with self._client() as client:
             manifest = self._manifest(client, name, digest)
             if manifest is None:
@@ -58,9 +59,9 @@ class OciCatalog:
 
     def has_image(self, pinned: str) -> bool:
         """Whether the registry holds a container image."""
-        name, _, digest = pinned.partition("@")
         with self._client() as client:
-            return self._manifest(client, name, digest) is not None
+            manifest = self._manifest(client, image_repository(pinned), digest_of(pinned))
+        return manifest is not None
 
     def _client(self) -> httpx.Client:
         registry = self._loaded.site.registry

@@ -17,6 +17,7 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.edges import set_on_edges
 from permafrost.runbook.looking import as_replica, look_around
 from permafrost.runbook.operations import operation
+from permafrost.site.pins import digest_of
 from permafrost.topology import Node, endpoint_of
 
 ANSWER_DEADLINE_S = 300.0
@@ -51,7 +52,7 @@ class AdmitEvidence:
 def admit_replica(ctx: Context, replica: Node | str, *, owner: str) -> AdmitEvidence:
     """Bring a replica into rotation; nothing happens when it serves already."""
     node = as_replica(ctx, replica)
-    pinned = endpoint_of(ctx.site, node).model.partition("@")[2]
+    pinned = digest_of(endpoint_of(ctx.site, node).model)
     ctx.guard()
     live = look_around(ctx, node)
     declared = live.declared.get(node.name)
