@@ -15,7 +15,7 @@ packages=(
   apt-utils gpg gpg-agent                            # the signed package source
   umoci skopeo docker-registry                       # container images and their registry
   systemd-container iproute2 nftables procps         # the lab's machines and their network
-  openssh-client openssl                             # reaching them
+  openssh-client                                     # reaching them
   gcc libc6-dev                                      # go test -race
 )
 

@@ -23,7 +23,7 @@ def _part(endpoint: str) -> Part:
         name=f"checkpoint-{endpoint}",
         summary=f"checkpoint of {endpoint} and its fingerprint",
         build=partial(_build, endpoint=endpoint),
-        inputs=("lab/checkpoints", "lab/build/checkpoints.py"),
+        inputs=("lab/checkpoints", "model_registry", "lab/build/checkpoints.py"),
         sections=("engine", "checkpoints"),
         needs_gib=0.5,
     )
