@@ -259,8 +259,11 @@ def get_virtual_machine(session: Session, args: Props) -> Props:
     cards = devices.network_cards(config.hardware.device)
     addresses = [a for net in found.get("guest.net", []) for a in net.ipAddress or []]
     values = settings(config)
-    values.pop("vmxPath")
-    values.pop("storagePolicyId")
+    for key in ("storagePolicyId", "vmxPath"):
+        values.pop(key)
+    if config.bootOptions is None:
+        for key in ("bootRetryEnabled", "efiSecureBootEnabled"):
+            values.pop(key)
     answer = {
         **{k: v for k, v in args.items() if k not in ("moid",)},
         **values,

@@ -32,7 +32,8 @@ SCSI_TYPES = {
     "lsilogic": DEVICE.VirtualLsiLogicController,
     "buslogic": DEVICE.VirtualBusLogicController,
 }
-SCSI_RESERVED_UNIT = 7
+PCI_CONTROLLER = 100
+FIRST_CARD_UNIT = 7
 
 
 def disks(hardware: list[Any]) -> list[Any]:
@@ -133,11 +134,31 @@ def new_disk(disk: Props, hardware: list[Any], keys: Keys) -> Any:
     return spec(ADD, device, "create")
 
 
-def new_card(session: Session, interface: Props, keys: Keys) -> Any:
+def free_card_unit(hardware: list[Any]) -> int:
+    """Return the next place on the PCI bus for a network card."""
+    taken = {d.unitNumber for d in hardware if isinstance(d, DEVICE.VirtualEthernetCard)}
+    unit = FIRST_CARD_UNIT
+    while unit in taken:
+        unit += 1
+    return unit
+
+
+def new_card(session: Session, interface: Props, keys: Keys, unit: int) -> Any:
     """Return the change that adds a network card."""
     kind = ADAPTERS[interface["adapterType"]]
+    level = interface["bandwidthShareLevel"]
+    count = interface.get("bandwidthShareCount")
     device = kind(
         key=keys.take(),
+        controllerKey=PCI_CONTROLLER,
+        unitNumber=unit,
+        resourceAllocation=DEVICE.VirtualEthernetCard.ResourceAllocation(
+            limit=interface["bandwidthLimit"],
+            reservation=interface.get("bandwidthReservation") or 0,
+            share=vim.SharesInfo(
+                level=level, shares=count if level == "custom" and isinstance(count, int) else 0
+            ),
+        ),
         backing=network_backing(session, interface["networkId"]),
         connectable=DEVICE.VirtualDevice.ConnectInfo(
             startConnected=True, allowGuestControl=True, connected=True

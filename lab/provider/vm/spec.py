@@ -137,7 +137,8 @@ class HardwareChanges:
                 continue
             if card is not None:
                 self.specs.append(devices.spec(devices.REMOVE, card))
-            self.specs.append(devices.new_card(self.session, interface, self.keys))
+            unit = devices.free_card_unit(self.hardware + [s.device for s in self.specs])
+            self.specs.append(devices.new_card(self.session, interface, self.keys, unit))
         self.specs += [devices.spec(devices.REMOVE, c) for c in cards[len(planned) :]]
 
     def cdroms(self, planned: list[Props]) -> None:

@@ -1,0 +1,71 @@
+"""The recorded cases, and which of them a quick run takes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import os
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "cases"
+SLOW = ("no-address", "slow-address")
+"""Words in names of cases that wait out a guest's minute."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Calls that belong together."""
+
+    suite: str
+    name: str
+    steps: tuple[dict[str, Any], ...]
+
+    @property
+    def id(self) -> str:
+        """Name of the case among all suites."""
+        return f"{self.suite}/{self.name}"
+
+    @property
+    def replayable(self) -> bool:
+        """Say whether a case needs nothing but a plugin and a vCenter."""
+        return not any(s.get("recordOnly") or s["method"] == "RecorderError" for s in self.steps)
+
+    @property
+    def slow(self) -> bool:
+        """Say whether the case waits for something that never comes."""
+        return any(word in self.name for word in SLOW)
+
+
+@cache
+def load() -> tuple[Case, ...]:
+    """Return all cases, in the order they were recorded."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for path in sorted(FOLDER.glob("*.jsonl.xz")):
+        suite = path.name.removesuffix(".jsonl.xz")
+        for line in lzma.decompress(path.read_bytes()).decode().splitlines():
+            step = json.loads(line)
+            found.setdefault((suite, step["case"]), []).append(step)
+    return tuple(Case(suite, name, tuple(steps)) for (suite, name), steps in found.items())
+
+
+def seed() -> str:
+    """Return what the sample is chosen by: PERMAFROST_SAMPLE, else the commit's hash."""
+    if given := os.environ.get("PERMAFROST_SAMPLE"):
+        return given
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=FOLDER, capture_output=True, text=True, timeout=30
+    )
+    return done.stdout.strip() or "no commit"
+
+
+def sample(size: int) -> frozenset[str]:
+    """Return the ids of `size` quick cases, by hash: another commit takes others."""
+    chosen_by = seed()
+    quick = [c.id for c in load() if c.replayable and not c.slow]
+    ordered = sorted(quick, key=lambda i: hashlib.sha256(f"{chosen_by}\0{i}".encode()).digest())
+    return frozenset(ordered[:size])

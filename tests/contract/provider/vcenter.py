@@ -1,0 +1,205 @@
+"""The vCenter of a replay: started here, and changed behind the plugin's back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from lab.provider.config import ProviderConfig
+from lab.provider.inventory import view
+from lab.provider.session import Operation, Session
+from lab.provider.vsphere import vim, vmodl
+
+USER = PASSWORD = "lab"
+START_TIMEOUT_S = 20.0
+HOOK = """#!/bin/sh
+# VERB NAME: notes what happens to machines, and says the address a guest reports.
+# A name with "noip" never reports one; "slowip" does after 5 s.
+cat > /dev/null
+printf '%s %s\\n' "$1" "$2" >> "{events}"
+[ "$1" = on ] || exit 0
+case $2 in *noip*) exit 0 ;; *slowip*) sleep 5 ;; esac
+sleep 0.1
+echo "10.88.0.$((10 + $(printf %s "$2" | cksum | cut -d' ' -f1) % 200))"
+"""
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody uses."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+class VCenter:
+    """A vCenter with the recorded inventory and nothing behind it."""
+
+    def __init__(self, program: Path) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="contract-")
+        folder = Path(self._folder.name)
+        self.events_file = folder / "events"
+        self.events_file.touch()
+        hook = folder / "hook"
+        hook.write_text(HOOK.format(events=self.events_file))
+        hook.chmod(0o755)
+        self.port = free_port()
+        log = (folder / "log").open("w")
+        with log:
+            self._process = subprocess.Popen(
+                [str(program), "-l", f"127.0.0.1:{self.port}", "-hook", str(hook), "-hosts", "4"],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "TMPDIR": str(folder)},
+            )
+        self._await_start()
+        self.admin = Administrator(self.port)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.wait(10)
+        with contextlib.suppress(OSError):
+            self._folder.cleanup()
+
+    def _await_start(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", self.port), timeout=1),
+            ):
+                return
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise RuntimeError("the vCenter did not start")
+
+    @property
+    def alive(self) -> bool:
+        """Say whether it still runs."""
+        return self._process.poll() is None
+
+    def power_events(self) -> list[str]:
+        """Return what happened to machines so far."""
+        return [line.split()[0] for line in self.events_file.read_text().splitlines()]
+
+
+class Administrator:
+    """What a person does by hand, straight at vCenter."""
+
+    def __init__(self, port: int) -> None:
+        config = ProviderConfig("127.0.0.1", port, USER, PASSWORD, verify_tls=False)
+        self._session = Session(config)
+        self._op = Operation(self._session, "")
+
+    def do(self, action: str, args: dict[str, Any]) -> dict[str, Any]:
+        """Do one thing, named as in the cases."""
+        run: Callable[..., dict[str, Any]] = getattr(self, f"_{action}")
+        return run(**args)
+
+    def leftovers(self) -> list[str]:
+        """Return the names of what a case left behind."""
+        root = self._session.content.rootFolder
+        machines = [self._name(m) for m in view(self._session, root, vim.VirtualMachine)]
+        rules = self._configuration().rule
+        return [
+            *[m for m in machines if m not in (None, "template-linux")],
+            *[r.name for r in rules],
+        ]
+
+    def _name(self, target: Any) -> str | None:
+        try:
+            return str(self._session.properties(target, "name")["name"])
+        except vmodl.fault.ManagedObjectNotFound:
+            return None  # a folder may still list an object that is gone
+
+    def _find(self, kind: Any, name: str) -> Any:
+        every = view(self._session, self._session.content.rootFolder, kind)
+        return next((t for t in every if self._name(t) == name), None)
+
+    def _cluster(self) -> Any:
+        return self._find(vim.ClusterComputeResource, "DC0_C0")
+
+    def _configuration(self) -> Any:
+        return self._session.properties(self._cluster(), "configurationEx")["configurationEx"]
+
+    def _state(self, vm: str) -> dict[str, Any]:
+        machine = self._find(vim.VirtualMachine, vm)
+        if machine is None:
+            return {"exists": False}
+        hardware = machine.config.hardware
+        disks = [d for d in hardware.device if isinstance(d, vim.vm.device.VirtualDisk)]
+        owned = [d for d in hardware.device if isinstance(d, vim.vm.device.VirtualPCIPassthrough)]
+        return {
+            "exists": True,
+            "power": machine.runtime.powerState,
+            "host": machine.runtime.host.name,
+            "cpus": hardware.numCPU,
+            "memory": hardware.memoryMB,
+            "folder": machine.parent.name,
+            "disksGiB": [d.capacityInKB >> 20 for d in disks],
+            "passthrough": len(owned),
+        }
+
+    def _powerOff(self, vm: str) -> dict[str, Any]:  # noqa: N802
+        self._op.wait(self._find(vim.VirtualMachine, vm).PowerOffVM_Task())
+        return {}
+
+    def _powerOn(self, vm: str) -> dict[str, Any]:  # noqa: N802
+        self._op.wait(self._find(vim.VirtualMachine, vm).PowerOnVM_Task(None))
+        return {}
+
+    def _destroy(self, vm: str) -> dict[str, Any]:
+        machine = self._find(vim.VirtualMachine, vm)
+        if machine.runtime.powerState == "poweredOn":
+            self._op.wait(machine.PowerOffVM_Task())
+        self._op.wait(machine.Destroy_Task())
+        return {}
+
+    def _move(self, vm: str, host: str) -> dict[str, Any]:
+        target = vim.vm.RelocateSpec(host=self._find(vim.HostSystem, host))
+        self._op.wait(self._find(vim.VirtualMachine, vm).RelocateVM_Task(target, None))
+        return {}
+
+    def _setCpus(self, vm: str, value: int) -> dict[str, Any]:  # noqa: N802
+        return self._reconfigure(vm, vim.vm.ConfigSpec(numCPUs=value))
+
+    def _setExtraConfig(self, vm: str, value: dict[str, str]) -> dict[str, Any]:  # noqa: N802
+        options = [vim.option.OptionValue(key=k, value=v) for k, v in value.items()]
+        return self._reconfigure(vm, vim.vm.ConfigSpec(extraConfig=options))
+
+    def _reconfigure(self, vm: str, spec: Any) -> dict[str, Any]:
+        self._op.wait(self._find(vim.VirtualMachine, vm).ReconfigVM_Task(spec))
+        return {}
+
+    def _rename(self, vm: str, value: str) -> dict[str, Any]:
+        self._op.wait(self._find(vim.VirtualMachine, vm).Rename_Task(value))
+        return {}
+
+    def _deleteRule(self, rule: str) -> dict[str, Any]:  # noqa: N802
+        keys = [r.key for r in self._configuration().rule if r.name == rule]
+        specs = [vim.cluster.RuleSpec(operation="remove", removeKey=k) for k in keys]
+        return self._change_cluster(vim.cluster.ConfigSpecEx(rulesSpec=specs))
+
+    def _deleteGroup(self, rule: str) -> dict[str, Any]:  # noqa: N802
+        spec = vim.cluster.GroupSpec(operation="remove", removeKey=rule)
+        return self._change_cluster(vim.cluster.ConfigSpecEx(groupSpec=[spec]))
+
+    def _change_cluster(self, spec: Any) -> dict[str, Any]:
+        self._op.wait(self._cluster().ReconfigureComputeResource_Task(spec, True))
+        return {}
