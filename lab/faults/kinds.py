@@ -84,6 +84,9 @@ def _lose_host(instance: Instance, target: str, undo: Mapping[str, str]) -> None
         network.cut(instance.id, name)
     for name in names:
         power.power_off(Machine(instance, name))
+    # The dead send nothing any more, and vSphere HA may start them again on another host.
+    for name in names:
+        network.restore(instance.id, name)
     admin.lose_host(instance, target)
 
 
