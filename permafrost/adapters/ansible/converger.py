@@ -99,7 +99,7 @@ class AnsibleConverger:
         }
         (folder / "job.json").write_text(json.dumps(request))
         command = [sys.executable, "-m", "permafrost.adapters.ansible.job", str(folder)]
-        said = _run_job(command, self._source, workspace.environment())
+        said = _run_job(command, workspace.environment())
         if not outcome.exists():
             raise _failed(node, f"Ansible could not be run: {said[-400:] or 'no message'}", folder)
         found: dict[str, Any] = json.loads(outcome.read_text())
@@ -135,13 +135,13 @@ def result_of(node: Node, outcome: Mapping[str, Any], folder: Path) -> NodeConve
     )
 
 
-def _run_job(command: list[str], source: Path, environment: dict[str, str]) -> str:
+def _run_job(command: list[str], environment: dict[str, str]) -> str:
     """Run the job to its end and return what it wrote to standard error."""
     path = f"{Path(sys.executable).parent}:{SYSTEM_PATH}"
     job = subprocess.Popen(
         [*command, str(os.getpid())],
-        cwd=source,
-        env={**environment, "PATH": path, "PYTHONPATH": str(source)},
+        cwd=SOURCE,
+        env={**environment, "PATH": path, "PYTHONPATH": str(SOURCE)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -38,6 +38,9 @@ class Workspace:
     def prepare(self, source: Path, variables: Variables, key: SshKey, control: Path) -> None:
         """Write everything that a run reads. ``control`` holds the run's SSH connection."""
         private_folder(self.folder)
+        # ansible-runner leaves a run's arguments there and would use them again: after one check,
+        # every later run would be a check too.
+        remove(self.folder / "env")
         self._write("inventory/hosts.json", _inventory(self.node, key))
         self._write(f"inventory/host_vars/{self.node.name}/plain.json", self._plain(variables))
         self._write(f"inventory/host_vars/{self.node.name}/secret.json", variables.secret)
@@ -71,7 +74,7 @@ def control_folder() -> Path:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder of a run that is over."""
+    """Remove a folder that an earlier run left."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
