@@ -72,7 +72,7 @@ def _read_yaml(path: Path) -> tuple[Any, Lines]:
     lines: Lines = {}
     repeated: list[Problem] = []
     if root is not None:
-        _note_lines(root, (), lines, repeated)
+        _note_lines(root, (), lines, repeated, set())
     if repeated:
         raise Refused(*repeated)
     if not isinstance(document, dict):
@@ -83,9 +83,19 @@ def _read_yaml(path: Path) -> tuple[Any, Lines]:
 
 
 def _note_lines(
-    node: yaml.Node, path: tuple[str, ...], lines: Lines, repeated: list[Problem]
+    node: yaml.Node,
+    path: tuple[str, ...],
+    lines: Lines,
+    repeated: list[Problem],
+    seen: set[int],
 ) -> None:
-    """Walk the YAML tree; note each key's line, and keys that a plain load would overwrite."""
+    """Walk the YAML tree; note each key's line, and keys that a plain load would overwrite.
+
+    A node that aliases share is walked once: an alias may stand within what it names.
+    """
+    if id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             here = (*path, str(key.value))
@@ -100,12 +110,12 @@ def _note_lines(
                     )
                 )
             lines[here] = line
-            _note_lines(value, here, lines, repeated)
+            _note_lines(value, here, lines, repeated, seen)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             here = (*path, str(index))
             lines[here] = value.start_mark.line + 1
-            _note_lines(value, here, lines, repeated)
+            _note_lines(value, here, lines, repeated, seen)
 
 
 _KINDS: dict[str, tuple[str, str]] = {

@@ -1,0 +1,133 @@
+"""One suite for the traffic director: the fake and a real HAProxy behave alike."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from permafrost.adapters.haproxy import HaproxyRuntime
+from permafrost.errors import Failed
+from permafrost.ports import ServerState, TrafficDirector
+from tests.contract.ports.haproxy import LocalShell, running_edge
+from tests.fakes.ports import FakeTrafficDirector
+from tests.fakes.site import small_site
+from tests.fakes.world import World
+
+ONE, TWO = "lab-chat-01", "lab-chat-02"
+
+
+class Bench:
+    """What the suite needs of either side."""
+
+    def __init__(
+        self,
+        director: TrafficDirector,
+        begin: Callable[[], Any],
+        end: Callable[[], Any],
+        fail: Callable[[str], Any],
+    ) -> None:
+        self.director = director
+        self.begin_requests = begin
+        self.end_requests = end
+        self.fail_check = fail
+
+
+@pytest.fixture(params=["fake", "haproxy"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    if request.param == "fake":
+        world = World.of(small_site(chat={"replicas": 2, "min_ready": 1}))
+        world.request_s = 1e9
+        yield Bench(
+            FakeTrafficDirector(world),
+            begin=lambda: world.pass_time(1),
+            end=lambda: [m.requests.clear() for m in world.machines.values()],
+            fail=lambda name: world.power_off(name),
+        )
+        return
+    if shutil.which("haproxy") is None:
+        pytest.fail("this suite needs HAProxy: scripts/bootstrap.sh installs it")
+    with running_edge(tmp_path, (ONE, TWO)) as edge:
+
+        def fail(name: str) -> None:
+            edge.replicas[name].is_ready = False
+
+        yield Bench(
+            HaproxyRuntime(["lab-edge-01"], LocalShell(tmp_path)),
+            begin=lambda: [edge.ask() for _ in range(4)],
+            end=edge.let_go,
+            fail=fail,
+        )
+
+
+def soon(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "not within 10 s"
+        time.sleep(0.02)
+
+
+def admin(bench: Bench, name: str) -> set[ServerState]:
+    return {s.admin for s in bench.director.observe().of(name)}
+
+
+def test_all_serve_at_first(bench: Bench) -> None:
+    soon(lambda: bench.director.observe().serves(ONE))
+    traffic = bench.director.observe()
+    assert traffic.serves(TWO)
+    assert traffic.edges() == {"lab-edge-01"}
+    assert traffic.unreachable == {}
+    assert traffic.in_flight(ONE) == 0
+    assert {s.backend for s in traffic.of(ONE)} == {"chat_a"}
+
+
+def test_drain_takes_new_requests_away_and_leaves_old_ones(bench: Bench) -> None:
+    soon(lambda: bench.director.observe().serves(ONE))
+    bench.begin_requests()
+    soon(lambda: bench.director.observe().in_flight(ONE) > 0)
+    before = bench.director.observe().in_flight(ONE)
+    bench.director.set_state(ONE, ServerState.DRAIN)
+    bench.begin_requests()
+    soon(lambda: bench.director.observe().in_flight(TWO) > before)
+    traffic = bench.director.observe()
+    assert not traffic.serves(ONE)
+    assert traffic.in_flight(ONE) == before
+    bench.end_requests()
+    soon(lambda: bench.director.observe().in_flight(ONE) == 0)
+
+
+def test_ready_brings_it_back(bench: Bench) -> None:
+    bench.director.set_state(ONE, ServerState.DRAIN)
+    assert admin(bench, ONE) == {ServerState.DRAIN}
+    bench.director.set_state(ONE, ServerState.READY)
+    assert admin(bench, ONE) == {ServerState.READY}
+    soon(lambda: bench.director.observe().serves(ONE))
+
+
+def test_setting_twice_is_setting_once(bench: Bench) -> None:
+    for _ in range(2):
+        bench.director.set_state(ONE, ServerState.DRAIN)
+        assert admin(bench, ONE) == {ServerState.DRAIN}
+
+
+def test_a_replica_that_is_down_still_shows_that_it_was_drained(bench: Bench) -> None:
+    bench.director.set_state(ONE, ServerState.DRAIN)
+    bench.fail_check(ONE)
+    soon(lambda: not any(s.is_up for s in bench.director.observe().of(ONE)))
+    assert admin(bench, ONE) == {ServerState.DRAIN}
+
+
+def test_a_failed_check_takes_it_out(bench: Bench) -> None:
+    soon(lambda: bench.director.observe().serves(ONE))
+    bench.fail_check(ONE)
+    soon(lambda: not bench.director.observe().serves(ONE))
+    assert bench.director.observe().serves(TWO)
+
+
+def test_an_unknown_replica_is_said(bench: Bench) -> None:
+    with pytest.raises(Failed, match="EDGE_KNOWS_NO_REPLICA"):
+        bench.director.set_state("lab-chat-99", ServerState.DRAIN)
