@@ -1,0 +1,67 @@
+"""Renders what lands on a machine, from the site file through variables and role defaults.
+
+The filters are those of Ansible that the templates use; whether Ansible agrees is seen on real
+machines by the acceptance tests.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from permafrost import topology
+from permafrost.adapters.ansible.variables import (
+    PublicMaterial,
+    SecretMaterial,
+    Variables,
+    host_variables,
+)
+from permafrost.site.model import Site
+
+ROOT = Path(__file__).resolve().parents[3]
+TEMPLATES = ROOT / "templates"
+ROLES = ROOT / "playbooks" / "roles"
+SITE = Path(__file__).parent / "site.yaml"
+
+PUBLIC = PublicMaterial("(package key)\n", "(registry ca)\n", "(site ca)\n")
+SECRET = SecretMaterial("(registry password)", "(certificate)\n", "(private key)\n")
+
+
+@cache
+def variables(node: str) -> Variables:
+    """Return the variables of a node of the golden site."""
+    site = Site.model_validate(yaml.safe_load(SITE.read_text()))
+    found = {n.name: n for n in topology.nodes(site)}[node]
+    return host_variables(site, found, PUBLIC, SECRET)
+
+
+def defaults() -> dict[str, Any]:
+    """Return the defaults of all roles."""
+    merged: dict[str, Any] = {}
+    for file in sorted(ROLES.glob("*/defaults/main.yml")):
+        merged |= yaml.safe_load(file.read_text())
+    return merged
+
+
+def render(template: str, node: str, **more: Any) -> str:
+    """Render one template for a node, as the role would."""
+    folder = (TEMPLATES / template).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters["to_nice_json"] = lambda value: json.dumps(value, indent=4, sort_keys=True)
+    environment.filters["b64encode"] = lambda value: base64.b64encode(value.encode()).decode()
+    found = variables(node)
+    context = {**defaults(), **found.plain, **found.secret, **more}
+    context["ansible_managed"] = "Ansible managed"
+    return environment.get_template(Path(template).name).render(context)

@@ -1,0 +1,81 @@
+"""What each machine is told, word for word. ``PERMAFROST_GOLDEN=write`` accepts a change."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.golden.ansible.rendering import TEMPLATES, render, variables
+
+FILES = Path(__file__).parent / "files"
+
+CASES: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("edge-haproxy.cfg", "haproxy/edge.cfg.j2", "oslo-edge-01", {}),
+    ("node-haproxy.cfg", "haproxy/node.cfg.j2", "oslo-chat-02", {}),
+    ("haproxy.service.conf", "haproxy/haproxy.service.conf.j2", "oslo-edge-01", {}),
+    ("triton-a.container", "quadlet/triton.container.j2", "oslo-chat-02", {"slot": 0}),
+    ("triton-b.container", "quadlet/triton.container.j2", "oslo-chat-02", {"slot": 1}),
+    ("triton-a-no-gpu.container", "quadlet/triton.container.j2", "oslo-pulse-01", {"slot": 0}),
+    ("node.json", "permafrost_node/node.json.j2", "oslo-chat-02", {}),
+    (
+        "permafrost-node.service",
+        "permafrost_node/permafrost-node.service.j2",
+        "oslo-chat-02",
+        {},
+    ),
+    ("permafrost-node", "permafrost_node/permafrost-node.j2", "oslo-chat-02", {}),
+    ("auth.json", "container_runtime/auth.json.j2", "oslo-chat-02", {}),
+    ("registries.conf", "container_runtime/registries.conf.j2", "oslo-chat-02", {}),
+    ("containers.conf", "container_runtime/containers.conf.j2", "oslo-chat-02", {}),
+    ("permafrost.sources", "base/permafrost.sources.j2", "oslo-chat-02", {}),
+    ("journald.conf", "base/journald.conf.j2", "oslo-chat-02", {}),
+    ("system.conf", "base/system.conf.j2", "oslo-chat-02", {}),
+    ("coredump.conf", "base/coredump.conf.j2", "oslo-chat-02", {}),
+    ("sysctl.conf", "base/sysctl.conf.j2", "oslo-chat-02", {}),
+]
+
+
+def _compare(name: str, text: str) -> None:
+    golden = FILES / name
+    if os.environ.get("PERMAFROST_GOLDEN") == "write":
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+@pytest.mark.parametrize(("name", "template", "node", "more"), CASES, ids=[c[0] for c in CASES])
+def test_a_machine_is_told(name: str, template: str, node: str, more: dict[str, Any]) -> None:
+    if "slot" in more:
+        more = {"slot": variables(node).plain["triton_slots"][more["slot"]]}
+    _compare(name, render(template, node, **more))
+
+
+@pytest.mark.parametrize("node", ["oslo-edge-01", "oslo-chat-02", "oslo-pulse-01"])
+def test_the_variables_of_a_node(node: str) -> None:
+    plain = variables(node).plain
+    _compare(f"variables-{node}.json", json.dumps(plain, indent=1, sort_keys=True) + "\n")
+
+
+def test_every_template_of_the_roles_has_a_golden_file() -> None:
+    rendered = {template for _, template, _, _ in CASES}
+    folders = ("base", "container_runtime", "haproxy", "permafrost_node", "quadlet")
+    landing = {
+        str(file.relative_to(TEMPLATES)) for folder in folders for file in
+        (TEMPLATES / folder).glob("*.j2")
+    }  # fmt: skip
+    # Shared text that is part of both configurations, and a program that the unit tests run.
+    assert landing - rendered == {"haproxy/defaults.cfg.j2", "haproxy/permafrost-haproxy.py.j2"}
+
+
+@pytest.mark.parametrize("node", ["oslo-edge-01", "oslo-chat-02"])
+def test_secrets_are_kept_apart(node: str) -> None:
+    found = variables(node)
+    plain = json.dumps(found.plain)
+    assert found.secret
+    for name, secret in found.secret.items():
+        assert secret not in plain
+        assert secret not in repr(found), name
