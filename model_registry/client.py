@@ -53,6 +53,7 @@ class RegistryClient:
             timeout=_TIMEOUT,
             transport=transport,
             follow_redirects=True,
+            trust_env=False,
         )
 
     def close(self) -> None:

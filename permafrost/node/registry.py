@@ -1,0 +1,177 @@
+"""Reading from the site's OCI registry: basic authentication, the site's CA, resumed downloads."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import ssl
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import NodeError
+from .settings import Registry
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+FINGERPRINT = "application/vnd.permafrost.fingerprint.v1+json"
+_CHUNK = 1 << 20
+_ATTEMPTS = 5
+_TIMEOUT_S = 30
+_LARGEST_DOCUMENT = 16 << 20
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+Connect = Callable[[str], http.client.HTTPConnection]
+
+
+class RegistryReader:
+    """One repository of the registry."""
+
+    def __init__(self, registry: Registry, connect: Connect | None = None) -> None:
+        self._registry = registry
+        self._connect = connect or self._connect_tls
+        self._host = urllib.parse.urlsplit(registry.url).netloc
+        self._base = f"{registry.url}/v2/{registry.repository}"
+
+    def manifest(self, reference: str) -> bytes:
+        """Return a manifest's bytes, verified where the reference is a digest."""
+        content = self._document(f"/manifests/{reference}")
+        if reference.startswith("sha256:"):
+            _check(content, reference)
+        return content
+
+    def blob(self, digest: str) -> bytes:
+        """Return a small blob, verified."""
+        content = self._document(f"/blobs/{digest}")
+        _check(content, digest)
+        return content
+
+    def fingerprint(self, checkpoint: str) -> bytes:
+        """Return the newest fingerprint that refers to a checkpoint."""
+        for entry in reversed(self._referrers(checkpoint)):
+            if entry.get("artifactType") != FINGERPRINT:
+                continue
+            manifest = json.loads(self.manifest(entry["digest"]))
+            return self.blob(manifest["layers"][0]["digest"])
+        raise NodeError(
+            "FINGERPRINT_MISSING", f"{self._registry.repository}@{checkpoint} has none"
+        )
+
+    def download(self, digest: str, size: int, part: Path) -> None:
+        """Fetch a blob into ``part``, verified while it is written; a cut download goes on.
+
+        What ``part`` holds already is taken as the beginning. Returns only when the file is
+        whole, right and synced.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._continue(digest, size, part)
+            except (OSError, http.client.HTTPException) as error:
+                if attempt == _ATTEMPTS:
+                    raise self._unreachable(error) from error
+                continue
+            if part.stat().st_size == size:
+                return
+        raise NodeError("REGISTRY_CUT_OFF", f"{digest} kept ending early; what came is kept")
+
+    def _continue(self, digest: str, size: int, part: Path) -> None:
+        sha = hashlib.sha256()
+        with part.open("a+b") as file:
+            file.seek(0)
+            while chunk := file.read(_CHUNK):
+                sha.update(chunk)
+            have = file.tell()
+            if have < size:
+                headers = {"Range": f"bytes={have}-"} if have else {}
+                with self._get(f"{self._base}/blobs/{digest}", headers) as response:
+                    if have and response.status != http.client.PARTIAL_CONTENT:
+                        file.truncate(0)  # the registry does not resume: from the start
+                        sha = hashlib.sha256()
+                    while chunk := response.read(_CHUNK):
+                        sha.update(chunk)
+                        file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+            have = file.tell()
+        if have >= size and f"sha256:{sha.hexdigest()}" != digest:
+            part.unlink()
+            raise NodeError(
+                "CHECKPOINT_BYTES_WRONG", f"the registry sent other bytes than {digest}"
+            )
+
+    def _referrers(self, checkpoint: str) -> list[dict[str, Any]]:
+        try:
+            answer = self._document(f"/referrers/{checkpoint}")
+        except NodeError as error:
+            if error.code != "REGISTRY_NOT_FOUND":
+                raise
+            # A registry without the referrers call: the fallback tag of the OCI specification
+            answer = self.manifest(checkpoint.replace(":", "-"))
+        return list(json.loads(answer).get("manifests", []))
+
+    def _document(self, path: str) -> bytes:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self._get(self._base + path, {}) as response:
+                    content = response.read(_LARGEST_DOCUMENT + 1)
+            except (OSError, http.client.HTTPException) as error:
+                if attempt == _ATTEMPTS:
+                    raise self._unreachable(error) from error
+                continue
+            if len(content) > _LARGEST_DOCUMENT:
+                raise NodeError("REGISTRY_FAILED", f"{path} is larger than it may be")
+            return content
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def _get(self, url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
+        parts = urllib.parse.urlsplit(url)
+        sent = {"Accept": f"{MANIFEST}, {INDEX}", **headers}
+        if parts.netloc == self._host:  # a redirect to a store of blobs gets no password
+            sent["Authorization"] = self._credentials()
+        connection = self._connect(parts.netloc)
+        try:
+            target = parts.path + (f"?{parts.query}" if parts.query else "")
+            connection.request("GET", target, headers=sent)
+            response = connection.getresponse()
+            if response.status in _REDIRECTS:
+                target = urllib.parse.urljoin(url, response.headers["Location"])
+                with self._get(target, headers) as other:
+                    yield other
+                return
+            self._check_status(response.status, parts.path)
+            yield response
+        finally:
+            connection.close()
+
+    def _check_status(self, status: int, path: str) -> None:
+        if status in (401, 403):
+            raise NodeError(
+                "REGISTRY_DENIED", f"{self._registry.url} denies {path}", "check the password file"
+            )
+        if status == http.client.NOT_FOUND:
+            raise NodeError("REGISTRY_NOT_FOUND", f"{self._registry.url} does not hold {path}")
+        if status not in (http.client.OK, http.client.PARTIAL_CONTENT):
+            raise ConnectionError(f"status {status}")
+
+    def _credentials(self) -> str:
+        password = self._registry.password_file.read_text(encoding="utf-8").strip()
+        pair = f"{self._registry.username}:{password}"
+        return "Basic " + base64.b64encode(pair.encode()).decode()
+
+    def _connect_tls(self, netloc: str) -> http.client.HTTPConnection:
+        context = ssl.create_default_context(cafile=str(self._registry.ca_file))
+        return http.client.HTTPSConnection(netloc, timeout=_TIMEOUT_S, context=context)
+
+    def _unreachable(self, error: Exception) -> NodeError:
+        return NodeError("REGISTRY_UNREACHABLE", f"{self._registry.url}: {error}")
+
+
+def _check(content: bytes, digest: str) -> None:
+    if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+        raise NodeError("CHECKPOINT_BYTES_WRONG", f"the registry sent other bytes than {digest}")

@@ -1,0 +1,220 @@
+"""The service: two threads that watch, a health port for the edges, a socket for root.
+
+The health port answers anybody on the node (the node's HAProxy passes the edges' checks on). What
+changes state goes over a UNIX socket that only root and the service may open.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import logging
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import fingerprint
+from .gate import ADMITTED, Gate
+from .settings import Settings
+from .triton import Triton
+
+TICK_S = 0.4
+STEP_S = 0.3
+AWAIT_READY_S = 90.0
+AWAIT_QUIET_S = 10.0
+_log = logging.getLogger("permafrost-node")
+
+
+class NodeService:
+    """Gate, watchers and the answers that the two servers give."""
+
+    def __init__(self, settings: Settings, gate: Gate) -> None:
+        self.settings = settings
+        self.gate = gate
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Start the two watching threads."""
+        for name, work, every_s in (
+            ("tick", self.gate.tick, TICK_S),
+            ("step", self.gate.step, STEP_S),
+        ):
+            threading.Thread(
+                target=self._repeat, args=(work, every_s), name=name, daemon=True
+            ).start()
+
+    def stop(self) -> None:
+        """Let the watching threads end."""
+        self._stop.set()
+
+    def state(self) -> dict[str, Any]:
+        """Return what ``state --json`` prints."""
+        self.gate.look_at_load()
+        view = self.gate.view()
+        return {
+            "schema": 1,
+            "node": self.settings.node,
+            "state": view.state,
+            "checkpoint": self.settings.checkpoint,
+            "slot": self.settings.slot,
+            "pending": view.load.pending,
+            "executing": view.load.executing,
+            "reason": view.reason,
+        }
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """Return status and body of the edges' check."""
+        view = self.gate.view()
+        return (200 if view.healthy else 503), {
+            "schema": 1,
+            "node": self.settings.node,
+            "state": view.state,
+            "checkpoint": self.settings.checkpoint,
+            "reason": view.reason,
+        }
+
+    def probe(self, *, every: bool) -> dict[str, Any]:
+        """Wait for quiet and for Triton, probe and return the result."""
+        self._await_quiet()
+        deadline = time.monotonic() + AWAIT_READY_S
+        verdict = self.gate.probe(every=every)
+        while not verdict.passed and self.gate.view().state == "STARTING":
+            if time.monotonic() >= deadline or self._stop.wait(TICK_S):
+                break
+            verdict = self.gate.probe(every=every)
+        answer = self.state()
+        if not verdict.passed:
+            answer["reason"] = verdict.detail or answer["reason"]
+        passed = verdict.passed and answer["state"] == ADMITTED
+        return {**answer, "passed": passed, "quiet": verdict.quiet, "probes": verdict.probes}
+
+    def withdraw(self) -> dict[str, Any]:
+        """Take the node out of rotation."""
+        self.gate.withdraw("withdrawn by hand: permafrost-node probe brings it back")
+        return self.state()
+
+    def _await_quiet(self) -> None:
+        """Give what is in flight a while to end: recorded tokens were had without company."""
+        deadline = time.monotonic() + AWAIT_QUIET_S
+        while not self.gate.look_at_load().idle and time.monotonic() < deadline:
+            if self._stop.wait(TICK_S):
+                return
+
+    def _repeat(self, work: Callable[[], None], every_s: float) -> None:
+        last = ""
+        while not self._stop.wait(every_s):
+            try:
+                work()
+            except Exception as error:
+                # The watcher must live; without fresh facts the health call fails by itself
+                _log.error("%s failed: %s", threading.current_thread().name, type(error).__name__)
+            view = self.gate.view()
+            said = f"{view.state} {view.reason}".strip()
+            if work == self.gate.tick and said != last:
+                _log.info("%s", said)
+                last = said
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    """Shared by both servers; ``service`` is set on a subclass."""
+
+    service: NodeService
+    protocol_version = "HTTP/1.1"
+    timeout = 10
+
+    def answer(self, status: int, body: dict[str, Any]) -> None:
+        """Send one JSON answer."""
+        content = json.dumps(body).encode() + b"\n"
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def address_string(self) -> str:
+        """Return a name for the log; a UNIX socket's peer has no address."""
+        return "local"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Log no request: checks come twice a second from every edge."""
+
+
+class HealthHandler(_Handler):
+    """What the edges ask."""
+
+    def do_GET(self) -> None:
+        """Answer the health check."""
+        if self.path != "/permafrost/health":
+            self.answer(404, {"error": "only /permafrost/health is offered here"})
+            return
+        self.answer(*self.service.health())
+
+
+class ControlHandler(_Handler):
+    """What ``permafrost-node`` asks on behalf of root."""
+
+    def do_GET(self) -> None:
+        """Answer state and health."""
+        if self.path == "/state":
+            self.answer(200, self.service.state())
+        else:
+            self.answer(404, {"error": "unknown"})
+
+    def do_POST(self) -> None:
+        """Probe or withdraw."""
+        if self.path in ("/probe", "/probe?every=1"):
+            self.answer(200, self.service.probe(every=self.path.endswith("every=1")))
+        elif self.path == "/withdraw":
+            self.answer(200, self.service.withdraw())
+        else:
+            self.answer(404, {"error": "unknown"})
+
+
+class ControlServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """HTTP over a UNIX socket that nobody else may open."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path, service: NodeService) -> None:
+        path.unlink(missing_ok=True)
+        handler = type("Control", (ControlHandler,), {"service": service})
+        super().__init__(str(path), handler)
+        path.chmod(0o600)
+
+
+class HealthServer(http.server.ThreadingHTTPServer):
+    """HTTP on the loopback address."""
+
+    daemon_threads = True
+    address_family = socket.AF_INET
+
+    def __init__(self, port: int, service: NodeService) -> None:
+        handler = type("Health", (HealthHandler,), {"service": service})
+        super().__init__(("127.0.0.1", port), handler)
+
+
+def make_service(settings: Settings) -> NodeService:
+    """Return the service of a node, wired to its Triton."""
+    gate = Gate(
+        Triton(settings.ports, settings.model_name),
+        settings.checkpoint,
+        lambda: fingerprint.load(settings.fingerprint_file, settings.checkpoint),
+        time.monotonic,
+    )
+    return NodeService(settings, gate)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until ended."""
+    service = make_service(settings)
+    control = ControlServer(settings.control_socket, service)
+    threading.Thread(target=control.serve_forever, name="control", daemon=True).start()
+    service.start()
+    _log.info("%s, slot %s, pinned to %s", settings.node, settings.slot, settings.checkpoint)
+    with HealthServer(settings.health_port, service) as health:
+        health.serve_forever()

@@ -1,0 +1,104 @@
+"""The node's settings, written by the convergence to /etc/permafrost/node.json."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import NodeError
+
+DEFAULT_FILE = Path("/etc/permafrost/node.json")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Where checkpoints come from."""
+
+    url: str
+    repository: str
+    username: str
+    password_file: Path
+    ca_file: Path
+
+
+@dataclass(frozen=True)
+class SlotPorts:
+    """One Triton's ports on the loopback address."""
+
+    http: int
+    metrics: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that the node was told."""
+
+    node: str
+    model_name: str
+    slot: str
+    checkpoint: str
+    registry: Registry
+    slots: dict[str, SlotPorts]
+    models_dir: Path
+    slots_dir: Path
+    fingerprint_file: Path
+    control_socket: Path
+    health_port: int
+
+    @property
+    def ports(self) -> SlotPorts:
+        """The ports of the slot that serves."""
+        return self.slots[self.slot]
+
+
+def load(path: Path) -> Settings:
+    """Read the settings. Raises NodeError naming what is wrong."""
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+        return _settings(given)
+    except OSError as error:
+        raise NodeError("SETTINGS_MISSING", f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise NodeError("SETTINGS_INVALID", f"{path}: {error}") from error
+
+
+def check_digest(digest: str) -> str:
+    """Return a digest's hex part. Raises NodeError where it is none."""
+    if DIGEST.fullmatch(digest) is None:
+        raise NodeError("DIGEST_INVALID", f"{digest!r} is not sha256:<64 hex digits>")
+    return digest.removeprefix("sha256:")
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    registry = given["registry"]
+    slots = {
+        name: SlotPorts(int(ports["http"]), int(ports["metrics"]))
+        for name, ports in given["triton"].items()
+    }
+    if given["slot"] not in slots:
+        raise ValueError(f"slot {given['slot']} has no ports")
+    if DIGEST.fullmatch(given["checkpoint"]) is None:
+        raise ValueError("checkpoint is not a digest")
+    return Settings(
+        node=str(given["node"]),
+        model_name=str(given.get("model_name") or given["endpoint"]),
+        slot=str(given["slot"]),
+        checkpoint=str(given["checkpoint"]),
+        registry=Registry(
+            url=str(registry["url"]),
+            repository=str(registry["repository"]),
+            username=str(registry["username"]),
+            password_file=Path(registry["password_file"]),
+            ca_file=Path(registry["ca_file"]),
+        ),
+        slots=slots,
+        models_dir=Path(given.get("models_dir", "/var/lib/permafrost/models")),
+        slots_dir=Path(given.get("slots_dir", "/var/lib/permafrost/slots")),
+        fingerprint_file=Path(given.get("fingerprint_file", "/etc/permafrost/fingerprint.json")),
+        control_socket=Path(given.get("control_socket", "/run/permafrost-node/control.sock")),
+        health_port=int(given.get("health_port", 9100)),
+    )

@@ -1,0 +1,200 @@
+"""The node's model store: blobs under their digest, one read-only tree for each checkpoint.
+
+Invariant: a name below ``blobs`` or ``trees`` appears only when all its bytes are on disk. Both
+are written beside, synced and renamed. The files of a tree are hard links to blobs, so a version
+that shares files with another costs nothing. Whether the bytes *still* are what the name says is
+never assumed: ``verify`` reads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import NodeError
+from .settings import check_digest
+
+FILEPATH = "org.cncf.model.filepath"
+MODEL = "application/vnd.cncf.model.manifest.v1+json"
+_WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
+
+@dataclass(frozen=True)
+class TreeFile:
+    """One file that a manifest promises."""
+
+    path: str
+    digest: str
+    size: int
+
+
+class ModelStore:
+    """The folder of all checkpoints of this node."""
+
+    def __init__(self, root: Path) -> None:
+        self.blobs = root / "blobs" / "sha256"
+        self.trees = root / "trees"
+
+    def create(self) -> None:
+        """Make the folders."""
+        self.blobs.mkdir(parents=True, exist_ok=True)
+        self.trees.mkdir(parents=True, exist_ok=True)
+
+    def blob(self, digest: str) -> Path:
+        """Return where a blob lies, or would."""
+        return self.blobs / check_digest(digest)
+
+    def tree(self, checkpoint: str) -> Path:
+        """Return where a checkpoint's tree lies, or would."""
+        return self.trees / f"sha256-{check_digest(checkpoint)}"
+
+    def holds(self, digest: str) -> bool:
+        """Whether the blob is there and its bytes are right; wrong ones are removed."""
+        path = self.blob(digest)
+        if not path.is_file():
+            return False
+        if digest_of(path) == digest:
+            return True
+        path.unlink()
+        return False
+
+    def keep_bytes(self, content: bytes, digest: str) -> None:
+        """Store a small blob whose bytes were verified."""
+        part = self.blobs / f".{check_digest(digest)}.part"
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        self.keep(part, digest)
+
+    def keep(self, part: Path, digest: str) -> None:
+        """Give a synced, verified file its name."""
+        part.chmod(0o444)
+        part.replace(self.blob(digest))
+        sync_folder(self.blobs)
+
+    def manifest(self, checkpoint: str) -> dict[str, Any]:
+        """Return a checkpoint's manifest, verified against its digest."""
+        path = self.blob(checkpoint)
+        if not path.is_file():
+            raise NodeError(
+                "CHECKPOINT_NOT_HERE", f"{checkpoint} was never fetched", "permafrost-node pull"
+            )
+        content = path.read_bytes()
+        if f"sha256:{hashlib.sha256(content).hexdigest()}" != checkpoint:
+            raise NodeError(
+                "CHECKPOINT_BYTES_WRONG", f"{path}: the manifest's bytes are not {checkpoint}"
+            )
+        document: dict[str, Any] = json.loads(content)
+        return document
+
+    def build_tree(self, checkpoint: str, files: tuple[TreeFile, ...]) -> bool:
+        """Make the checkpoint's tree unless it is there and right; returns whether it was made."""
+        target = self.tree(checkpoint)
+        if target.exists():
+            if not wrong_files(target, files):
+                return False
+            remove_tree(target)
+        part = self.trees / f".{target.name}.part"
+        remove_tree(part)
+        for file in files:
+            place = part / file.path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.hardlink_to(self.blob(file.digest))
+        for folder in sorted((p for p in part.rglob("*") if p.is_dir()), reverse=True):
+            sync_folder(folder)
+            folder.chmod(0o555)
+        sync_folder(part)
+        part.replace(target)
+        target.chmod(0o555)  # only now: renaming a folder writes to it
+        sync_folder(self.trees)
+        return True
+
+    def verify(self, checkpoint: str) -> tuple[TreeFile, ...]:
+        """Read every byte of a checkpoint's tree. Raises NodeError naming the first wrong file."""
+        files = files_of(self.manifest(checkpoint))
+        tree = self.tree(checkpoint)
+        if not tree.is_dir():
+            raise NodeError(
+                "CHECKPOINT_NOT_HERE", f"{tree} is missing", f"permafrost-node pull {checkpoint}"
+            )
+        wrong = wrong_files(tree, files)
+        if wrong:
+            raise NodeError(
+                "CHECKPOINT_BYTES_WRONG",
+                "; ".join(wrong),
+                f"permafrost-node pull {checkpoint} fetches what is wrong again",
+            )
+        return files
+
+
+def files_of(manifest: dict[str, Any]) -> tuple[TreeFile, ...]:
+    """Return the files that a checkpoint's manifest promises."""
+    if manifest.get("artifactType") != MODEL:
+        raise NodeError("NOT_A_CHECKPOINT", f"artifactType is {manifest.get('artifactType')!r}")
+    files = []
+    for layer in manifest["layers"]:
+        path = str(layer["annotations"][FILEPATH])
+        if path.startswith("/") or any(p in ("", ".", "..") for p in path.split("/")):
+            raise NodeError("PATH_UNSAFE", f"the manifest names the file {path!r}")
+        check_digest(layer["digest"])
+        files.append(TreeFile(path, layer["digest"], int(layer["size"])))
+    return tuple(files)
+
+
+def wrong_files(tree: Path, files: tuple[TreeFile, ...]) -> list[str]:
+    """Return a sentence for each file that is missing, foreign, writable or not as promised."""
+    wrong = []
+    for file in files:
+        path = tree / file.path
+        try:
+            facts = path.lstat()
+        except OSError:
+            wrong.append(f"{path} is missing")
+            continue
+        if not stat.S_ISREG(facts.st_mode):
+            wrong.append(f"{path} is not a plain file")
+        elif facts.st_mode & _WRITE_BITS:
+            wrong.append(f"{path} is writable")
+        elif facts.st_size != file.size:
+            wrong.append(f"{path} has {facts.st_size} bytes instead of {file.size}")
+        elif digest_of(path) != file.digest:
+            wrong.append(f"{path} holds other bytes than {file.digest}")
+    promised = {file.path for file in files}
+    wrong += [
+        f"{path} is not part of the checkpoint"
+        for path in sorted(tree.rglob("*"))
+        if (path.is_symlink() or not path.is_dir())
+        and path.relative_to(tree).as_posix() not in promised
+    ]
+    return wrong
+
+
+def digest_of(path: Path) -> str:
+    """Return the digest of a file's bytes."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_tree(tree: Path) -> None:
+    """Remove a tree whose folders may be read-only."""
+    if not tree.exists():
+        return
+    for folder in (tree, *(p for p in tree.rglob("*") if p.is_dir() and not p.is_symlink())):
+        folder.chmod(0o755)
+    shutil.rmtree(tree)

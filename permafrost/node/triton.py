@@ -1,0 +1,105 @@
+"""The node's Triton, asked over the loopback address. Every call has a deadline."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from .settings import SlotPorts
+
+READY_S = 1.2
+_LARGEST_ANSWER = 8 << 20
+_SAMPLE = re.compile(r'^(\w+)\{[^}]*model="([^"]*)"[^}]*\} (\S+)$', re.MULTILINE)
+
+
+class TritonError(Exception):
+    """Triton did not answer as it should; ``gone`` when nothing listens on its port."""
+
+    def __init__(self, message: str, *, gone: bool = False) -> None:
+        super().__init__(message)
+        self.gone = gone
+
+
+@dataclass(frozen=True)
+class Load:
+    """What Triton works on: requests queued, requests being answered, tokens given so far."""
+
+    pending: int
+    executing: int
+    tokens: int
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in flight."""
+        return self.pending + self.executing == 0
+
+
+class Triton:
+    """One Triton process with one model."""
+
+    def __init__(self, ports: SlotPorts, model: str) -> None:
+        self._ports = ports
+        self._model = model
+
+    def check_ready(self) -> None:
+        """Raise TritonError unless the model says that it is ready."""
+        self._call(self._ports.http, "GET", f"/v2/models/{self._model}/ready", READY_S)
+
+    def checkpoint(self) -> str:
+        """Return the digest in the configuration that Triton has loaded."""
+        path = f"/v2/models/{self._model}/config"
+        config = json.loads(self._call(self._ports.http, "GET", path, READY_S))
+        value = config.get("parameters", {}).get("checkpoint", {}).get("string_value", "")
+        return str(value)
+
+    def load(self) -> Load:
+        """Return what Triton works on."""
+        text = self._call(self._ports.metrics, "GET", "/metrics", READY_S).decode()
+        found = {
+            name: float(value)
+            for name, model, value in _SAMPLE.findall(text)
+            if model == self._model
+        }
+        return Load(
+            pending=int(found.get("nv_inference_pending_request_count", 0)),
+            executing=int(found.get("permafrost_in_flight", 0)),
+            tokens=int(found.get("permafrost_tokens_total", 0)),
+        )
+
+    def generate(
+        self, text_input: str, sampling: dict[str, Any], deadline_s: float
+    ) -> tuple[int, ...]:
+        """Return the token ids of one whole answer."""
+        body = {
+            "text_input": text_input,
+            "sampling_parameters": json.dumps(sampling),
+            "return_token_ids": True,
+        }
+        path = f"/v2/models/{self._model}/generate"
+        answer = json.loads(self._call(self._ports.http, "POST", path, deadline_s, body))
+        ids = answer.get("token_ids", [])
+        return tuple(ids) if isinstance(ids, list) else (int(ids),)
+
+    def _call(
+        self, port: int, method: str, path: str, deadline_s: float, body: object = None
+    ) -> bytes:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=deadline_s)
+        try:
+            payload = None if body is None else json.dumps(body)
+            connection.request(method, path, payload, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            content = response.read(_LARGEST_ANSWER)
+        except ConnectionRefusedError as error:
+            raise TritonError("Triton does not listen", gone=True) from error
+        except (OSError, http.client.HTTPException) as error:
+            why = "in time" if isinstance(error, TimeoutError) else f"({type(error).__name__})"
+            raise TritonError(f"Triton did not answer {path} {why}") from error
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            # Only our own words: an answer could hold what a client wrote
+            raise TritonError(f"Triton answered {response.status} to {path}")
+        return content
