@@ -56,6 +56,7 @@ class _Checker:
                 continue
             if prop is None or prop.output:
                 self.fail(place.key(key, None), "Invalid or unknown key")
+                out[key] = value
                 continue
             coerced = self.value(prop, value, place.key(key, prop))
             if coerced is not None:
@@ -74,11 +75,11 @@ class _Checker:
                     f'Missing required argument. The argument "{at.terraform}" is required, '
                     "but no definition was found.",
                 )
-        self.needs(schema, out, place)
+        self.together(schema, out, place)
         out[DEFAULTS] = sorted(defaults)
         return out
 
-    def needs(self, schema: Schema, out: Props, place: _Place) -> None:
+    def together(self, schema: Schema, out: Props, place: _Place) -> None:
         for key, prop in schema.items():
             if prop.needs and key in out and prop.needs not in out:
                 name = terraform_name(key, prop)
@@ -86,6 +87,13 @@ class _Checker:
                 self.fail(
                     place.key(key, prop),
                     f'Missing required argument. "{name}": all of `{both}` must be specified',
+                )
+            if prop.conflicts and key in out and prop.conflicts in out:
+                name = terraform_name(key, prop)
+                other = terraform_name(prop.conflicts, schema[prop.conflicts])
+                self.fail(
+                    place.key(key, prop),
+                    f'Conflicting configuration arguments. "{name}": conflicts with {other}',
                 )
 
     def value(self, prop: Prop, value: Any, place: _Place) -> Any:
@@ -108,7 +116,9 @@ class _Checker:
         return self.scalar(prop, value, place)
 
     def entry(self, prop: Prop, value: Any, place: _Place) -> Any:
-        return self.object(prop.fields, value, place) if isinstance(value, dict) else value
+        if not prop.fields or not isinstance(value, dict):
+            return value
+        return self.object(prop.fields, value, place)
 
     def scalar(self, prop: Prop, value: Any, place: _Place) -> Any:
         match prop.kind:

@@ -88,10 +88,7 @@ def read_config(
         values.setdefault(key.removeprefix(PREFIX), value)
 
     def get(key: str, default: str = "") -> str:
-        found = values.get(key)
-        return (
-            str(found) if found not in (None, "") else environment.get(ENVIRONMENT[key], default)
-        )
+        return str(values.get(key, environment.get(ENVIRONMENT[key], default)))
 
     server = get("vsphereServer")
     if not server:
@@ -99,7 +96,7 @@ def read_config(
             "one of vsphere_server or [deprecated] vcenter_server must be provided"
         )
     host, _, port = server.partition(":")
-    missing = [k for k in REQUIRED if not get(k)]
+    missing = [k for k in REQUIRED if k not in values and not get(k)]
     if missing:
         raise ProviderError(f"missing in the provider's configuration: {', '.join(missing)}")
     return ProviderConfig(

@@ -261,8 +261,9 @@ def get_virtual_machine(session: Session, args: Props) -> Props:
     values = settings(config)
     for key in ("storagePolicyId", "vmxPath"):
         values.pop(key)
-    if config.bootOptions is None:
-        for key in ("bootRetryEnabled", "efiSecureBootEnabled"):
+    boot = config.bootOptions
+    for key in ("bootRetryEnabled", "efiSecureBootEnabled"):
+        if boot is None or getattr(boot, key) is None:
             values.pop(key)
     answer = {
         **{k: v for k, v in args.items() if k not in ("moid",)},

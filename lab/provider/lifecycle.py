@@ -55,7 +55,10 @@ def diff(op: Operation, olds: Props, news: Props, ignored: list[str]) -> Differe
     urn = Urn(op.urn)
     resource = resource_for(urn, "Diff")
     planned = _plan(resource, op, olds, _unignored(olds, news, ignored))
-    return resource.diff(olds, planned, news).without(ignored)
+    found = resource.diff(olds, planned, news).without(ignored)
+    if found.changed:
+        found.detail |= resource.echoes(olds, planned)
+    return found
 
 
 def create(op: Operation, news: Props, *, preview: bool) -> tuple[str, Props]:
@@ -69,7 +72,7 @@ def create(op: Operation, news: Props, *, preview: bool) -> tuple[str, Props]:
     except PartialFailureError as e:
         raise _kept(e, "creating", op) from e
     except (ProviderError, vmodl.MethodFault) as e:
-        raise ProviderError(numbered(_words(e))) from e
+        raise ProviderError(numbered(words(e))) from e
     return resource_id, planning.settle(resource.schema, planned, state)
 
 
@@ -81,7 +84,7 @@ def read(
     try:
         found = resource.read(op, resource_id, state)
     except (ProviderError, vmodl.MethodFault) as e:
-        raise ProviderError(f"refreshing {op.urn}: {numbered(_words(e))}") from e
+        raise ProviderError(f"refreshing {op.urn}: {numbered(words(e))}") from e
     if found is None:
         return None
     now_id, now = found
@@ -103,7 +106,7 @@ def update(
     except PartialFailureError as e:
         raise _kept(e, "updating", op) from e
     except (ProviderError, vmodl.MethodFault) as e:
-        failure = PartialFailureError(_words(e), resource_id, _merged(olds, planned))
+        failure = PartialFailureError(words(e), resource_id, _merged(olds, planned))
         raise _kept(failure, "updating", op) from e
     return planning.settle(resource.schema, planned, state)
 
@@ -114,14 +117,14 @@ def delete(op: Operation, resource_id: str, state: Props) -> None:
     try:
         resource.delete(op, resource_id, state)
     except (ProviderError, vmodl.MethodFault) as e:
-        raise ProviderError(f"deleting {op.urn}: {numbered(_words(e))}") from e
+        raise ProviderError(f"deleting {op.urn}: {numbered(words(e))}") from e
 
 
 def _plan(resource: Resource, op: Operation, olds: Props | None, news: Props) -> Props:
     try:
         return resource.plan(op, olds, news)
     except (ProviderError, vmodl.MethodFault) as e:
-        raise ProviderError(f"diffing {op.urn}: {numbered(_words(e))}") from e
+        raise ProviderError(f"diffing {op.urn}: {numbered(words(e))}") from e
 
 
 def _unignored(olds: Props, news: Props, ignored: list[str]) -> Props:
@@ -150,5 +153,8 @@ def _kept(failure: PartialFailureError, doing: str, op: Operation) -> PartialFai
     return PartialFailureError(message, failure.resource_id, planning.known(failure.state))
 
 
-def _words(error: Any) -> str:
-    return fault_text(error) if isinstance(error, vmodl.MethodFault) else str(error)
+def words(error: Any) -> str:
+    """Return what an error says, in the provider's words for vCenter's faults."""
+    if isinstance(error, vmodl.MethodFault):
+        return fault_text(error)
+    return str(error) or type(error).__name__

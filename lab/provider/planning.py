@@ -115,7 +115,9 @@ def _plan_unsaid(prop: Prop, old: Any, *, creating: bool) -> Any:
         return prop.implied
     if creating:
         return UNKNOWN if prop.computed else None
-    return old if prop.computed or is_zero(old) else None
+    if prop.computed or is_zero(old):
+        return old
+    return {Kind.LIST: [], Kind.SET: [], Kind.MAP: {}}.get(prop.kind)
 
 
 def _plan_object(prop: Prop, old: Any, new: Props, *, creating: bool) -> Props:
@@ -259,7 +261,8 @@ def imported_inputs(schema: Schema, state: Props) -> Props:
     out: Props = {DEFAULTS: []}
     for key, prop in schema.items():
         value = state.get(key)
-        if prop.output or is_zero(value) or value == prop.default:
+        silent = is_zero(value) and not (prop.required and value is not None)
+        if prop.output or silent or value == prop.default:
             continue
         if prop.fields and isinstance(value, list):
             out[key] = [imported_inputs(prop.fields, item) for item in value]

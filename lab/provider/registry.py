@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lab.provider.resources.anti_affinity_rule import AntiAffinityRule
 from lab.provider.resources.base import Resource
+from lab.provider.resources.cluster_groups import HostGroup, VmGroup
+from lab.provider.resources.cluster_rules import AntiAffinityRule, DependencyRule, VmHostRule
 from lab.provider.resources.custom_attribute import CustomAttribute
 from lab.provider.resources.drs_override import DrsOverride
 from lab.provider.resources.folder import Folder
@@ -18,12 +19,16 @@ RESOURCES: dict[str, Resource] = {
     for resource in (
         AntiAffinityRule(),
         CustomAttribute(),
+        DependencyRule(),
         DrsOverride(),
         Folder(),
         HaOverride(),
+        HostGroup(),
         ResourcePool(),
         Tag(),
         TagCategory(),
         VirtualMachine(),
+        VmGroup(),
+        VmHostRule(),
     )
 }

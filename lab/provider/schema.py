@@ -44,6 +44,7 @@ class Prop:
     choices: tuple[str, ...] = ()
     length: tuple[int, int] | None = None
     needs: str = ""
+    conflicts: str = ""
     terraform: str = ""
     fields: Mapping[str, Prop] = field(default_factory=dict)
 

@@ -19,6 +19,7 @@ from lab.provider.functions import FUNCTIONS, check_arguments
 from lab.provider.planning import Difference
 from lab.provider.session import Operation, Session
 from lab.provider.values import from_struct, to_struct
+from lab.provider.vsphere import vmodl
 
 VERSION = "4.18.2"
 MAX_MESSAGE = 1 << 28
@@ -189,10 +190,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         def look_up() -> Any:
             try:
                 return FUNCTIONS[name](self._connected(), args)
-            except ProviderError as e:
-                raise ProviderError(f"invoking {request.tok}: {numbered(str(e))}") from e
+            except (ProviderError, vmodl.MethodFault) as e:
+                words = numbered(lifecycle.words(e))
+                raise ProviderError(f"invoking {request.tok}: {words}") from e
 
-        answer = self._run(context, look_up, prefix=f"invoking {request.tok}: ")
+        answer = self._run(context, look_up)
         return provider_pb2.InvokeResponse(**{"return": to_struct(answer)})
 
     # Inside
@@ -205,7 +207,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def _operation(self, urn: str) -> Operation:
         return Operation(self._connected(), urn, self._cancelled)
 
-    def _run(self, context: Any, work: Callable[[], Answer], prefix: str = "") -> Answer:
+    def _run(self, context: Any, work: Callable[[], Answer]) -> Answer:
         try:
             return work()
         except PartialFailureError as e:
@@ -214,8 +216,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             _fail(context, str(e))
         except Exception as e:
             log.exception("unexpected failure")
-            words = str(getattr(e, "msg", "") or e or type(e).__name__)
-            _fail(context, prefix + numbered(words))
+            _fail(context, numbered(lifecycle.words(e)))
 
 
 def _checked(inputs: dict[str, Any], failures: list[str]) -> Any:

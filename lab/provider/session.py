@@ -62,7 +62,8 @@ class Session:
                 connectionPoolTimeout=-1,
             )
         except vim.fault.InvalidLogin as e:
-            raise ProviderError("error setting up new vSphere SOAP client: Login failure") from e
+            reason = "ServerFaultCode: Login failure"
+            raise ProviderError(f"error setting up new vSphere SOAP client: {reason}") from e
         except (OSError, vmodl.MethodFault) as e:
             raise ProviderError(f"error setting up new vSphere SOAP client: {e}") from e
         self.service._stub.poolSize = POOL_SIZE

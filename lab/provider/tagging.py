@@ -37,6 +37,8 @@ class Tagging:
         if status >= http.client.BAD_REQUEST:
             address = f"https://{self._config.host}:{self._config.port}{BASE}{path}"
             reason = f"{status} {http.client.responses.get(status, '')}"
+            if isinstance(value, dict) and "type" in value:
+                reason += f": {json.dumps(value, separators=(',', ':'))}"
             error = NotFoundError if status == http.client.NOT_FOUND else ProviderError
             raise error(f"{method} {address}: {reason}")
         return value
@@ -91,4 +93,6 @@ class Tagging:
             value = json.loads(data) if data else None
         except ValueError:
             value = None
-        return response.status, value.get("value") if isinstance(value, dict) else value
+        if isinstance(value, dict) and response.status < http.client.BAD_REQUEST:
+            value = value.get("value")
+        return response.status, value

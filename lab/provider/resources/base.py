@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from lab.provider import planning
 from lab.provider.check import Checked, check
-from lab.provider.planning import Difference
+from lab.provider.planning import Change, Difference
 from lab.provider.schema import Schema
 from lab.provider.session import Operation
 from lab.provider.values import Props
@@ -35,6 +35,11 @@ class Resource(ABC):
         found = planning.compare(self.schema, olds, planned)
         found.delete_first = bool(found.replaces) and self.replace_deletes_first
         return found
+
+    def echoes(self, olds: Props, planned: Props) -> dict[str, Change]:
+        """Return changes that show beside any other one, and never alone."""
+        del olds, planned
+        return {}
 
     @abstractmethod
     def create(self, op: Operation, planned: Props) -> tuple[str, Props]:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
+from lab.provider import inventory
 from lab.provider.errors import PartialFailureError, ProviderError
 from lab.provider.resources.base import Resource
 from lab.provider.schema import Schema, flag, mapping, text, text_set, whole
@@ -54,8 +55,12 @@ class ResourcePool(Resource):
     @override
     def read(self, op: Operation, resource_id: str, state: Props) -> tuple[str, Props] | None:
         pool = op.session.reference(vim.ResourcePool, resource_id)
+        if not state:
+            pool = inventory.by_path(op.session, resource_id)
+            if not isinstance(pool, vim.ResourcePool):
+                return None
         try:
-            return resource_id, self._state(op, pool, state)
+            return pool._moId, self._state(op, pool, state)
         except vmodl.fault.ManagedObjectNotFound:
             return None
 

@@ -117,4 +117,5 @@ def _state(resource_id: str, planned: Props) -> Props:
 
 
 def _reason(error: ProviderError) -> str:
-    return str(error).rsplit(": ", 1)[-1]
+    """Return what the service said, without the call that was made."""
+    return str(error).split(": ", 1)[-1]

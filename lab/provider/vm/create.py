@@ -23,10 +23,14 @@ from lab.provider.vsphere import vim, vmodl
 def create(op: Operation, planned: Props) -> tuple[str, Props]:
     """Make a machine of a plan; returns its UUID and state."""
     planned = planning.known(planned)
-    clone = planned.get("clone")
-    template = inventory.vm_by_uuid(op.session, clone["templateUuid"] if clone else "")
+    clone: Props = planned.get("clone") or {}
+    template = inventory.vm_by_uuid(op.session, clone.get("templateUuid", ""))
     vm = _clone(op, template, planned)
     try:
+        if clone.get("customize") or clone.get("customizationSpec"):
+            raise ProviderError(
+                "error sending customization spec: the lab's plugin does not customise guests"
+            )
         _fit(op, vm, planned)
     except ProviderError:
         with contextlib.suppress(ProviderError, vmodl.MethodFault):
@@ -132,8 +136,8 @@ def _unfinished(op: Operation, vm: Any, uuid: str, planned: Props) -> Props:
     next update then switches it off and on and waits for its guest again.
     """
     with contextlib.suppress(vmodl.MethodFault):
-        disks = read_state(op, vm, planned)["disks"]
-        planned = {**planned, "disks": disks or planned["disks"]}
+        found = read_state(op, vm, planned)
+        planned = {**planned, **{key: found[key] for key in ("disks", "networkInterfaces")}}
     kept = {k: None if v == UNKNOWN else v for k, v in planned.items()}
     clone = planned.get("clone")
     if clone:

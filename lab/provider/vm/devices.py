@@ -136,11 +136,8 @@ def new_disk(disk: Props, hardware: list[Any], keys: Keys) -> Any:
 
 def free_card_unit(hardware: list[Any]) -> int:
     """Return the next place on the PCI bus for a network card."""
-    taken = {d.unitNumber for d in hardware if isinstance(d, DEVICE.VirtualEthernetCard)}
-    unit = FIRST_CARD_UNIT
-    while unit in taken:
-        unit += 1
-    return unit
+    cards = [d for d in hardware if isinstance(d, DEVICE.VirtualEthernetCard)]
+    return max((d.unitNumber + 1 for d in cards if d.unitNumber), default=FIRST_CARD_UNIT)
 
 
 def new_card(session: Session, interface: Props, keys: Keys, unit: int) -> Any:

@@ -8,14 +8,14 @@ from typing_extensions import override
 
 from lab.provider import inventory
 from lab.provider.errors import NotFoundError
-from lab.provider.planning import Difference
+from lab.provider.planning import Change, Difference
 from lab.provider.resources.base import Resource
 from lab.provider.schema import Schema
 from lab.provider.session import Operation
 from lab.provider.values import Props
 from lab.provider.vm.create import create
 from lab.provider.vm.delete import delete
-from lab.provider.vm.plan import diff, plan
+from lab.provider.vm.plan import diff, echoes, plan
 from lab.provider.vm.read import read_state
 from lab.provider.vm.schema import SCHEMA
 from lab.provider.vm.update import update
@@ -35,6 +35,10 @@ class VirtualMachine(Resource):
     @override
     def diff(self, olds: Props, planned: Props, news: Props) -> Difference:
         return diff(olds, planned, news)
+
+    @override
+    def echoes(self, olds: Props, planned: Props) -> dict[str, Change]:
+        return echoes(olds, planned)
 
     @override
     def create(self, op: Operation, planned: Props) -> tuple[str, Props]:

@@ -20,7 +20,8 @@ from lab.provider.vm.schema import DISK, SCHEMA
 COMPUTED = "<computed>"
 REMOVED = "<deleted>"
 KIB_PER_GIB = 1 << 20
-CLONE_SETTINGS = ("timeout", "ovfNetworkMap", "ovfStorageMap")
+CLONE_MAPS = ("ovfNetworkMap", "ovfStorageMap")
+CLONE_SETTINGS = ("timeout", *CLONE_MAPS)
 """What may change in `clone` without making another machine."""
 
 
@@ -39,8 +40,12 @@ def plan(op: Operation, olds: Props | None, news: Props) -> Props:
             planned["disks"] = [_new_disk(d) for d in planned["disks"]]
         return planned
     planned["disks"] = _plan_disks(olds.get("disks") or [], news["disks"])
-    if olds["resourcePoolId"] != planned["resourcePoolId"] and not news.get("hostSystemId"):
-        planned["hostSystemId"] = UNKNOWN
+    if olds["resourcePoolId"] != planned["resourcePoolId"]:
+        stays = olds.get("hostSystemId") == planned.get("hostSystemId")
+        planned["hostSystemId"] = UNKNOWN if stays else planned["hostSystemId"]
+    if planned.get("clone"):
+        maps = {key: planned["clone"].get(key) or {} for key in CLONE_MAPS}
+        planned["clone"] = {**planned["clone"], **maps}
     return planned
 
 
@@ -51,13 +56,16 @@ def diff(olds: Props, planned: Props, news: Props) -> Difference:
     clone, before = planned.get("clone"), olds.get("clone")
     if clone and before:
         found.detail = _clone_changes(found.detail)
-    if found.changed and clone and before and before.get("ovfNetworkMap") is None:
-        found.detail |= {
-            "clone.ovfNetworkMap": Change.ADD,
-            "clone.ovfStorageMap": Change.ADD,
-        }
     found.delete_first = bool(found.replaces)
     return found
+
+
+def echoes(olds: Props, planned: Props) -> dict[str, Change]:
+    """Return the two maps that a first update fills in, whatever it is about."""
+    before = olds.get("clone")
+    if not planned.get("clone") or not before or before.get("ovfNetworkMap") is not None:
+        return {}
+    return {f"clone.{key}": Change.ADD for key in CLONE_MAPS}
 
 
 def _clone_changes(detail: dict[str, Change]) -> dict[str, Change]:

@@ -46,7 +46,7 @@ def read_state(op: Operation, vm: Any, before: Props) -> Props:
         "hostSystemId": host._moId if host else "",
         "resourcePoolId": found["resourcePool"]._moId if "resourcePool" in found else "",
         "folder": inventory.relative_folder(op.session, found["parent"]),
-        "defaultIpAddress": (outside or all_addresses or [""])[0],
+        "defaultIpAddress": next(iter(outside or all_addresses), before.get("defaultIpAddress")),
         "guestIpAddresses": all_addresses,
         "vmwareToolsStatus": found.get("guest.toolsRunningStatus") or "guestToolsNotRunning",
         "rebootRequired": False,

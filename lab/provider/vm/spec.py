@@ -26,9 +26,8 @@ def settings(planned: Props, olds: Props | None) -> Any:
         cpuHotAddEnabled=bool(planned.get("cpuHotAddEnabled")),
         cpuHotRemoveEnabled=bool(planned.get("cpuHotRemoveEnabled")),
         memoryHotAddEnabled=bool(planned.get("memoryHotAddEnabled")),
-        # vCenter refuses a lock whose reservation is not the whole memory.
-        memoryReservationLockedToMax=bool(planned.get("memoryReservationLockedToMax"))
-        and reservation == planned["memory"],
+        # The provider locks by the figures, whatever the program says of the lock.
+        memoryReservationLockedToMax=reservation == planned["memory"],
         cpuAllocation=_allocation(planned, "cpu"),
         memoryAllocation=_allocation(planned, "memory"),
         latencySensitivity=vim.LatencySensitivity(level=planned["latencySensitivity"]),
@@ -163,7 +162,7 @@ class HardwareChanges:
         self.specs += [
             devices.spec(devices.REMOVE, d) for i, d in present.items() if i not in planned
         ]
-        for device_id in planned:
+        for device_id in dict.fromkeys(planned):
             if device_id not in present:
                 self.specs.append(
                     devices.new_passthrough(self.session, host_id, device_id, self.keys)

@@ -49,7 +49,9 @@ def update(op: Operation, uuid: str, olds: Props, planned: Props) -> Props:
         vm = inventory.vm_by_uuid(op.session, uuid)
     except NotFoundError as e:
         raise PartialFailureError(
-            f'cannot locate virtual machine with UUID "{uuid}": {e}', uuid, _kept(olds, planned)
+            f'cannot locate virtual machine with UUID "{uuid}": {e}',
+            uuid,
+            _kept(olds, planned) | {"clone": olds.get("clone")},
         ) from e
     changed = changed_properties(olds, planned)
     wanted = planning.known(planned)
