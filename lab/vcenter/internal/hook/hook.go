@@ -124,7 +124,7 @@ func (h Hook) run(verb, name string, input any) ([]byte, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	// A machine's own process may keep the pipe open after the hook's end.
-	cmd.WaitDelay = 2 * time.Second
+	cmd.WaitDelay = 500 * time.Millisecond
 	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {

@@ -46,7 +46,9 @@ var pulseRef = types.ManagedObjectReference{Type: "LabPulse", Value: "lab"}
 type pulseHolder struct{ receiver }
 
 func (c *Center) replaceCollector() {
-	c.reg.Put(&pulseHolder{receiver{pulseRef, c}})
+	holder := &pulseHolder{}
+	holder.bind(c, pulseRef.Type)
+	c.reg.Put(holder)
 	for _, o := range c.reg.AllReference("PropertyCollector") {
 		pc := &collector{}
 		pc.Self = o.Reference()

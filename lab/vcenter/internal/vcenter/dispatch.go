@@ -18,11 +18,11 @@ func init() { types.Add("ManagedObject", reflect.TypeFor[types.ManagedObjectRefe
 // under a reference of its own, and dispatch points calls there. Its locker does
 // nothing, so that its methods start without any object's lock: they may wait.
 type receiver struct {
-	Self types.ManagedObjectReference
-	c    *Center
+	// The simulator looks through all its objects, and stumbles over one that is
+	// none of vSphere's types underneath.
+	mo.ExtensibleManagedObject
+	c *Center
 }
-
-func (r *receiver) Reference() types.ManagedObjectReference { return r.Self }
 
 // Lock and Unlock opt out of the simulator's lock around each call.
 func (r *receiver) Lock() {}
@@ -39,28 +39,29 @@ type (
 	fieldCalls   struct{ receiver }
 	browserCalls struct{ receiver }
 	taskCalls    struct{ receiver }
+	searchCalls  struct{ receiver }
 )
 
 // routes says for the type of an object and the name of a method who takes the call.
 type routes map[string]map[string]types.ManagedObjectReference
 
+func (r *receiver) bind(c *Center, kind string) {
+	r.c, r.Self = c, types.ManagedObjectReference{Type: kind, Value: "lab"}
+}
+
 // connect registers the receivers and derives the routes from their methods:
 // the request's type has the method's name.
 func (c *Center) connect() {
 	c.routes = routes{}
-	self := func(kind string) receiver {
-		return receiver{types.ManagedObjectReference{Type: "Lab" + kind, Value: "lab"}, c}
-	}
-	for kind, r := range map[string]mo.Reference{
-		"VirtualMachine":         &vmCalls{self("VirtualMachine")},
-		"HostSystem":             &hostCalls{self("HostSystem")},
-		"ClusterComputeResource": &clusterCalls{self("ClusterComputeResource")},
-		"ResourcePool":           &poolCalls{self("ResourcePool")},
-		"Folder":                 &folderCalls{self("Folder")},
-		"CustomFieldsManager":    &fieldCalls{self("CustomFieldsManager")},
-		"EnvironmentBrowser":     &browserCalls{self("EnvironmentBrowser")},
-		"Task":                   &taskCalls{self("Task")},
+	for kind, r := range map[string]interface {
+		mo.Reference
+		bind(c *Center, kind string)
+	}{
+		"VirtualMachine": &vmCalls{}, "HostSystem": &hostCalls{}, "ClusterComputeResource": &clusterCalls{},
+		"ResourcePool": &poolCalls{}, "Folder": &folderCalls{}, "CustomFieldsManager": &fieldCalls{},
+		"EnvironmentBrowser": &browserCalls{}, "Task": &taskCalls{}, "SearchIndex": &searchCalls{},
 	} {
+		r.bind(c, "Lab"+kind)
 		c.reg.Put(r)
 		c.routes[kind] = map[string]types.ManagedObjectReference{}
 		t := reflect.TypeOf(r)
