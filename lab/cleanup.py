@@ -82,13 +82,13 @@ def _memory_groups(lab_id: str) -> Iterator[str]:
 def _links(lab_id: str) -> Iterator[str]:
     bridge = naming.bridge_name(lab_id)
     prefix = naming.link_prefix(lab_id)
-    for name in sorted(json_links()):
+    for name in sorted(links()):
         ours = name == bridge or name.startswith(prefix)
         if ours and _run(["ip", "link", "delete", name]):
             yield f"link {name}"
 
 
-def json_links() -> set[str]:
+def links() -> set[str]:
     """Return the names of all links."""
     done = subprocess.run(
         ["ip", "-json", "link", "show"], capture_output=True, text=True, timeout=30, check=True
@@ -97,18 +97,19 @@ def json_links() -> set[str]:
 
 
 def _walls(lab_id: str) -> Iterator[str]:
-    table = naming.table_name(lab_id)
+    for family, name in tables():
+        ours = name == naming.table_name(lab_id)
+        if ours and _run(["nft", "delete", "table", family, name]):
+            yield f"nftables table {family} {name}"
+
+
+def tables() -> list[tuple[str, str]]:
+    """Return family and name of every nftables table."""
     done = subprocess.run(
-        ["nft", "--json", "list", "tables"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
+        ["nft", "--json", "list", "tables"], capture_output=True, text=True, timeout=30, check=True
     )
-    for item in json.loads(done.stdout).get("nftables", []):
-        found = item.get("table", {})
-        if found.get("name") == table and _run(["nft", "delete", "table", found["family"], table]):
-            yield f"nftables table {found['family']} {table}"
+    items = [i["table"] for i in json.loads(done.stdout).get("nftables", []) if "table" in i]
+    return [(item["family"], item["name"]) for item in items]
 
 
 def _mounts(root: Path) -> Iterator[str]:

@@ -25,6 +25,7 @@ from lab.instance.waiting import wait_until
 log = logging.getLogger(__name__)
 
 BOOT_SCRIPT = Path(__file__).with_name("boot.sh")
+START_TIMEOUT_S = 10.0
 ADDRESS_TIMEOUT_S = 60.0
 SSH_TIMEOUT_S = 30.0
 SHUTDOWN_TIMEOUT_S = 180.0
@@ -50,17 +51,19 @@ def power_on(
     timeouts = timeouts or Timeouts()
     start(machine, spec)
 
-    def settled() -> guest.GuestNetwork | str | None:
-        return guest.network(machine) or (None if machine.is_on else "off")
+    def settled() -> tuple[guest.GuestNetwork | None] | None:
+        seen = guest.network(machine)
+        return (seen,) if seen or not machine.is_on else None
 
-    found = wait_until(settled, timeouts.address_s, 0.1)
-    if isinstance(found, str):
-        raise _did_not_stay_on(machine)
-    if found is None:
+    answer = wait_until(settled, timeouts.address_s, 0.1)
+    if answer is None:
         log.warning("%s has no address after %.0f s", machine.name, timeouts.address_s)
         return None
-    if not wait_until(lambda: guest.answers_ssh(found.address), timeouts.ssh_s, 0.1):
-        log.warning("%s: no SSH at %s after %.0f s", machine.name, found.address, timeouts.ssh_s)
+    found = answer[0]
+    if found is None:
+        raise _did_not_stay_on(machine)
+    if not wait_until(lambda: guest.listens_for_ssh(machine), timeouts.ssh_s, 0.1):
+        log.warning("%s: no SSH server after %.0f s", machine.name, timeouts.ssh_s)
     return guest.network(machine) or found
 
 
@@ -98,7 +101,7 @@ def start(machine: Machine, spec: Spec) -> None:
             )
         finally:
             os.close(outer)
-        if not wait_until(lambda: machine.is_on or None, 10, 0.005):
+        if not wait_until(lambda: machine.is_on, START_TIMEOUT_S, 0.005):
             raise _did_not_stay_on(machine)
 
 

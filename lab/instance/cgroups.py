@@ -50,7 +50,7 @@ class Cgroup:
     def _event(self, name: str) -> bool:
         try:
             lines = (self.path / "cgroup.events").read_text().splitlines()
-        except (FileNotFoundError, OSError):
+        except OSError:
             return False
         return f"{name} 1" in lines
 
@@ -93,12 +93,9 @@ class Cgroup:
     def remove(self) -> bool:
         """Remove the group and all below it; True when it is gone."""
         self.prune()
-        with suppress(FileNotFoundError):
-            try:
-                self.path.rmdir()
-            except OSError:
-                return False
-        return True
+        with suppress(OSError):
+            self.path.rmdir()
+        return not self.path.exists()
 
 
 def instance_group(lab_id: str) -> Cgroup:

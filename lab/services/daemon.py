@@ -21,6 +21,7 @@ from lab.instance.secrets import write_private
 from lab.instance.spawn import locked, spawn
 from lab.instance.waiting import wait_until
 
+START_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 
@@ -79,7 +80,7 @@ class Daemon:
                     env={**os.environ, **self.env},
                 )
                 started = True
-                wait_until(lambda: self.is_running, 5, 0.005)
+                wait_until(lambda: self.is_running, START_TIMEOUT_S, 0.005)
         self._await_ready()
         return started
 

@@ -28,7 +28,7 @@ def read(instance: Instance) -> Inventory:
     from pyVmomi import vim, vmodl
 
     try:
-        session = SmartConnect(
+        session = SmartConnect(  # type: ignore[no-untyped-call]
             host=instance.gateway,
             port=instance.allocation.vcenter_port,
             user=vcenter.USER,
@@ -50,7 +50,7 @@ def read(instance: Instance) -> Inventory:
         return Inventory()
     finally:
         with suppress(OSError, vmodl.MethodFault):
-            Disconnect(session)
+            Disconnect(session)  # type: ignore[no-untyped-call]
 
 
 def _state(host: Any) -> str:

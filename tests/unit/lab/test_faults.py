@@ -1,0 +1,88 @@
+"""Faults are written down before they act, and healed from what was written."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from lab.errors import LabError
+from lab.faults import apply as faults
+from lab.faults import kinds
+from lab.faults.record import FaultRecord
+from lab.instance.model import Instance
+
+Done = list[tuple[str, str]]
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> Done:
+    """A kind ``pretend`` that notes what is done to whom."""
+    seen: Done = []
+
+    def apply(_: Instance, target: str, undo: Mapping[str, str]) -> None:
+        seen.append(("apply", target))
+        if target == "breaks":
+            raise LabError("X", "half done")
+
+    def heal(_: Instance, target: str, undo: Mapping[str, str]) -> None:
+        assert undo == {"was": target}
+        seen.append(("heal", target))
+
+    pretend = kinds.Kind("", lambda _, target: {"was": target}, apply, heal)
+    monkeypatch.setitem(kinds.KINDS, "pretend", pretend)
+    return seen
+
+
+def test_healing_all_undoes_the_last_first(instance: Instance, done: Done) -> None:
+    first = faults.apply(instance, "pretend", "a", {})
+    second = faults.apply(instance, "pretend", "b", {})
+    assert [f.id for f in FaultRecord(instance.faults_file).active()] == [first.id, second.id]
+    assert [f.id for f in faults.heal(instance, "all")] == [second.id, first.id]
+    assert done[2:] == [("heal", "b"), ("heal", "a")]
+    assert faults.heal(instance, "all") == []
+
+
+def test_a_fault_that_broke_half_way_can_be_healed(instance: Instance, done: Done) -> None:
+    with pytest.raises(LabError, match="half done"):
+        faults.apply(instance, "pretend", "breaks", {})
+    faults.heal(instance, "all")
+    assert done[-1] == ("heal", "breaks")
+
+
+def test_one_fault_is_healed_once(instance: Instance, done: Done) -> None:
+    fault = faults.apply(instance, "pretend", "a", {})
+    faults.heal(instance, fault.id)
+    with pytest.raises(LabError, match="FAULT_NOT_ACTIVE"):
+        faults.heal(instance, fault.id)
+    assert done == [("apply", "a"), ("heal", "a")]
+
+
+def test_a_line_that_was_cut_short_is_no_fault(instance: Instance, done: Done) -> None:
+    fault = faults.apply(instance, "pretend", "a", {})
+    with instance.faults_file.open("a") as file:
+        file.write('{"event": "heal')
+    assert [f.id for f in FaultRecord(instance.faults_file).active()] == [fault.id]
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "code"),
+    [
+        ("nonsense", "x", "FAULT_UNKNOWN"),
+        ("machine-kill", "lab-chat-01", "MACHINE_UNKNOWN"),
+        ("machine-cut", "lab-chat-01", "MACHINE_UNKNOWN"),
+        ("host-lost", "lab-esx-99", "HOST_UNKNOWN"),
+        ("service-stop", "lab-chat-01", "TARGET_INVALID"),
+        ("service-kill", "nobody:ssh.service", "TARGET_INVALID"),
+    ],
+)
+def test_a_wrong_target_is_refused_and_not_recorded(
+    instance: Instance, kind: str, target: str, code: str
+) -> None:
+    with pytest.raises(LabError, match=code):
+        faults.apply(instance, kind, target, {})
+    assert not instance.faults_file.exists()
+
+
+def test_an_option_that_no_kind_knows_is_refused(instance: Instance, done: Done) -> None:
+    with pytest.raises(LabError, match="FAULT_OPTION_UNKNOWN"):
+        faults.apply(instance, "pretend", "a", {"loss": "1"})
+    assert done == []

@@ -1,0 +1,16 @@
+"""The walls of a lab as nftables rules."""
+
+from lab.instance.network import walls
+
+
+def test_nothing_is_forwarded_in_or_out_but_machines_reach_each_other() -> None:
+    rules = walls("abc", "pfabc")
+    assert 'iifname "pfabc" oifname != "pfabc" drop' in rules
+    assert 'iifname != "pfabc" oifname "pfabc" drop' in rules
+    assert "elements" not in rules
+
+
+def test_links_that_are_cut_stay_cut_when_the_rules_are_written_again() -> None:
+    rules = walls("abc", "pfabc", ["vabc-2", "vabc-1"])
+    assert 'elements = { "vabc-1", "vabc-2" }' in rules
+    assert rules.count("@cut drop") == 4, "in, out, and both ways between machines"
