@@ -21,7 +21,7 @@ import (
 const (
 	adminSocket = "admin.sock"
 	// An end has to come soon: clients that wait for a change are cut off.
-	grace = time.Second
+	grace = 500 * time.Millisecond
 )
 
 // Run serves until the context ends.
@@ -51,6 +51,7 @@ func Run(ctx context.Context, cfg *config.Config, c *vcenter.Center) error {
 	case err = <-ended:
 	case <-ctx.Done():
 	}
+	c.Stop()
 	limit, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	for _, s := range servers {

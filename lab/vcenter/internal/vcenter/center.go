@@ -152,9 +152,12 @@ func (c *Center) listen() error {
 	return c.findTags()
 }
 
+// Stop ends what waits: clients for a change, hosts for maintenance mode.
+func (c *Center) Stop() { c.stopped.Do(func() { close(c.stop) }) }
+
 // Close saves what is not yet saved and gives the state folder free.
 func (c *Center) Close() error {
-	c.stopped.Do(func() { close(c.stop) })
+	c.Stop()
 	err := c.commit()
 	if e := c.store.Close(); err == nil {
 		err = e
