@@ -12,12 +12,22 @@ import (
 
 // localized gives a fault the sentence that a vCenter says with it.
 func localized(fault types.BaseMethodFault) types.LocalizedMethodFault {
-	return types.LocalizedMethodFault{Fault: fault, LocalizedMessage: sentence(fault)}
+	message := sentence(fault)
+	// The simulator's causes are of a type that only govmomi knows.
+	if f := fault.GetMethodFault(); f != nil && f.FaultCause != nil {
+		if cause, ok := f.FaultCause.Fault.(*types.SystemErrorFault); ok {
+			f.FaultCause.Fault = &types.SystemError{RuntimeFault: cause.RuntimeFault, Reason: cause.Reason}
+		}
+	}
+	return types.LocalizedMethodFault{Fault: fault, LocalizedMessage: message}
 }
 
 func sentence(fault types.BaseMethodFault) string {
 	if f := fault.GetMethodFault(); f != nil && f.FaultCause != nil && f.FaultCause.LocalizedMessage != "" {
 		return f.FaultCause.LocalizedMessage
+	}
+	if f := fault.GetMethodFault(); f != nil && len(f.FaultMessage) > 0 && f.FaultMessage[0].Message != "" {
+		return f.FaultMessage[0].Message
 	}
 	switch f := fault.(type) {
 	case *types.DuplicateName:
@@ -62,10 +72,7 @@ func stateName(s types.VirtualMachinePowerState) string {
 
 // because gives a fault its reason in words.
 func because(message string) types.MethodFault {
-	return types.MethodFault{
-		FaultCause:   &types.LocalizedMethodFault{Fault: &types.SystemErrorFault{Reason: message}, LocalizedMessage: message},
-		FaultMessage: []types.LocalizableMessage{{Key: "com.vmware.vim.vpxd.reason", Message: message}},
-	}
+	return types.MethodFault{FaultMessage: []types.LocalizableMessage{{Key: "com.vmware.vim.vpxd.reason", Message: message}}}
 }
 
 func systemError(message string) types.BaseMethodFault {
