@@ -261,8 +261,9 @@ def imported_inputs(schema: Schema, state: Props) -> Props:
     out: Props = {DEFAULTS: []}
     for key, prop in schema.items():
         value = state.get(key)
-        silent = is_zero(value) and not (prop.required and value is not None)
-        if prop.output or silent or value == prop.default:
+        if prop.output or value is None or value == prop.default:
+            continue
+        if is_zero(value) and prop.default is None and not prop.required:
             continue
         if prop.fields and isinstance(value, list):
             out[key] = [imported_inputs(prop.fields, item) for item in value]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import json
 import os
 import socket
 import subprocess
@@ -13,6 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
 from lab.provider.config import ProviderConfig
 from lab.provider.inventory import view
 from lab.provider.session import Operation, Session
@@ -20,16 +28,71 @@ from lab.provider.vsphere import vim, vmodl
 
 USER = PASSWORD = "lab"
 START_TIMEOUT_S = 20.0
+GPU = {
+    "id": "0000:3b:00.0",
+    "vendor": "10de",
+    "device": "2331",
+    "class": "0302",
+    "name": "GH100 [H100 PCIe]",
+}
 HOOK = """#!/bin/sh
 # VERB NAME: notes what happens to machines, and says the address a guest reports.
 # A name with "noip" never reports one; "slowip" does after 5 s.
 cat > /dev/null
+[ "$1" = list ] && echo "[]" && exit 0
 printf '%s %s\\n' "$1" "$2" >> "{events}"
 [ "$1" = on ] || exit 0
-case $2 in *noip*) exit 0 ;; *slowip*) sleep 5 ;; esac
-sleep 0.1
-echo "10.88.0.$((10 + $(printf %s "$2" | cksum | cut -d' ' -f1) % 200))"
+case $2 in *noip*) echo "{{}}"; exit 0 ;; *slowip*) sleep 5 ;; esac
+last=$((10 + $(printf %s "$2" | cksum | cut -d' ' -f1) % 200))
+echo '{{"address":"10.88.0.'$last'","prefix":24,"gateway":"10.88.0.1","hostname":"'"$2"'"}}'
 """
+
+
+def inventory(folder: Path, port: int) -> dict[str, Any]:
+    """Return the configuration that gives the recorded inventory."""
+    return {
+        "listen": f"127.0.0.1:{port}",
+        "user": USER,
+        "password_file": str(folder / "password"),
+        "cert_file": str(folder / "cert.pem"),
+        "key_file": str(folder / "key.pem"),
+        "state_dir": str(folder / "state"),
+        "hook": [str(folder / "hook")],
+        "cgroup_root": "",
+        "datacenter": "DC0",
+        "cluster": "DC0_C0",
+        "datastore": "LocalDS_0",
+        "network": "DC0_DVPG0",
+        "hosts": [{"name": f"DC0_C0_H{i}", "gpus": [GPU]} for i in range(4)],
+        "template": {
+            "name": "template-linux",
+            "disk_gib": 10,
+            "guest_id": "otherGuest",
+            "hardware_version": "vmx-13",
+            "firmware": "bios",
+        },
+    }
+
+
+def write_certificate(folder: Path) -> None:
+    """Write a certificate of its own for 127.0.0.1; nobody checks it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "contract")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=2))
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
 
 
 def free_port() -> int:
@@ -51,10 +114,13 @@ class VCenter:
         hook.write_text(HOOK.format(events=self.events_file))
         hook.chmod(0o755)
         self.port = free_port()
-        log = (folder / "log").open("w")
-        with log:
+        (folder / "password").write_text(PASSWORD)
+        (folder / "state").mkdir()
+        write_certificate(folder)
+        (folder / "config.json").write_text(json.dumps(inventory(folder, self.port)))
+        with (folder / "log").open("w") as log:
             self._process = subprocess.Popen(
-                [str(program), "-l", f"127.0.0.1:{self.port}", "-hook", str(hook), "-hosts", "4"],
+                [str(program), "-config", str(folder / "config.json")],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "TMPDIR": str(folder)},
@@ -87,7 +153,8 @@ class VCenter:
             if self._process.poll() is not None:
                 break
             time.sleep(0.05)
-        raise RuntimeError("the vCenter did not start")
+        log = (Path(self._folder.name) / "log").read_text()
+        raise RuntimeError(f"the vCenter did not start: {log[-1000:]}")
 
     @property
     def alive(self) -> bool:
@@ -95,8 +162,9 @@ class VCenter:
         return self._process.poll() is None
 
     def power_events(self) -> list[str]:
-        """Return what happened to machines so far."""
-        return [line.split()[0] for line in self.events_file.read_text().splitlines()]
+        """Return what happened to machines so far; off is off, gently or not."""
+        verbs = [line.split()[0] for line in self.events_file.read_text().splitlines()]
+        return ["off" if verb == "shutdown" else verb for verb in verbs]
 
 
 class Administrator:
