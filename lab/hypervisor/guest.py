@@ -80,15 +80,25 @@ def network(machine: Machine) -> GuestNetwork | None:
     return None
 
 
-def listens_for_ssh(machine: Machine) -> bool:
-    """Whether an SSH server listens in the guest, seen from inside: its network may be cut."""
+def has_settled(machine: Machine) -> bool:
+    """Whether the guest's first minute is over, seen from inside: its network may be cut.
+
+    cloud-init restarts the SSH server late in a first boot, and until the boot has come far
+    enough only root may log in: who relied on the first greeting would be thrown out again.
+    """
     init = init_pid(machine)
     if init is None:
         return False
+    run_dir = PROC / str(init) / "root/run"
+    through = (run_dir / "cloud-init/result.json").exists()
+    return through and not (run_dir / "nologin").exists() and _listens(init, SSH_PORT)
+
+
+def _listens(init: int, port: int) -> bool:
     for table in ("tcp", "tcp6"):
         with suppress(OSError):
             for line in (PROC / str(init) / "net" / table).read_text().splitlines()[1:]:
                 _, local, _, state, *_ = line.split()
-                if state == _LISTEN and int(local.rpartition(":")[2], 16) == SSH_PORT:
+                if state == _LISTEN and int(local.rpartition(":")[2], 16) == port:
                     return True
     return False

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 BOOT_SCRIPT = Path(__file__).with_name("boot.sh")
 START_TIMEOUT_S = 10.0
 ADDRESS_TIMEOUT_S = 60.0
-SSH_TIMEOUT_S = 30.0
+SETTLE_TIMEOUT_S = 30.0
 SHUTDOWN_TIMEOUT_S = 180.0
 NSPAWN_ENVIRONMENT = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_SECCOMP": "0"}
 
@@ -37,13 +37,13 @@ class Timeouts:
     """How long a power-on waits for the guest."""
 
     address_s: float = ADDRESS_TIMEOUT_S
-    ssh_s: float = SSH_TIMEOUT_S
+    settle_s: float = SETTLE_TIMEOUT_S
 
 
 def power_on(
     machine: Machine, spec: Spec, timeouts: Timeouts | None = None
 ) -> guest.GuestNetwork | None:
-    """Start the machine if it is off; return its network once it has one and SSH answers.
+    """Start the machine if it is off; return its network once it has one and has settled.
 
     None when the guest runs but never got an address (as a VM without network configuration).
     Raises LabError when the machine does not stay on.
@@ -62,8 +62,8 @@ def power_on(
     found = answer[0]
     if found is None:
         raise _did_not_stay_on(machine)
-    if not wait_until(lambda: guest.listens_for_ssh(machine), timeouts.ssh_s, 0.1):
-        log.warning("%s: no SSH server after %.0f s", machine.name, timeouts.ssh_s)
+    if not wait_until(lambda: guest.has_settled(machine), timeouts.settle_s, 0.1):
+        log.warning("%s: has not settled after %.0f s", machine.name, timeouts.settle_s)
     return guest.network(machine) or found
 
 

@@ -41,6 +41,12 @@ def _greets(address: str) -> bool:
     return False
 
 
+def _command(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
 @pytest.fixture(scope="module")
 def instance() -> Iterator[Instance]:
     """An instance of its own; whatever happens nothing of it is left."""
@@ -165,12 +171,10 @@ def test_power_on_twice_at_once_makes_one_guest_with_its_own_address(
         "hostname": NODE,
     }
     said = ssh("hostname; sudo -n id -u; cat /sys/class/net/host0/address")
+    assert said.returncode == 0, said.stderr
     assert said.stdout.split() == [NODE, "0", "00:50:56:00:00:21"]
-    spawned = [
-        pid
-        for pid in machine.group.processes()
-        if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd-nspawn"
-    ]
+    commands = {pid: _command(pid) for pid in machine.group.processes()}
+    spawned = [pid for pid, command in commands.items() if command == "systemd-nspawn"]
     assert spawned == [guest.nspawn_pid(machine)]
 
 

@@ -115,7 +115,7 @@ def test_switching_on_what_is_on_starts_nothing(
     monkeypatch.setattr(power, "spawn", lambda *_, **__: pytest.fail("started a second one"))
     answer = guest.GuestNetwork("10.0.0.21", 24, "10.0.0.1", "lab-chat-01")
     monkeypatch.setattr(guest, "network", lambda _: answer)
-    monkeypatch.setattr(guest, "listens_for_ssh", lambda _: True)
+    monkeypatch.setattr(guest, "has_settled", lambda _: True)
     assert power.power_on(machine, Spec.parse(SPEC)) == answer
 
 
@@ -203,7 +203,7 @@ def test_the_record_is_json_with_every_field(machine: Machine) -> None:
         ("  0: 1501000A:0016 0101000A:C350 01 00000000:00000000", False),
     ],
 )
-def test_an_ssh_server_is_seen_by_its_listening_socket(
+def test_a_guest_has_settled_when_ssh_listens_and_the_boot_is_through(
     machine: Machine,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -215,4 +215,10 @@ def test_an_ssh_server_is_seen_by_its_listening_socket(
     (proc / "7" / "net" / "tcp").write_text(f"  sl  local_address\n{line}\n")
     monkeypatch.setattr(guest, "PROC", proc)
     monkeypatch.setattr(guest, "init_pid", lambda _: 7)
-    assert guest.listens_for_ssh(machine) is listens
+    run = proc / "7" / "root/run"
+    (run / "cloud-init").mkdir(parents=True)
+    assert not guest.has_settled(machine), "cloud-init has not come to its end"
+    (run / "cloud-init/result.json").touch()
+    assert guest.has_settled(machine) is listens
+    (run / "nologin").touch()
+    assert not guest.has_settled(machine), "nobody may log in yet"
