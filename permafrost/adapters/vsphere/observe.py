@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pyVmomi import vim, vmodl
 
 from permafrost.errors import Failed, Problem
 from permafrost.planning.snapshot import GpuFacts, HostFacts, Inventory, RuleFacts, VmFacts
+
+Row = dict[str, Any]
 
 DISPLAY_CLASS = 0x03
 """PCI base class of display controllers: accelerators say they are one."""
@@ -35,16 +37,18 @@ PROPERTIES: dict[Any, list[str]] = {
     vim.ClusterComputeResource: ["name", "configurationEx"],
 }
 
-Row = dict[str, Any]
-
 
 def read_inventory(content: Any, datacenter: str, cluster: str) -> Inventory:
     """Return hosts, VMs and rules of one cluster."""
-    rows = _retrieve(content, _datacenter(content, datacenter))
+    return inventory_of(_retrieve(content, _datacenter(content, datacenter)), cluster)
+
+
+def inventory_of(rows: Mapping[Any, Sequence[Row]], cluster: str) -> Inventory:
+    """Return the values of one cluster out of the rows of a datacenter."""
     found = [r for r in rows[vim.ClusterComputeResource] if r["name"] == cluster]
     if not found:
         raise Failed(
-            Problem("CLUSTER_MISSING", f"{datacenter} has no cluster {cluster}", "vcenter.cluster")
+            Problem("CLUSTER_MISSING", f"there is no cluster {cluster}", "vcenter.cluster")
         )
     hosts = {
         row["moid"]: row

@@ -1,0 +1,86 @@
+"""The shell over a stand-in for the ``ssh`` program that writes down how it was called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from permafrost.adapters.ssh import SshShell
+from permafrost.errors import Failed
+
+FAKE = """#!/bin/sh
+echo "$0 $*" >> "{log}"
+case "$*" in *"-O exit"*) exit 0;; esac
+eval "$(cat "{script}")"
+"""
+
+
+class Bench:
+    """A shell, what its ``ssh`` does, and the calls that were made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log, self.script = folder / "log", folder / "script"
+        self.state = folder / "state"
+        (self.state / "ssh").mkdir(parents=True)
+        binary = folder / "bin" / "ssh"
+        binary.parent.mkdir()
+        binary.write_text(FAKE.format(log=self.log, script=self.script))
+        binary.chmod(0o755)
+        self.control = folder / "run"
+        self.shell = SshShell(self.state, {"n1": "10.0.0.1"})
+
+    def calls(self) -> list[str]:
+        return self.log.read_text().splitlines()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return Bench(tmp_path)
+
+
+def test_a_command_goes_quoted_and_its_streams_come_back(bench: Bench) -> None:
+    bench.script.write_text("cat; echo oops >&2; exit 3")
+    done = bench.shell.run("n1", ["echo", "a b", "$HOME"], stdin="words")
+    assert (done.status, done.stdout, done.stderr) == (3, "words", "oops\n")
+    (call,) = bench.calls()
+    assert call.endswith("permafrost@10.0.0.1 -- echo 'a b' '$HOME'")
+    assert "HostKeyAlias=n1" in call
+    assert "StrictHostKeyChecking=accept-new" in call
+    assert f"UserKnownHostsFile={bench.state}/ssh/known_hosts" in call
+    path = next(w for w in call.split() if w.startswith("ControlPath="))
+    assert len(path) < 100, "a socket's path is short"
+
+
+def test_trouble_of_ssh_is_told_with_its_last_words(bench: Bench) -> None:
+    bench.script.write_text("echo 'No route to host' >&2; exit 255")
+    with pytest.raises(Failed, match="NODE_UNREACHABLE: n1: No route to host"):
+        bench.shell.run("n1", ["true"])
+
+
+def test_a_stale_shared_connection_is_tried_once_more(bench: Bench) -> None:
+    folder = next(p for p in bench.log.parent.iterdir() if p.name.startswith("permafrost-"))
+    (folder / "n1").touch()
+    mark = bench.log.parent / "second"
+    bench.script.write_text(
+        f'if [ -e "{mark}" ]; then echo back; else touch "{mark}"; exit 255; fi'
+    )
+    assert bench.shell.run("n1", ["true"]).stdout == "back\n"
+    assert [("-O exit" in c) for c in bench.calls()] == [False, True, False]
+
+
+def test_a_command_that_hangs_has_a_deadline(bench: Bench) -> None:
+    bench.script.write_text("exec sleep 20")
+    with pytest.raises(Failed, match=r"no answer to `sudo` within 0\.3 s"):
+        bench.shell.run("n1", ["sudo", "x"], deadline_s=0.3)
+
+
+def test_sockets_never_lie_in_a_folder_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bench: Bench
+) -> None:
+    folder = next(p for p in tmp_path.iterdir() if p.name.startswith("permafrost-"))
+    folder.chmod(0o755)
+    with pytest.raises(Failed, match="CONTROL_FOLDER_UNSAFE"):
+        SshShell(bench.state, {})
