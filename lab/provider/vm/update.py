@@ -21,6 +21,8 @@ from lab.provider.vm.schema import NO_RECONFIGURE, REBOOTS
 from lab.provider.vm.spec import HardwareChanges, settings
 from lab.provider.vsphere import vim, vmodl
 
+OUTPUTS = frozenset({"guestIpAddresses", "vappTransports"})
+
 
 def changed_properties(olds: Props, planned: Props) -> set[str]:
     """Return the names of the properties that this update changes."""
@@ -56,21 +58,21 @@ def update(op: Operation, uuid: str, olds: Props, planned: Props) -> Props:
     changed = changed_properties(olds, planned)
     wanted = planning.known(planned)
     reboots = needs_reboot(olds, wanted, changed)
-    restarted = False
+    kept = _kept(olds, planned)
     try:
         _place(op, vm, olds, wanted, changed)
         if changed & {"tags", "customAttributes"}:
             marks.apply(op, vm, wanted, olds)
-        if changed - NO_RECONFIGURE - {"guestIpAddresses", "vappTransports"} or reboots:
-            restarted = _reconfigure(op, vm, olds, wanted, reboots=reboots)
-        if restarted:
-            power.await_guest(op, vm, wanted)
+        if changed - NO_RECONFIGURE - OUTPUTS or reboots:
+            work = _prepare(op, vm, olds, wanted)
+            # From here on a failure keeps the old state, so that the next update does it all.
+            kept = {**olds, "clone": kept["clone"]}
+            if _reconfigure(op, vm, work, olds, wanted, reboots=reboots):
+                power.await_guest(op, vm, wanted)
         _move(op, vm, wanted, changed)
-    except vmodl.MethodFault as e:
-        raise PartialFailureError(fault_text(e), uuid, _kept(olds, planned)) from e
-    except ProviderError as e:
-        state = _kept(olds, planned) | {"rebootRequired": bool(restarted and reboots)}
-        raise PartialFailureError(str(e), uuid, state) from e
+    except (ProviderError, vmodl.MethodFault) as e:
+        reason = fault_text(e) if isinstance(e, vmodl.MethodFault) else str(e)
+        raise PartialFailureError(reason, uuid, kept) from e
     wanted["disks"] = [d for d in wanted["disks"] if not is_removed(d)]
     return read_state(op, vm, wanted)
 
@@ -97,8 +99,8 @@ def _place(op: Operation, vm: Any, olds: Props, planned: Props, changed: set[str
         pool.MoveIntoResourcePool([vm])
 
 
-def _reconfigure(op: Operation, vm: Any, olds: Props, planned: Props, *, reboots: bool) -> bool:
-    """Reconfigure, off and on again where needed; says whether the machine was switched on."""
+def _prepare(op: Operation, vm: Any, olds: Props, planned: Props) -> tuple[Any, bool]:
+    """Return what to reconfigure, and whether the machine is off; changes nothing."""
     found = op.session.properties(vm, "config.hardware.device", "runtime.powerState")
     changes = HardwareChanges(op.session, found["config.hardware.device"])
     changes.update_disks(olds.get("disks") or [], planned["disks"])
@@ -107,7 +109,20 @@ def _reconfigure(op: Operation, vm: Any, olds: Props, planned: Props, *, reboots
     changes.passthrough(planned["hostSystemId"], planned.get("pciDeviceIds") or [])
     spec = settings(planned, olds)
     spec.deviceChange = changes.specs
-    off = bool(found["runtime.powerState"] == power.OFF)
+    return spec, bool(found["runtime.powerState"] == power.OFF)
+
+
+def _reconfigure(
+    op: Operation,
+    vm: Any,
+    work: tuple[Any, bool],
+    olds: Props,
+    planned: Props,
+    *,
+    reboots: bool,
+) -> bool:
+    """Reconfigure, off and on again where needed; says whether the machine was switched on."""
+    spec, off = work
     if reboots and not off:
         power.shut_down(op, vm, planned, force=planned["forcePowerOff"])
         off = True

@@ -141,11 +141,15 @@ def _without_places(detail: dict[str, str]) -> dict[str, str]:
     out: dict[str, str] = {}
     for path, kind in detail.items():
         match = MEMBER.match(path)
-        key, n = f"{match.group(1)}[{kind}]" if match else path, 1
-        while key in out:
-            n += 1
-            key = f"{path.partition('[')[0]}[{kind} {n}]"
-        out[key] = kind
+        if match is None:
+            out[path] = kind
+            continue
+        # One member for another at the same place is an update: the place is chance.
+        for one in ("ADD", "DELETE") if kind == "UPDATE" else (kind,):
+            n = 1
+            while f"{match.group(1)}[{one} {n}]" in out:
+                n += 1
+            out[f"{match.group(1)}[{one} {n}]"] = one
     return out
 
 

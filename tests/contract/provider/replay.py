@@ -17,6 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from lab.provider.errors import ProviderError
+from lab.provider.lifecycle import words
+from lab.provider.vsphere import vmodl
 from tests.contract.provider.binding import Binding, Difference, resolve
 from tests.contract.provider.cases import Case, load
 from tests.contract.provider.engine import Plugin
@@ -106,7 +109,10 @@ class Bench:
         found = list(_Replay(self, case).run())
         if not self.vcenter.alive:
             found.append(Difference("vCenter", "it died in this case"))
-        if not self.vcenter.alive or found or self.vcenter.admin.leftovers():
+            self.start()
+        try:
+            self.vcenter.admin.clean()
+        except (ProviderError, vmodl.MethodFault):
             self.start()
         return found
 
@@ -147,7 +153,10 @@ class _Replay:
 
     def _ask(self, method: str, question: dict[str, Any]) -> tuple[Any, dict[str, Any] | None]:
         if method == "OutOfBand":
-            done = self.bench.vcenter.admin.do(question["action"], question["args"])
+            try:
+                done = self.bench.vcenter.admin.do(question["action"], question["args"])
+            except (ProviderError, vmodl.MethodFault) as e:
+                return None, {"message": words(e)}
             time.sleep(OUT_OF_BAND_S if question["action"] != "state" else 0)
             return done, None
         if method != "Configure":

@@ -27,6 +27,7 @@ from lab.provider.session import Operation, Session
 from lab.provider.vsphere import vim, vmodl
 
 USER = PASSWORD = "lab"
+TEMPLATE = "template-linux"
 START_TIMEOUT_S = 20.0
 GPU = {
     "id": "0000:3b:00.0",
@@ -65,7 +66,7 @@ def inventory(folder: Path, port: int) -> dict[str, Any]:
         "network": "DC0_DVPG0",
         "hosts": [{"name": f"DC0_C0_H{i}", "gpus": [GPU]} for i in range(4)],
         "template": {
-            "name": "template-linux",
+            "name": TEMPLATE,
             "disk_gib": 10,
             "guest_id": "otherGuest",
             "hardware_version": "vmx-13",
@@ -180,15 +181,33 @@ class Administrator:
         run: Callable[..., dict[str, Any]] = getattr(self, f"_{action}")
         return run(**args)
 
-    def leftovers(self) -> list[str]:
-        """Return the names of what a case left behind."""
+    def clean(self) -> None:
+        """Remove whatever a case left behind."""
         root = self._session.content.rootFolder
-        machines = [self._name(m) for m in view(self._session, root, vim.VirtualMachine)]
-        rules = self._configuration().rule
-        return [
-            *[m for m in machines if m not in (None, "template-linux")],
-            *[r.name for r in rules],
+        for machine in view(self._session, root, vim.VirtualMachine):
+            name = self._name(machine)
+            if name not in (None, TEMPLATE):
+                self._destroy(str(name))
+        config = self._configuration()
+        rules = [vim.cluster.RuleSpec(operation="remove", removeKey=r.key) for r in config.rule]
+        groups = [
+            vim.cluster.GroupSpec(operation="remove", removeKey=g.name) for g in config.group
         ]
+        if rules or groups:
+            self._change_cluster(vim.cluster.ConfigSpecEx(rulesSpec=rules, groupSpec=groups))
+        for pool in view(self._session, self._cluster(), vim.ResourcePool):
+            if self._name(pool) not in (None, "Resources"):
+                self._op.wait(pool.Destroy_Task())
+        center = self._find(vim.Datacenter, "DC0")
+        for folder in reversed(view(self._session, center.vmFolder, vim.Folder)):
+            self._op.wait(folder.Destroy_Task())
+        self._clean_tags()
+
+    def _clean_tags(self) -> None:
+        tagging = self._session.tagging
+        for kind in ("tag", "category"):
+            for found in tagging.call("GET", f"/tagging/{kind}") or []:
+                tagging.call("DELETE", f"/tagging/{kind}/id:{found}")
 
     def _name(self, target: Any) -> str | None:
         try:
