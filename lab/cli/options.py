@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,11 +33,8 @@ def emit(document: dict[str, Any]) -> None:
 
 
 def instance_of(site: Path | None) -> Instance:
-    """Return the lab that a site file belongs to, else the one of this checkout.
-
-    A lab named by PERMAFROST_LAB is meant even where PERMAFROST_SITE is still set to another.
-    """
-    if site is not None and not os.environ.get("PERMAFROST_LAB"):
+    """Return the lab that a site file belongs to, else the one of this checkout."""
+    if site is not None and (site.absolute().parent / "lab.json").exists():
         return load(site.absolute().parent)
     return load(default_root())
 

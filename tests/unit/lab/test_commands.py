@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 
 from lab.cli import main as command
 from lab.cli.main import app, report, wants_json
+from lab.cli.options import instance_of, site_file
 from lab.errors import LabError
 from lab.instance.commands import run
+from lab.instance.model import Instance
 
 RUNNER = CliRunner()
 
@@ -65,3 +67,14 @@ def test_a_tool_that_is_missing_or_fails_is_named() -> None:
         run(["sh", "-c", "echo because >&2; exit 7"])
     with pytest.raises(LabError, match="LAB_COMMAND_TIMEOUT"):
         run(["sleep", "5"], timeout_s=0.05)
+
+
+def test_a_site_file_names_its_lab(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert instance_of(instance.site_file) == instance
+    monkeypatch.setattr("lab.cli.options.default_root", lambda: instance.root)
+    assert instance_of(None) == instance
+    assert instance_of(tmp_path / "copy.yaml") == instance, "a copy elsewhere names no lab"
+    with pytest.raises(LabError, match="SITE_ABSENT"):
+        site_file(tmp_path / "copy.yaml")
