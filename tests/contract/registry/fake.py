@@ -95,14 +95,9 @@ class FakeRegistry:
         found = []
         for (where, ref), (kind, content) in self.manifests.items():
             document = json.loads(content)
-            if where == repository and ref.startswith("sha256:"):
-                if document.get("subject", {}).get("digest") == digest:
-                    found.append(
-                        {
-                            "mediaType": kind,
-                            "digest": ref,
-                            "size": len(content),
-                            "artifactType": document["artifactType"],
-                        }
-                    )
+            if where != repository or not ref.startswith("sha256:"):
+                continue
+            if document.get("subject", {}).get("digest") == digest:
+                entry = {"mediaType": kind, "digest": ref, "size": len(content)}
+                found.append({**entry, "artifactType": document["artifactType"]})
         return httpx.Response(200, json={"mediaType": INDEX, "manifests": found})

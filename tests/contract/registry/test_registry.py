@@ -1,4 +1,4 @@
-"""One suite for every registry: what was pushed is what is found, by digest and by no other way."""
+"""One suite for every registry: what was pushed is what is found, by its digest alone."""
 
 from __future__ import annotations
 

@@ -1,0 +1,327 @@
+"""The gate: no way to ADMITTED but the pinned digest and the recorded tokens."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from permafrost.node.errors import NodeError
+from permafrost.node.fingerprint import Probe
+from permafrost.node.gate import ADMITTED, OUT, STARTING, Gate
+from permafrost.node.triton import Load, TritonError
+
+PINNED, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+PROBES = (
+    Probe("one", "first?", {"max_tokens": 3}, (1, 2, 3)),
+    Probe("two", "second?", {"max_tokens": 3}, (4, 5, 6)),
+    Probe("three", "third?", {"max_tokens": 3}, (7, 8, 9)),
+)
+ANSWERS = {p.text_input: p.token_ids for p in PROBES}
+
+
+class FakeTriton:
+    def __init__(self) -> None:
+        self.up, self.hung, self.generates = True, False, True
+        self.digest = PINNED
+        self.answers = dict(ANSWERS)
+        self.flight = Load(0, 0, 100)
+        self.asked: list[tuple[str, int]] = []
+
+    def _reach(self) -> None:
+        if not self.up:
+            raise TritonError("Triton does not listen", gone=True)
+        if self.hung:
+            raise TritonError("Triton did not answer in time")
+
+    def check_ready(self) -> None:
+        self._reach()
+
+    def checkpoint(self) -> str:
+        self._reach()
+        return self.digest
+
+    def load(self) -> Load:
+        self._reach()
+        return self.flight
+
+    def generate(self, text: str, sampling: dict[str, Any], deadline_s: float) -> tuple[int, ...]:
+        self._reach()
+        self.asked.append((text, sampling["max_tokens"]))
+        if not self.generates:
+            raise TritonError("Triton did not answer in time")
+        return self.answers[text][: sampling["max_tokens"]]
+
+
+class Bench:
+    """A gate with a clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.triton = FakeTriton()
+        self.gate = Gate(self.triton, PINNED, lambda: PROBES, lambda: self.time)
+
+    def run(self, seconds: float = 0.4) -> None:
+        self.time += seconds
+        self.gate.tick()
+        self.gate.step()
+
+    @property
+    def state(self) -> str:
+        return self.gate.view().state
+
+    @property
+    def healthy(self) -> bool:
+        return self.gate.view().healthy
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.fixture
+def admitted(bench: Bench) -> Bench:
+    bench.run()
+    assert bench.state == ADMITTED
+    return bench
+
+
+def test_it_starts_closed_and_opens_by_two_probes(bench: Bench) -> None:
+    assert (bench.state, bench.healthy) == (STARTING, False)
+    bench.gate.step()
+    assert bench.state == STARTING
+    bench.run()
+    assert (bench.state, bench.healthy) == (ADMITTED, True)
+    assert bench.triton.asked == [("first?", 3), ("second?", 3)]
+
+
+def test_another_digest_stays_out_without_a_generation(bench: Bench) -> None:
+    bench.triton.digest = OTHER
+    bench.run()
+    assert bench.state == OUT
+    assert OTHER in bench.gate.view().reason
+    assert bench.triton.asked == []
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [((4, 5, 7), "token 2 is 7, recorded is 6"), ((4, 5), "2 tokens, recorded are 3")],
+)
+def test_other_tokens_stay_out_and_the_first_difference_is_told(
+    bench: Bench, given: tuple[int, ...], words: str
+) -> None:
+    bench.triton.answers["second?"] = given
+    bench.run()
+    assert bench.state == OUT
+    assert bench.gate.view().reason == f"probe two: {words}"
+    bench.run(60)
+    assert bench.state == OUT, "nothing but a restart or an asked-for probe tries again"
+
+
+def test_without_a_fingerprint_it_stays_out(bench: Bench) -> None:
+    def missing() -> tuple[Probe, ...]:
+        raise NodeError("FINGERPRINT_MISSING", "no file")
+
+    bench.gate = Gate(bench.triton, PINNED, missing, lambda: bench.time)
+    bench.run()
+    assert bench.state == OUT
+    assert "FINGERPRINT_MISSING" in bench.gate.view().reason
+
+
+def test_a_hung_triton_fails_the_health_call_within_two_seconds(admitted: Bench) -> None:
+    admitted.triton.hung = True
+    admitted.time += 1.9
+    admitted.gate.tick()
+    assert not admitted.healthy
+    assert admitted.state == ADMITTED, "slow is not yet gone"
+    admitted.triton.hung = False
+    admitted.run()
+    assert admitted.healthy, "a late answer needs no new gate"
+
+
+def test_health_goes_stale_by_itself_when_nobody_ticks(admitted: Bench) -> None:
+    admitted.time += 1.9
+    assert not admitted.healthy
+
+
+def test_a_long_silence_means_the_gate_again(admitted: Bench) -> None:
+    admitted.triton.hung = True
+    for _ in range(8):
+        admitted.run(1.0)
+    assert admitted.state == STARTING
+    admitted.triton.hung, admitted.triton.answers["first?"] = False, (9, 9, 9)
+    admitted.run(1.0)
+    assert admitted.state == OUT
+
+
+def test_a_restarted_triton_passes_the_gate_again(admitted: Bench) -> None:
+    admitted.triton.up = False
+    admitted.run()
+    assert (admitted.state, admitted.healthy) == (STARTING, False)
+    admitted.triton.up, admitted.triton.digest = True, OTHER
+    admitted.run(1.0)
+    assert admitted.state == OUT
+    admitted.triton.up = False
+    admitted.run()
+    admitted.triton.up, admitted.triton.digest = True, PINNED
+    admitted.run(1.0)
+    assert (admitted.state, admitted.healthy) == (ADMITTED, True)
+
+
+def test_real_tokens_count_as_life(admitted: Bench) -> None:
+    admitted.triton.asked.clear()
+    for tokens in range(101, 140):
+        admitted.triton.flight = Load(0, 1, tokens)
+        admitted.run(1.0)
+    assert admitted.triton.asked == []
+    admitted.triton.flight = Load(0, 0, 139)
+    for _ in range(5):
+        admitted.run(1.0)
+    assert admitted.triton.asked == [("first?", 1)], "quiet for five seconds: one tiny generation"
+
+
+def test_no_generation_of_ours_while_requests_run(admitted: Bench) -> None:
+    admitted.triton.asked.clear()
+    admitted.triton.flight = Load(3, 1, 100)
+    for _ in range(20):
+        admitted.run(1.0)
+    assert admitted.triton.asked == []
+    for _ in range(15):
+        admitted.run(1.0)
+    assert admitted.triton.asked, "no token for half a minute: is it stuck?"
+
+
+def test_a_dead_backend_behind_a_ready_server_is_found(admitted: Bench) -> None:
+    admitted.triton.generates = False
+    for _ in range(6):
+        admitted.run(1.0)
+    assert (admitted.state, admitted.healthy) == (STARTING, False)
+
+
+def test_a_token_that_changes_while_serving_takes_it_out(admitted: Bench) -> None:
+    admitted.triton.answers["first?"] = (8, 2, 3)
+    for _ in range(6):
+        admitted.run(1.0)
+    assert admitted.state == OUT
+
+
+def test_withdrawn_stays_out_until_asked(admitted: Bench) -> None:
+    admitted.gate.withdraw("by hand")
+    assert (admitted.state, admitted.healthy) == (OUT, False)
+    admitted.triton.up = False
+    admitted.run()
+    admitted.triton.up = True
+    for _ in range(5):
+        admitted.run(5.0)
+    assert (admitted.state, admitted.gate.view().reason) == (OUT, "by hand")
+    assert admitted.gate.probe().passed
+    assert admitted.state == ADMITTED
+
+
+def test_a_failed_probe_does_not_undo_a_withdrawal(admitted: Bench) -> None:
+    admitted.gate.withdraw("by hand")
+    admitted.triton.answers["first?"] = (0,)
+    verdict = admitted.gate.probe()
+    assert (verdict.passed, admitted.state) == (False, OUT)
+    assert verdict.detail.startswith("probe one")
+
+
+def test_every_probe_on_request(admitted: Bench) -> None:
+    admitted.triton.answers["third?"] = (7, 8, 0)
+    assert admitted.gate.probe().passed
+    assert not admitted.gate.probe(every=True).passed
+    assert admitted.state == OUT
+
+
+def test_a_triton_that_restarts_during_the_probe_is_not_admitted(bench: Bench) -> None:
+    bench.gate.tick()
+    real = bench.triton.generate
+
+    def restart(text: str, sampling: dict[str, Any], deadline_s: float) -> tuple[int, ...]:
+        bench.triton.up = False
+        bench.gate.tick()
+        bench.triton.up = True
+        bench.gate.tick()
+        return real(text, sampling, deadline_s)
+
+    bench.triton.generate = restart  # type: ignore[method-assign]
+    assert not bench.gate.probe().passed
+    assert bench.state == STARTING
+
+
+def test_a_hung_generation_does_not_stop_the_ticks(bench: Bench) -> None:
+    bench.gate.tick()
+    release, inside = threading.Event(), threading.Event()
+
+    def hang(text: str, sampling: dict[str, Any], deadline_s: float) -> tuple[int, ...]:
+        inside.set()
+        assert release.wait(10)
+        raise TritonError("Triton did not answer in time")
+
+    bench.triton.generate = hang  # type: ignore[method-assign]
+    worker = threading.Thread(target=bench.gate.step)
+    worker.start()
+    assert inside.wait(10)
+    bench.gate.tick()
+    assert not bench.healthy
+    release.set()
+    worker.join(10)
+    assert bench.state == STARTING
+
+
+class GateMachine(RuleBasedStateMachine):
+    """Whatever happens in whatever order: healthy means that this Triton passed the gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bench = Bench()
+        self.passed_since_restart = False
+        real = self.bench.triton.generate
+
+        def generate(text: str, sampling: dict[str, Any], deadline_s: float) -> tuple[int, ...]:
+            answer = real(text, sampling, deadline_s)
+            if text == "second?" and answer == ANSWERS[text]:
+                self.passed_since_restart = self.bench.triton.digest == PINNED
+            return answer
+
+        self.bench.triton.generate = generate  # type: ignore[method-assign]
+
+    @rule(seconds=st.sampled_from([0.4, 1.0, 3.0, 7.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.bench.run(seconds)
+
+    @rule(digest=st.sampled_from([PINNED, OTHER]), right=st.booleans())
+    def restart(self, digest: str, right: bool) -> None:
+        self.bench.triton.up = False
+        self.bench.run()
+        self.passed_since_restart = False
+        self.bench.triton.up, self.bench.triton.digest = True, digest
+        self.bench.triton.answers["second?"] = ANSWERS["second?"] if right else (0, 0, 0)
+
+    @rule(hung=st.booleans())
+    def hang(self, hung: bool) -> None:
+        self.bench.triton.hung = hung
+
+    @rule()
+    def probe(self) -> None:
+        self.bench.gate.probe()
+
+    @rule()
+    def withdraw(self) -> None:
+        self.bench.gate.withdraw("by hand")
+
+    @invariant()
+    def healthy_means_passed(self) -> None:
+        if self.bench.healthy:
+            assert self.passed_since_restart
+            assert self.bench.triton.digest == PINNED
+            assert self.bench.triton.answers == ANSWERS
+
+
+GateMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestGateMachine = GateMachine.TestCase

@@ -1,0 +1,180 @@
+"""The service as root and the edges see it, over its real servers."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from permafrost.node import __main__ as command
+from permafrost.node import control, settings
+from permafrost.node.errors import NodeError
+from permafrost.node.gate import Gate
+from permafrost.node.service import ControlServer, HealthHandler, NodeService
+from permafrost.node.settings import Settings
+from tests.unit.node.test_gate import PINNED, PROBES, FakeTriton
+
+
+@pytest.fixture
+def told(node_json: Callable[..., Path]) -> Settings:
+    return settings.load(node_json())
+
+
+@pytest.fixture
+def triton() -> FakeTriton:
+    return FakeTriton()
+
+
+@pytest.fixture
+def service(told: Settings, triton: FakeTriton) -> Iterator[NodeService]:
+    made = NodeService(told, Gate(triton, PINNED, lambda: PROBES, lambda: 0.0))
+    made.gate.tick()
+    with ControlServer(told.control_socket, made) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield made
+        made.stop()
+        server.shutdown()
+        thread.join()
+
+
+def run(node_json: Callable[..., Path], *arguments: str) -> int:
+    return command.main(["--config", str(node_json()), *arguments])
+
+
+def test_state_names_everything_that_the_orchestrator_asks_for(
+    service: NodeService, told: Settings, triton: FakeTriton
+) -> None:
+    service.gate.step()
+    triton.flight = triton.flight.__class__(pending=2, executing=3, tokens=200)
+    assert control.ask(told, "GET", "/state") == {
+        "schema": 1,
+        "node": "lab-chat-01",
+        "state": "ADMITTED",
+        "checkpoint": PINNED,
+        "slot": "a",
+        "pending": 2,
+        "executing": 3,
+        "reason": "",
+    }
+
+
+def test_the_socket_is_for_its_owner_alone(service: NodeService, told: Settings) -> None:
+    assert told.control_socket.stat().st_mode & 0o777 == 0o600
+
+
+def test_probe_admits_and_exits_0(
+    service: NodeService, node_json: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(node_json, "probe", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["passed"], answer["state"], answer["quiet"]) == (True, "ADMITTED", True)
+    assert answer["probes"] == 2
+
+
+def test_a_failed_probe_says_why_and_exits_3(
+    service: NodeService,
+    triton: FakeTriton,
+    node_json: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    triton.answers["first?"] = (1, 2, 9)
+    assert run(node_json, "probe", "--json") == 3
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["passed"], answer["state"]) == (False, "OUT")
+    assert answer["reason"] == "probe one: token 2 is 9, recorded is 3"
+
+
+def test_all_probes_on_request(
+    service: NodeService, triton: FakeTriton, node_json: Callable[..., Path]
+) -> None:
+    assert run(node_json, "probe", "--all") == 0
+    assert [text for text, _ in triton.asked] == ["first?", "second?", "third?"]
+
+
+def test_withdraw_takes_it_out(
+    service: NodeService, node_json: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(node_json, "withdraw") == 0
+    assert "OUT" in capsys.readouterr().out
+    assert service.health()[0] == 503
+
+
+def test_without_the_service_state_still_answers(
+    node_json: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(node_json, "state", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["state"], answer["pending"], answer["executing"]) == ("OUT", 0, 0)
+    assert "does not answer" in answer["reason"]
+
+
+def test_without_the_service_a_probe_fails(
+    node_json: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(node_json, "probe", "--json") == 4
+    assert "NODE_SERVICE_SILENT" in capsys.readouterr().err
+
+
+def test_a_second_service_takes_over_the_socket(told: Settings, service: NodeService) -> None:
+    with ControlServer(told.control_socket, service):
+        assert told.control_socket.exists()
+
+
+def test_an_unanswered_control_call_is_one_clear_error(told: Settings) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(told.control_socket))
+        silent.listen()
+        with pytest.raises(NodeError, match="NODE_SERVICE_SILENT"):
+            control.ask(told, "GET", "/state", timeout_s=0.05)
+
+
+class HealthOverSocket(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+@pytest.fixture
+def health(service: NodeService, tmp_path: Path) -> Iterator[Callable[[str], tuple[int, Any]]]:
+    path = str(tmp_path / "health.sock")
+    handler = type("Health", (HealthHandler,), {"service": service})
+    with HealthOverSocket(path, handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+
+        def get(target: str) -> tuple[int, Any]:
+            connection = http.client.HTTPConnection("node", timeout=5)
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.connect(path)
+            connection.request("GET", target)
+            response = connection.getresponse()
+            body = json.loads(response.read())
+            connection.close()
+            return response.status, body
+
+        yield get
+        server.shutdown()
+        thread.join()
+
+
+def test_health_is_200_only_when_admitted(
+    service: NodeService, health: Callable[[str], tuple[int, Any]]
+) -> None:
+    status, body = health("/permafrost/health")
+    assert (status, body["state"]) == (503, "STARTING")
+    service.gate.step()
+    status, body = health("/permafrost/health")
+    assert (status, body["state"], body["checkpoint"]) == (200, "ADMITTED", PINNED)
+
+
+def test_the_health_port_offers_nothing_else(
+    service: NodeService, health: Callable[[str], tuple[int, Any]]
+) -> None:
+    for path in ("/state", "/probe", "/withdraw", "/"):
+        assert health(path)[0] == 404

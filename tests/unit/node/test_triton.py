@@ -1,0 +1,96 @@
+"""What is read from Triton's answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from permafrost.node import fingerprint
+from permafrost.node.errors import NodeError
+from permafrost.node.settings import SlotPorts
+from permafrost.node.triton import Load, Triton
+
+METRICS = """\
+# HELP nv_inference_pending_request_count Instantaneous number of pending requests
+nv_inference_pending_request_count{model="chat",version="1"} 2
+nv_inference_pending_request_count{model="other",version="1"} 7
+permafrost_tokens_total{model="chat"} 1.28e+03
+permafrost_in_flight{model="chat"} 3
+"""
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Answers by path; what was sent is kept under ``sent``."""
+    answers: dict[str, Any] = {}
+
+    def call(
+        _: Triton, port: int, method: str, path: str, deadline_s: float, body: Any = None
+    ) -> bytes:
+        answers["sent"] = (port, method, path, body)
+        value = answers[path]
+        return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+    monkeypatch.setattr(Triton, "_call", call)
+    return answers
+
+
+@pytest.fixture
+def triton() -> Triton:
+    return Triton(SlotPorts(8000, 8002), "chat")
+
+
+def test_load_counts_this_model_alone(answered: dict[str, Any], triton: Triton) -> None:
+    answered["/metrics"] = METRICS.encode()
+    assert triton.load() == Load(pending=2, executing=3, tokens=1280)
+    assert answered["sent"][0] == 8002
+    answered["/metrics"] = b""
+    assert triton.load() == Load(0, 0, 0)
+
+
+def test_one_token_comes_as_a_scalar(answered: dict[str, Any], triton: Triton) -> None:
+    path = "/v2/models/chat/generate"
+    answered[path] = {"token_ids": 7}
+    assert triton.generate("x", {"max_tokens": 1}, 1.0) == (7,)
+    answered[path] = {"token_ids": [7, 8]}
+    assert triton.generate("x", {"max_tokens": 2}, 1.0) == (7, 8)
+    assert answered["sent"][3] == {
+        "text_input": "x",
+        "sampling_parameters": '{"max_tokens": 2}',
+        "return_token_ids": True,
+    }
+
+
+def test_the_digest_is_taken_from_the_loaded_configuration(
+    answered: dict[str, Any], triton: Triton
+) -> None:
+    answered["/v2/models/chat/config"] = {"parameters": {"checkpoint": {"string_value": "sha"}}}
+    assert triton.checkpoint() == "sha"
+    answered["/v2/models/chat/config"] = {"parameters": {}}
+    assert triton.checkpoint() == ""
+
+
+def test_a_fingerprint_must_be_of_the_pin_and_long_enough(tmp_path: Any) -> None:
+    pinned = "sha256:" + "a" * 64
+    path = tmp_path / "fingerprint.json"
+    probe = {"id": "p", "text_input": "x", "sampling_parameters": {}, "token_ids": [1], "text": ""}
+
+    def write(checkpoint: str, count: int) -> None:
+        path.write_text(json.dumps({"checkpoint": checkpoint, "probes": [probe] * count}))
+
+    write(pinned, 2)
+    assert [p.token_ids for p in fingerprint.load(path, pinned)] == [(1,), (1,)]
+    write("sha256:" + "b" * 64, 2)
+    with pytest.raises(NodeError, match="FINGERPRINT_OF_ANOTHER"):
+        fingerprint.load(path, pinned)
+    write(pinned, 1)
+    with pytest.raises(NodeError, match="FINGERPRINT_INVALID"):
+        fingerprint.load(path, pinned)
+    path.write_text("[]")
+    with pytest.raises(NodeError, match="FINGERPRINT_INVALID"):
+        fingerprint.load(path, pinned)
+    path.unlink()
+    with pytest.raises(NodeError, match="FINGERPRINT_MISSING"):
+        fingerprint.load(path, pinned)
