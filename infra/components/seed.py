@@ -25,7 +25,7 @@ def seed_of(site: Site, node: Node, ssh_public_key: str) -> dict[str, str]:
     """Return the ``guestinfo`` keys of one node."""
     metadata = _render(
         "metadata.yaml.j2",
-        instance_id=f"{site.site}-{node.name}",
+        instance_id=node.name,
         hostname=node.name,
         address=f"{node.address}/{site.network.subnet.prefixlen}",
         gateway=str(site.network.gateway),

@@ -136,7 +136,9 @@ def test_first_boot_tells_a_vm_its_name_and_address_and_no_secret(
     metadata = yaml.safe_load(base64.b64decode(extra["guestinfo.metadata"]))
     userdata = yaml.safe_load(base64.b64decode(extra["guestinfo.userdata"]))
     assert metadata["local-hostname"] == "tiny-pulse-01"
-    card = metadata["network"]["ethernets"]["site"]
+    ((name, card),) = metadata["network"]["ethernets"].items()
+    # The networkd renderer of cloud-init matches by the key, netplan by "match".
+    assert name == card["match"]["name"] == "[eh]*"
     assert card["addresses"] == ["10.9.8.21/24"]
     # cloud-init's networkd renderer refuses the word "default".
     assert card["routes"] == [{"to": "0.0.0.0/0", "via": "10.9.8.1"}]
