@@ -15,6 +15,9 @@ import (
 
 const document = "inventory.json"
 
+// ErrClosed says that the folder has been given free.
+var ErrClosed = errors.New("the state folder is closed")
+
 // Store is a state folder that this process alone may write.
 type Store struct {
 	dir  string
@@ -60,7 +63,7 @@ func (s *Store) Save(v any) error {
 		return err
 	}
 	if s.lock == nil {
-		return errors.New("the state folder is closed")
+		return ErrClosed
 	}
 	if bytes.Equal(raw, s.last) {
 		return nil

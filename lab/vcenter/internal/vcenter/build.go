@@ -118,7 +118,7 @@ func (c *Center) buildHost(ctx context.Context, cluster *object.ClusterComputeRe
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(c.cfg.StateDir, "datastore")
+	dir := c.datastoreDir()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -130,6 +130,9 @@ func (c *Center) buildHost(ctx context.Context, cluster *object.ClusterComputeRe
 	c.equip(c.reg.Get(host.Reference()).(*simulator.HostSystem), h)
 	return nil
 }
+
+// datastoreDir is where the simulator keeps the files that it makes.
+func (c *Center) datastoreDir() string { return filepath.Join(c.cfg.StateDir, "datastore") }
 
 // equip gives a host its size and its GPUs. The simulator's hosts share what
 // they point to, so whatever is changed is copied first.

@@ -148,3 +148,11 @@ func TestAnotherConfigurationIsRefused(t *testing.T) {
 	}
 	s.open()
 }
+
+func TestAFirstStartThatWasKilledLeavesNothingInTheWay(t *testing.T) {
+	s := newSite(t)
+	s.close()
+	s.must(os.Remove(filepath.Join(s.cfg.StateDir, "inventory.json")))
+	s.open()
+	s.must(s.powerOn(s.clone("m", 1, gpuA)))
+}

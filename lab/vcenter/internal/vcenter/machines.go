@@ -2,6 +2,7 @@ package vcenter
 
 import (
 	"bufio"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"permafrost.dev/lab/vcenter/internal/store"
 )
 
 // machineNames remembers under which name each virtual machine's machine was
@@ -19,29 +22,30 @@ type machineNames struct {
 	of map[string]string
 }
 
+// machineName is the name of the virtual machine's machine. Where another has
+// that name already, it is the virtual machine's id.
 func (c *Center) machineName(ref types.ManagedObjectReference, name string) string {
 	c.names.mu.Lock()
 	defer c.names.mu.Unlock()
 	if known, ok := c.names.of[ref.Value]; ok {
 		return known
 	}
+	for _, other := range c.names.of {
+		if other == name {
+			return ref.Value
+		}
+	}
 	return name
 }
 
-// nameMachine claims the name at the first start.
-func (c *Center) nameMachine(vm *simulator.VirtualMachine, name string) types.BaseMethodFault {
+// nameMachine holds the name fast at the first start.
+func (c *Center) nameMachine(ref types.ManagedObjectReference, name string) {
 	c.names.mu.Lock()
 	defer c.names.mu.Unlock()
 	if c.names.of == nil {
 		c.names.of = map[string]string{}
 	}
-	for id, other := range c.names.of {
-		if other == name && id != vm.Self.Value {
-			return configFault("The lab has a machine of the name '" + name + "' already.")
-		}
-	}
-	c.names.of[vm.Self.Value] = name
-	return nil
+	c.names.of[ref.Value] = name
 }
 
 func (c *Center) forgetMachine(ref types.ManagedObjectReference) {
@@ -143,9 +147,14 @@ func (c *Center) hear(vm *simulator.VirtualMachine) {
 	}
 	if c.mustBeOn(vm) == nil {
 		c.reportGuest(vm, guest)
-		if err := c.commit(); err != nil {
-			c.logf("%v", err)
-		}
+		c.commitLater()
+	}
+}
+
+// commitLater saves what nobody waits for.
+func (c *Center) commitLater() {
+	if err := c.commit(); err != nil && !errors.Is(err, store.ErrClosed) {
+		c.logf("%v", err)
 	}
 }
 
@@ -162,11 +171,8 @@ func (c *Center) watch() {
 				changed = true
 			}
 		}
-		if !changed {
-			return
-		}
-		if err := c.commit(); err != nil {
-			c.logf("%v", err)
+		if changed {
+			c.commitLater()
 		}
 	})
 }

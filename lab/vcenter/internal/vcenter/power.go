@@ -111,9 +111,7 @@ func (c *Center) powerOn(vm *simulator.VirtualMachine, wanted *types.ManagedObje
 	}
 	defer c.unclaim(vm)
 	name, m := c.machine(vm)
-	if fault := c.nameMachine(vm, name); fault != nil {
-		return fault
-	}
+	c.nameMachine(vm.Self, name)
 	guest, err := c.hook.On(name, m)
 	if err != nil {
 		return configFault("Power on failed: " + err.Error())

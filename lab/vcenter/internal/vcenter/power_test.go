@@ -191,3 +191,26 @@ func TestTheCgroupSaysWhatRuns(t *testing.T) {
 	set("1")
 	s.until("a machine that came back is on, with its address", func() bool { return s.isOn(vm) && s.read(vm).Guest.IpAddress != "" })
 }
+
+func TestAMachineKeepsItsNameWhenTheVirtualMachineIsRenamed(t *testing.T) {
+	s := newSite(t)
+	vm, other := s.clone("m", 1, ""), s.clone("n", 1, "")
+	s.must(s.powerOn(vm))
+	refusedAs[*types.DuplicateName](t, wait(vm.Rename(ctx, "n")))
+	s.must(wait(vm.Rename(ctx, "renamed")))
+	s.must(wait(other.Rename(ctx, "m")))
+	s.reopen()
+	if s.isOn(s.vm("m")) {
+		t.Error("it has taken over the machine of another")
+	}
+	vm = s.vm("renamed")
+	if got := s.read(vm); got.Config.Name != "renamed" || !s.isOn(vm) {
+		t.Errorf("%s is %s", got.Config.Name, got.Runtime.PowerState)
+	}
+	s.must(wait(vm.PowerOff(ctx)))
+	s.must(wait(vm.Destroy(ctx)))
+	s.must(s.powerOn(s.vm("m"))) // the name is free again
+	if got := strings.ReplaceAll(s.calls(), "\n", "|"); got != "on m|off m|destroy m|on m" {
+		t.Errorf("calls: %s", got)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,8 +66,12 @@ type site struct {
 
 var ctx = context.Background()
 
+// opening: the simulator's inventories share what they are built from.
+var opening sync.Mutex
+
 func newSite(t *testing.T, change ...func(*config.Config)) *site {
 	t.Helper()
+	t.Parallel()
 	dir := t.TempDir()
 	s := &site{t: t, dir: dir}
 	s.must(os.WriteFile(filepath.Join(dir, "hook"), []byte(hookScript), 0o700))
@@ -119,7 +124,9 @@ func certificate(t *testing.T, dir string) (string, string) {
 func (s *site) open() {
 	s.t.Helper()
 	var err error
+	opening.Lock()
 	s.c, err = vcenter.Open(s.cfg)
+	opening.Unlock()
 	s.must(err)
 	s.srv = httptest.NewServer(s.c.Handler())
 	s.client = s.login(password)

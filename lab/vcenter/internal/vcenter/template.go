@@ -1,6 +1,10 @@
 package vcenter
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+
 	"github.com/google/uuid"
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/simulator"
@@ -12,6 +16,10 @@ import (
 // disk on a paravirtual controller, a vmxnet3 card on the site's network.
 func (c *Center) makeTemplate() error {
 	t := c.cfg.Template
+	// A first start that was killed may have left files, but no inventory.
+	if err := clearDir(c.datastoreDir()); err != nil {
+		return err
+	}
 	folder := c.reg.Get(c.site.vmFolder).(*simulator.Folder)
 	spec := types.VirtualMachineConfigSpec{
 		Name: t.Name, GuestId: t.GuestID, Version: t.HardwareVersion, Firmware: t.Firmware,
@@ -29,12 +37,19 @@ func (c *Center) makeTemplate() error {
 	vm := c.vm(res.(types.ManagedObjectReference))
 	rest := spec
 	rest.DeviceChange, rest.Files = nil, nil
-	rest.Annotation = "Debian with cloud-init"
 	if fault := c.reconfigure(ctx, vm, rest); fault != nil {
 		return soap.WrapVimFault(fault)
 	}
 	c.locked(vm, func(*simulator.Context) { vm.MarkAsTemplate(&types.MarkAsTemplate{This: vm.Self}) })
 	return nil
+}
+
+func clearDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
 }
 
 func (c *Center) templateDevices() []types.BaseVirtualDeviceConfigSpec {
