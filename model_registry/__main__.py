@@ -1,0 +1,98 @@
+"""``python -m model_registry``: add, show, push, verify. Exit status 0 done, 3 refused, 4 failed.
+
+The registry's password is read from a file, never from the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from model_registry.checkpoint import files_of, pack
+from model_registry.client import RegistryClient
+from model_registry.errors import RegistryError
+from model_registry.layout import OciLayout
+from model_registry.media_types import MODEL
+from model_registry.transfer import push_layout
+from model_registry.verify import verify
+
+_REFUSED, _FAILED = 3, 4
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    given = _parser().parse_args(arguments)
+    try:
+        answer, status = given.run(given)
+    except RegistryError as error:
+        sys.stderr.write(f"{error}\n")
+        return _FAILED
+    sys.stdout.write(json.dumps({"schema": 1, **answer}) + "\n")
+    return int(status)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="model_registry", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, what: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=what, description=what)
+        made.add_argument("layout", type=Path, help="OCI image layout")
+        made.set_defaults(run=run)
+        return made
+
+    add = command("add", _add, "pack a folder as a checkpoint")
+    add.add_argument("name")
+    add.add_argument("folder", type=Path)
+    command("show", _show, "list the checkpoints of a layout")
+    check = command("verify", _verify, "read every byte of a checkpoint")
+    check.add_argument("digest")
+    push = command("push", _push, "push a layout to a registry")
+    push.add_argument("url", help="oci://host:port")
+    push.add_argument("repository")
+    push.add_argument("--username", default="")
+    push.add_argument("--password-file", type=Path)
+    push.add_argument("--ca-file", type=Path)
+    return parser
+
+
+def _add(given: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    layout = OciLayout.create(given.layout)
+    return {"checkpoint": pack(given.folder, layout, given.name)}, 0
+
+
+def _show(given: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    layout = OciLayout(given.layout)
+    found = []
+    for entry in layout.entries():
+        manifest = layout.read_json(entry.digest)
+        if manifest.get("artifactType") != MODEL:
+            continue
+        config = layout.read_json(manifest["config"]["digest"])
+        files = [{"path": f.path, "digest": f.digest, "size": f.size} for f in files_of(manifest)]
+        name = config["descriptor"]["name"]
+        found.append(
+            {"checkpoint": entry.digest, "name": name, "model": config["config"], "files": files}
+        )
+    return {"checkpoints": found}, 0
+
+
+def _verify(given: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    verdict = verify(OciLayout(given.layout), given.digest)
+    answer = {"checkpoint": given.digest, "holds": verdict.holds, "wrong": list(verdict.wrong)}
+    return answer, 0 if verdict.holds else _REFUSED
+
+
+def _push(given: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    password = given.password_file.read_text("utf-8").strip() if given.password_file else ""
+    with RegistryClient(
+        given.url, username=given.username, password=password, ca_file=given.ca_file
+    ) as client:
+        return {"digest": push_layout(given.layout, client, given.repository)}, 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

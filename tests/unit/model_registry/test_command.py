@@ -1,0 +1,42 @@
+"""``python -m model_registry`` as a person types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_registry import digests
+from model_registry.__main__ import main
+from model_registry.layout import OciLayout
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
+    status = main([str(a) for a in arguments])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def test_add_show_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, layout = tmp_path / "files", str(tmp_path / "oci")
+    folder.mkdir()
+    (folder / "model.weights").write_bytes(b"weights")
+    _, added = run(capsys, "add", layout, "tiny", str(folder))
+    _, shown = run(capsys, "show", layout)
+    (checkpoint,) = shown["checkpoints"]
+    assert (checkpoint["name"], checkpoint["checkpoint"]) == ("tiny", added["checkpoint"])
+    assert checkpoint["files"] == [
+        {"path": "model.weights", "digest": digests.of_bytes(b"weights"), "size": 7}
+    ]
+    assert run(capsys, "verify", layout, added["checkpoint"])[0] == 0
+    OciLayout(Path(layout)).blob_path(digests.of_bytes(b"weights")).write_bytes(b"weighty")
+    status, verdict = run(capsys, "verify", layout, added["checkpoint"])
+    assert (status, verdict["wrong"]) == (3, ["model.weights"])
+
+
+def test_what_is_not_there_is_one_clear_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", str(tmp_path / "none")]) == 4
+    assert capsys.readouterr().err.startswith("LAYOUT_INVALID")
