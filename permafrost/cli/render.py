@@ -72,6 +72,8 @@ def show_status(status: SiteStatus) -> None:
                 escape(replica.reason),
             )
     out.print(table)
+    if status.blind:
+        out.print(f"vcenter [red]DOWN[/] {escape(status.blind)}: hosts and GPUs are not known")
     _show_edges(status, out)
     _show_topology(status, out)
     if status.operation:
@@ -109,7 +111,7 @@ def show_findings(findings: Sequence[Finding]) -> None:
     out = console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("check", "", "found", "in production"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for finding in findings:
         table.add_row(
             finding.name, LEVELS[finding.level], escape(finding.detail), escape(finding.production)

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from permafrost.engine.state import StateStore
-from permafrost.errors import PermafrostError
+from permafrost.errors import PermafrostError, Problem
 from permafrost.planning.live import LiveState
+from permafrost.planning.snapshot import Inventory
 from permafrost.ports import Hypervisor, ModelServer, NodeFacts, TrafficDirector
 from permafrost.topology import Node, Tier
 
@@ -24,20 +25,35 @@ def observe(
 ) -> LiveState:
     """Return one snapshot of vCenter, every edge and the given inference nodes.
 
-    vCenter must answer; edges and nodes that do not are listed as silent.
+    Whoever does not answer is listed with the reason: a site goes on serving without its vCenter.
     """
     asked = [n.name for n in nodes if n.tier is Tier.INFERENCE]
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        inventory = pool.submit(hypervisor.observe)
+        inventory = pool.submit(_inventory, hypervisor)
         flows = pool.submit(traffic.observe)
         answers = list(pool.map(lambda name: _state(models, name), asked))
+        found, blind = inventory.result()
         return LiveState(
-            inventory=inventory.result(),
+            inventory=found,
+            blind=blind,
             traffic=flows.result(),
             nodes={a.node: a for a in answers if isinstance(a, NodeFacts)},
             silent={n: a for n, a in zip(asked, answers, strict=True) if isinstance(a, str)},
             declared=store.declared(),
         )
+
+
+def observe_machines(hypervisor: Hypervisor) -> LiveState:
+    """Return a snapshot of vCenter alone."""
+    inventory, blind = _inventory(hypervisor)
+    return LiveState(inventory=inventory, blind=blind)
+
+
+def _inventory(hypervisor: Hypervisor) -> tuple[Inventory, tuple[Problem, ...]]:
+    try:
+        return hypervisor.observe(), ()
+    except PermafrostError as error:
+        return Inventory(), error.problems
 
 
 def _state(models: ModelServer, node: str) -> NodeFacts | str:

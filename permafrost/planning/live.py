@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from permafrost.errors import Problem
 from permafrost.planning.lifecycle import Declared, DeclaredState, ReplicaState
 from permafrost.planning.snapshot import Inventory
 from permafrost.ports import NodeFacts, Traffic
@@ -13,13 +14,18 @@ from permafrost.topology import Node
 
 @dataclass(frozen=True, slots=True)
 class LiveState:
-    """One snapshot. ``silent`` names the nodes that did not answer, with the reason."""
+    """One snapshot. ``silent`` names the nodes that did not answer, with the reason.
+
+    ``blind`` says why vCenter could not be asked; then nothing is known of VMs and hosts, and
+    nothing is concluded from that.
+    """
 
     inventory: Inventory = field(default_factory=Inventory)
     traffic: Traffic = field(default_factory=Traffic)
     nodes: Mapping[str, NodeFacts] = field(default_factory=dict)
     silent: Mapping[str, str] = field(default_factory=dict)
     declared: Mapping[str, Declared] = field(default_factory=dict)
+    blind: tuple[Problem, ...] = ()
 
     def serves(self, replica: str) -> bool:
         """Whether clients' requests reach this replica on every edge, by our will too."""
@@ -28,6 +34,8 @@ class LiveState:
 
     def is_gone(self, replica: str) -> bool:
         """Whether its machine cannot be working: no VM, no power, or its host is lost."""
+        if self.blind:
+            return False
         vm = self.inventory.vm(replica)
         if vm is None or not vm.is_on or not vm.is_connected:
             return True
@@ -39,17 +47,13 @@ class LiveState:
         declared = self.declared.get(node.name)
         if declared is not None and declared.is_away:
             return ReplicaState(declared.state.value), declared.reason
-        vm = self.inventory.vm(node.name)
-        if vm is None:
-            return ReplicaState.LOST, "there is no VM"
-        host = self.inventory.host(vm.host)
-        if not vm.is_connected or (host is not None and not host.connected):
-            return ReplicaState.LOST, f"host {vm.host} is not connected"
-        if not vm.is_on:
-            return ReplicaState.OUT, "the VM is powered off"
+        without_machine = None if self.blind else self._without_machine(node.name)
+        if without_machine is not None:
+            return without_machine
         facts = self.nodes.get(node.name)
         if facts is None:
-            return ReplicaState.LOST, self.silent.get(node.name, "the node does not answer")
+            reason = self.silent.get(node.name, "the node does not answer")
+            return (ReplicaState.LOST if declared else ReplicaState.STARTING), reason
         if facts.state != "ADMITTED":
             known = facts.state in (ReplicaState.STARTING, ReplicaState.OUT)
             return ReplicaState(facts.state) if known else ReplicaState.OUT, facts.reason
@@ -65,6 +69,17 @@ class LiveState:
         """Return the requests under way: the larger of what edges and model server count."""
         facts = self.nodes.get(replica)
         return max(self.traffic.in_flight(replica), facts.in_flight if facts else 0)
+
+    def _without_machine(self, replica: str) -> tuple[ReplicaState, str] | None:
+        vm = self.inventory.vm(replica)
+        if vm is None:
+            return ReplicaState.LOST, "there is no VM"
+        host = self.inventory.host(vm.host)
+        if not vm.is_connected or (host is not None and not host.connected):
+            return ReplicaState.LOST, f"host {vm.host} is not connected"
+        if not vm.is_on:
+            return ReplicaState.OUT, "the VM is powered off"
+        return None
 
     def _why_not_served(self, replica: str) -> str:
         for server in self.traffic.of(replica):

@@ -60,6 +60,7 @@ class SiteStatus:
     endpoints: tuple[EndpointStatus, ...]
     edges: tuple[EdgeStatus, ...]
     operation: dict[str, str] | None = None
+    blind: str = ""
 
     @property
     def is_healthy(self) -> bool:
@@ -85,6 +86,7 @@ class SiteStatus:
                 }
                 for e in self.edges
             ],
+            "vcenter": {"state": "DOWN" if self.blind else "UP", "reason": self.blind},
             "operation": self.operation,
         }
 
@@ -116,6 +118,7 @@ def site_status(
         ),
         edges=tuple(_edge(live, e) for e in edges(site)),
         operation=operation,
+        blind="; ".join(p.message for p in live.blind),
     )
 
 

@@ -37,6 +37,8 @@ def make_plan(ctx: Context) -> Plan:
     _require_pins(ctx)
     ctx.provisioner.ensure_stack()
     live = look(ctx)
+    if live.blind:
+        raise Failed(*live.blind)
     recorded = ctx.store.placement()
     placement = plan_placement(ctx.site, live.inventory.hosts, recorded)
     changes = ctx.provisioner.preview()

@@ -128,7 +128,9 @@ def _vcenter(ctx: Context) -> Finding:
         hosts = ctx.hypervisor.observe().hosts
     except PermafrostError as error:
         return Finding("vcenter", Level.PROBLEM, _told(error))
-    detail = f"{server}: {len(hosts)} hosts, {sum(len(h.gpus) for h in hosts)} GPUs"
+    wanted = {e.gpu.vendor_device for e in ctx.site.inference.values()}
+    devices = sum(g.vendor_device in wanted for h in hosts for g in h.gpus)
+    detail = f"{server}: {len(hosts)} hosts, {devices} GPUs of the kinds that the site asks for"
     if ctx.site.environment == "lab":
         return Finding(
             "vcenter", Level.STAND_IN, f"{detail}; a simulator", "VMware vCenter Server"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from permafrost.engine.observe import observe_machines
 from permafrost.errors import Failed, Problem
-from permafrost.planning.live import LiveState
 from permafrost.ports import ServerState, Traffic
 from permafrost.runbook.context import Context
 from permafrost.topology import edges
@@ -19,7 +19,7 @@ def set_on_edges(ctx: Context, replica: str, state: ServerState) -> tuple[str, .
     if not traffic.unreachable:
         ctx.traffic.set_state(replica, state)
         return ()
-    live = LiveState(inventory=ctx.hypervisor.observe())
+    live = observe_machines(ctx.hypervisor)
     running = [e for e in traffic.unreachable if not live.is_gone(e)]
     if running or traffic.edges():
         raise Failed(

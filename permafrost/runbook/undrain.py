@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from permafrost.engine.observe import observe_machines
 from permafrost.errors import Problem, Refused
-from permafrost.planning.live import LiveState
 from permafrost.runbook.admit import AdmitEvidence, admit_replica
 from permafrost.runbook.context import Context
 from permafrost.runbook.looking import as_replica
@@ -13,9 +13,9 @@ from permafrost.topology import Node
 def undrain_replica(ctx: Context, replica: Node | str, *, owner: str) -> AdmitEvidence:
     """Bring a replica back into rotation; Refused at once when its VM cannot answer."""
     node = as_replica(ctx, replica)
-    live = LiveState(inventory=ctx.hypervisor.observe())
+    live = observe_machines(ctx.hypervisor)
     vm = live.inventory.vm(node.name)
-    if vm is None or live.is_gone(node.name):
+    if live.is_gone(node.name):
         why = "there is no VM" if vm is None else f"its VM is off or {vm.host} is not connected"
         raise Refused(
             Problem("REPLICA_NOT_RUNNING", why, node.name, "power the VM on, then run it again")

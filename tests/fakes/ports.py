@@ -31,6 +31,8 @@ class FakeHypervisor:
         self.world = world
 
     def observe(self) -> Inventory:
+        if self.world.vcenter_down:
+            raise Failed(Problem("VCENTER_UNREACHABLE", "vcenter does not answer"))
         owners = {(m.host, g): m.name for m in self.world.machines.values() for g in m.gpus}
         hosts = tuple(
             replace(

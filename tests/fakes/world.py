@@ -50,6 +50,7 @@ class World:
     cut_in: int | None = None
     watchers: list[Callable[[str, str], None]] = field(default_factory=list)
     edges_down: set[str] = field(default_factory=set)
+    vcenter_down: bool = False
 
     @classmethod
     def of(cls, site: Site, hosts: int = 3) -> World:

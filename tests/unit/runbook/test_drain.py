@@ -231,5 +231,15 @@ def test_status_of_a_whole_site(ctx: Context, world: World) -> None:
     assert after.blast_radius()["lab-esx-01"] == {"chat": 1, "pulse": 1}
 
 
+def test_a_site_is_worked_with_while_its_vcenter_is_down(ctx: Context, world: World) -> None:
+    world.vcenter_down = True
+    status = read_status(ctx)
+    assert status.is_healthy
+    assert status.as_dict()["vcenter"] == {"state": "DOWN", "reason": "vcenter does not answer"}
+    assert drain_replica(ctx, ONE, owner=ME).state == "DRAINED"
+    undrain_replica(ctx, ONE, owner=ME)
+    assert world.takes_requests(ONE)
+
+
 def test_nodes_of_the_fakes_are_the_sites(world: World) -> None:
     assert set(world.machines) == {n.name for n in nodes(world.site)}
