@@ -11,6 +11,7 @@ import json
 import logging
 import socket
 import socketserver
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -175,7 +176,17 @@ class ControlHandler(_Handler):
             self.answer(404, {"error": "unknown"})
 
 
-class ControlServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+class _Quiet:
+    """A checker that closes its connection by reset is everyday business, not a traceback."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log what is not a lost connection, by its kind alone."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, ConnectionError | TimeoutError):
+            _log.error("a request failed: %s", type(error).__name__)
+
+
+class ControlServer(_Quiet, socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """HTTP over a UNIX socket that nobody else may open."""
 
     daemon_threads = True
@@ -187,10 +198,11 @@ class ControlServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         path.chmod(0o600)
 
 
-class HealthServer(http.server.ThreadingHTTPServer):
+class HealthServer(_Quiet, http.server.ThreadingHTTPServer):
     """HTTP on the loopback address."""
 
     daemon_threads = True
+    request_queue_size = 64
     address_family = socket.AF_INET
 
     def __init__(self, port: int, service: NodeService) -> None:

@@ -178,3 +178,15 @@ def test_the_health_port_offers_nothing_else(
 ) -> None:
     for path in ("/state", "/probe", "/withdraw", "/"):
         assert health(path)[0] == 404
+
+
+def test_a_checker_that_resets_its_connection_leaves_no_traceback(
+    service: NodeService, told: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with ControlServer(told.control_socket, service) as server:
+        for error in (ConnectionResetError(), BrokenPipeError(), TimeoutError()):
+            try:
+                raise error
+            except OSError:
+                server.handle_error(None, None)
+    assert capfd.readouterr().err == ""
