@@ -40,7 +40,7 @@ def plan(op: Operation, olds: Props | None, news: Props) -> Props:
             planned["disks"] = [_new_disk(d) for d in planned["disks"]]
         return planned
     planned["disks"] = _plan_disks(olds.get("disks") or [], news["disks"])
-    if olds["resourcePoolId"] != planned["resourcePoolId"]:
+    if olds.get("resourcePoolId") != planned["resourcePoolId"]:
         stays = olds.get("hostSystemId") == planned.get("hostSystemId")
         planned["hostSystemId"] = UNKNOWN if stays else planned["hostSystemId"]
     if planned.get("clone"):
