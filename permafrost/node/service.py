@@ -179,7 +179,7 @@ class ControlHandler(_Handler):
 class _Quiet:
     """A checker that closes its connection by reset is everyday business, not a traceback."""
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, *_: object) -> None:
         """Log what is not a lost connection, by its kind alone."""
         error = sys.exc_info()[1]
         if not isinstance(error, ConnectionError | TimeoutError):
