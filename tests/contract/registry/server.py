@@ -36,7 +36,7 @@ class Server:
 def docker_registry(folder: Path) -> Iterator[Server]:
     program = shutil.which("docker-registry")
     if program is None:
-        pytest.skip("docker-registry is not installed")
+        pytest.fail("docker-registry is not installed: make bootstrap installs it")
     certificate, key = _certificate(folder)
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4, prefix=b"2a")).decode()
     (folder / "htpasswd").write_text(f"{USER}:{hashed}\n")
