@@ -97,7 +97,9 @@ class FakeTrafficDirector:
                         n.name,
                         is_up=world.works(n.name) and world.machines[n.name].state == "ADMITTED",
                         admin=world.edge_state[edge.name, n.name],
-                        in_flight=len(world.machines[n.name].requests),
+                        in_flight=len(world.machines[n.name].requests)
+                        if n.name in world.machines
+                        else 0,
                     )
                     for n in replicas(world.site, name)
                 )
