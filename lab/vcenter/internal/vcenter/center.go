@@ -2,8 +2,9 @@
 // enforces, waits for and remembers, and the simulator leaves out.
 //
 // Locks, in the order in which they may be taken: a virtual machine's operation
-// lock (ops), the cluster lock (mu), an object's lock of the simulator. Nobody
-// waits for the hypervisor, a task or the disk with an object lock held.
+// lock (ops), the cluster lock (mu) or that of the tree (tree), an object's lock
+// of the simulator. Nobody waits for the hypervisor or the disk with an object's
+// lock held.
 package vcenter
 
 import (
@@ -44,6 +45,10 @@ type Center struct {
 	entering map[types.ManagedObjectReference]bool // hosts on their way into maintenance mode
 	coming   []types.ManagedObjectReference        // hosts of virtual machines that are being made
 	lost     map[types.ManagedObjectReference]bool // hosts whose machines count as off
+
+	// tree guards what the simulator does to several folders and pools at once: it
+	// takes their locks in an order that differs from call to call.
+	tree sync.Mutex
 
 	ops        keyedLocks // one operation at a time on a virtual machine
 	pulse      broadcast

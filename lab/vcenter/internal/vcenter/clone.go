@@ -58,7 +58,7 @@ func (c *Center) clone(ctx *simulator.Context, vm *simulator.VirtualMachine, req
 		return nil, fault
 	}
 	defer release()
-	res, fault := c.stock(ctx, vm, func() soap.HasFault {
+	res, fault := c.stockTree(ctx, vm, func() soap.HasFault {
 		return vm.CloneVMTask(ctx, &types.CloneVM_Task{This: vm.Self, Folder: req.Folder, Name: req.Name, Spec: spec})
 	})
 	if fault != nil {
@@ -203,7 +203,7 @@ func (c *Center) create(ctx *simulator.Context, folder *simulator.Folder, req *t
 		return nil, fault
 	}
 	defer release()
-	res, fault := c.stock(ctx, folder, func() soap.HasFault {
+	res, fault := c.stockTree(ctx, folder, func() soap.HasFault {
 		return folder.CreateVMTask(ctx, &types.CreateVM_Task{This: folder.Self, Config: spec, Pool: req.Pool, Host: host})
 	})
 	if fault != nil {

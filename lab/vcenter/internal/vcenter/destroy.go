@@ -31,7 +31,7 @@ func (c *Center) destroy(ctx *simulator.Context, vm *simulator.VirtualMachine) t
 			return configFault("Destroy failed: " + err.Error())
 		}
 	}
-	_, fault := c.stock(ctx, vm, func() soap.HasFault {
+	_, fault := c.stockTree(ctx, vm, func() soap.HasFault {
 		return vm.DestroyTask(ctx, &types.Destroy_Task{This: vm.Self})
 	})
 	if fault == nil {
@@ -60,7 +60,9 @@ func (r *vmCalls) UnregisterVM(ctx *simulator.Context, req *types.UnregisterVM) 
 		return refuse[methods.UnregisterVMBody](fault)
 	}
 	own := of(ctx)
+	c.tree.Lock()
 	c.reg.WithLock(own, vm, func() { body = vm.UnregisterVM(own, req) })
+	c.tree.Unlock()
 	if body.Fault() == nil {
 		c.forget(vm.Self)
 	}

@@ -31,7 +31,9 @@ func (c *Center) childNamed(folder types.ManagedObjectReference, name string) (t
 // CreateFolder makes a folder that outlives a restart.
 func (r *folderCalls) CreateFolder(ctx *simulator.Context, req *types.CreateFolder) (body soap.HasFault) {
 	own, f := of(ctx), r.c.reg.Get(req.This).(*simulator.Folder)
+	r.c.tree.Lock()
 	r.c.reg.WithLock(own, f, func() { body = f.CreateFolder(own, req) })
+	r.c.tree.Unlock()
 	return r.c.saved(body)
 }
 
@@ -54,7 +56,7 @@ func (c *Center) moveIntoFolder(ctx *simulator.Context, folder types.ManagedObje
 			return &types.DuplicateName{Name: c.nameOf(ref), Object: other}
 		}
 	}
-	_, fault := c.stock(ctx, f, func() soap.HasFault {
+	_, fault := c.stockTree(ctx, f, func() soap.HasFault {
 		return f.MoveIntoFolderTask(ctx, &types.MoveIntoFolder_Task{This: folder, List: refs})
 	})
 	c.dirty.add(refs...)
@@ -66,7 +68,7 @@ func (r *folderCalls) RenameTask(ctx *simulator.Context, req *types.Rename_Task)
 	f := r.c.reg.Get(req.This).(*simulator.Folder)
 	return reply[methods.Rename_TaskBody](r.c.task(ctx, f, "Rename_Task", "Folder.rename",
 		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
-			return r.c.stock(ctx, f, func() soap.HasFault { return f.RenameTask(ctx, req) })
+			return r.c.stockTree(ctx, f, func() soap.HasFault { return f.RenameTask(ctx, req) })
 		}))
 }
 
@@ -95,7 +97,7 @@ func (c *Center) destroyFolder(ctx *simulator.Context, f *simulator.Folder) type
 			return fault
 		}
 	}
-	_, fault := c.stock(ctx, f, func() soap.HasFault {
+	_, fault := c.stockTree(ctx, f, func() soap.HasFault {
 		return f.DestroyTask(ctx, &types.Destroy_Task{This: f.Self})
 	})
 	c.dirty.add(f.Self)

@@ -17,7 +17,9 @@ func (c *Center) pool(ref types.ManagedObjectReference) *simulator.ResourcePool 
 // CreateResourcePool makes a pool that outlives a restart.
 func (r *poolCalls) CreateResourcePool(ctx *simulator.Context, req *types.CreateResourcePool) (body soap.HasFault) {
 	c, own, p := r.c, of(ctx), r.c.pool(req.This)
+	c.tree.Lock()
 	c.reg.WithLock(own, p, func() { body = p.CreateResourcePool(own, req) })
+	c.tree.Unlock()
 	if b := body.(*methods.CreateResourcePoolBody); b.Res != nil {
 		made := c.pool(b.Res.Returnval)
 		c.locked(made, func(*simulator.Context) {
@@ -92,7 +94,7 @@ func (r *poolCalls) DestroyTask(ctx *simulator.Context, req *types.Destroy_Task)
 			c.locked(p, func(*simulator.Context) {
 				inside = append(slices.Clone(p.Vm), p.ResourcePool.ResourcePool...)
 			})
-			_, fault := c.stock(ctx, p, func() soap.HasFault { return p.DestroyTask(ctx, req) })
+			_, fault := c.stockTree(ctx, p, func() soap.HasFault { return p.DestroyTask(ctx, req) })
 			c.dirty.add(append(inside, p.Self)...)
 			return nil, fault
 		}))

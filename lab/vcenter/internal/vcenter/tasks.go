@@ -122,6 +122,13 @@ func (c *Center) stock(ctx *simulator.Context, on mo.Reference, call func() soap
 	return res, fault
 }
 
+// stockTree is stock for what changes folders and pools.
+func (c *Center) stockTree(ctx *simulator.Context, on mo.Reference, call func() soap.HasFault) (types.AnyType, types.BaseMethodFault) {
+	c.tree.Lock()
+	defer c.tree.Unlock()
+	return c.stock(ctx, on, call)
+}
+
 // reply answers a call with a managed object, mostly the task that it started.
 func reply[Body any](ref types.ManagedObjectReference) soap.HasFault {
 	body := new(Body)
