@@ -129,19 +129,10 @@ def _plan(resource: Resource, op: Operation, olds: Props | None, news: Props) ->
 
 def _unignored(olds: Props, news: Props, ignored: list[str]) -> Props:
     """Return the inputs with the old state's value in place of what the program ignores."""
-    out = dict(news)
+    out = news
     for path in ignored:
-        _restore(out, olds, path.split("."))
+        out = planning.with_values_of(out, olds, planning.path_keys(path))
     return out
-
-
-def _restore(news: Props, olds: Props, path: list[str]) -> None:
-    key, *rest = path
-    if rest and isinstance(news.get(key), dict) and isinstance(olds.get(key), dict):
-        news[key] = dict(news[key])
-        _restore(news[key], olds[key], rest)
-    elif olds.get(key) is not None:
-        news[key] = olds[key]
 
 
 def _merged(olds: Props, planned: Props) -> Props:
