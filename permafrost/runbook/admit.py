@@ -20,7 +20,6 @@ from permafrost.runbook.operations import operation
 from permafrost.site.pins import digest_of
 from permafrost.topology import Node, endpoint_of
 
-ANSWER_DEADLINE_S = 300.0
 UP_DEADLINE_S = 60.0
 ASK_AGAIN_S = 1.0
 
@@ -85,6 +84,7 @@ def admit_replica(ctx: Context, replica: Node | str, *, owner: str) -> AdmitEvid
 def _await_answer(ctx: Context, node: Node) -> None:
     """Wait until the node has started: after a boot it verifies its bytes by itself."""
     last = ""
+    deadline_s = endpoint_of(ctx.site, node).start_deadline_s
 
     def has_started() -> bool:
         nonlocal last
@@ -96,15 +96,13 @@ def _await_answer(ctx: Context, node: Node) -> None:
         last = facts.reason or facts.state
         return facts.state != "STARTING"
 
-    if not wait_until(
-        has_started, clock=ctx.clock, deadline_s=ANSWER_DEADLINE_S, every_s=ASK_AGAIN_S
-    ):
+    if not wait_until(has_started, clock=ctx.clock, deadline_s=deadline_s, every_s=ASK_AGAIN_S):
         raise Failed(
             Problem(
                 "NODE_NOT_READY",
-                f"has not started within {ANSWER_DEADLINE_S:g} s: {last}",
+                f"has not started within {deadline_s} s: {last}",
                 node.name,
-                "is its VM on? `permafrost status` says; then run it again",
+                "`permafrost status` shows its VM; a large model needs a larger start_deadline_s",
             )
         )
 

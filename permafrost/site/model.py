@@ -108,6 +108,9 @@ class Endpoint(_Strict):
     max_context_tokens: int = Field(default=2048, ge=16)
     max_concurrent: int = Field(default=1, ge=1, le=100000)
     drain_deadline_s: int = Field(default=120, ge=1, le=3600)
+    start_deadline_s: int = Field(
+        default=180, ge=10, le=7200, description="from power-on to the first answer; load included"
+    )
 
 
 class Edge(_Strict):

@@ -132,6 +132,18 @@ def test_undrain_after_a_power_cycle_waits_for_the_boot(ctx: Context, world: Wor
     assert world.takes_requests(ONE)
 
 
+def test_a_server_that_never_starts_is_told_within_its_deadline(
+    ctx: Context, world: World
+) -> None:
+    drain_replica(ctx, ONE, owner=ME)
+    world.machines[ONE].state = "STARTING"
+    began = world.seconds
+    with pytest.raises(Failed, match="NODE_NOT_READY"):
+        undrain_replica(ctx, ONE, owner=ME)
+    assert world.seconds - began < 190
+    assert not world.takes_requests(ONE)
+
+
 def test_an_edge_that_does_not_answer_is_a_failure(ctx: Context, world: World) -> None:
     world.edges_down.add("lab-edge-01")
     with pytest.raises(Failed, match="EDGE_UNREACHABLE"):
