@@ -114,7 +114,7 @@ EXCEPTIONS: tuple[Expected, ...] = (
         MEANT + "the reason in the words of this machine, not of a Go library",
     ),
     Expected(
-        r"/vm-tag-unknown$|/create-no-address",
+        r"/vm-tag-unknown$|/create-no-address(?!-no-wait)",
         r"initFailed\.properties\.(disks|networkInterfaces)\[\d\]",
         MEANT + "what is kept of an unfinished machine names its disks and cards by true keys",
     ),
