@@ -20,6 +20,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("triton-a.container", "quadlet/triton.container.j2", "oslo-chat-02", {"slot": 0}),
     ("triton-b.container", "quadlet/triton.container.j2", "oslo-chat-02", {"slot": 1}),
     ("triton-a-no-gpu.container", "quadlet/triton.container.j2", "oslo-pulse-01", {"slot": 0}),
+    ("slots.tmpfiles", "quadlet/slots.tmpfiles.j2", "oslo-chat-02", {}),
     ("node.json", "permafrost_node/node.json.j2", "oslo-chat-02", {}),
     (
         "permafrost-node.service",
