@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -23,10 +24,24 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(*file); err != nil {
+	err := run(*file)
+	if errors.Is(err, server.ErrBroken) {
+		log.Print("starting again")
+		err = again()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "labvcenter:", err)
 		os.Exit(1)
 	}
+}
+
+// again puts a fresh program in the place of this one.
+func again() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(self, os.Args, os.Environ())
 }
 
 func run(file string) error {
@@ -42,6 +57,9 @@ func run(file string) error {
 	}
 	log.Printf("vCenter https://%s/sdk", cfg.Listen)
 	err = server.Run(ctx, cfg, c)
+	if errors.Is(err, server.ErrBroken) {
+		return err // all that was answered is saved, and a lock may be held for ever
+	}
 	if e := c.Close(); err == nil {
 		err = e
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/vmware/govmomi"
 	"github.com/vmware/govmomi/find"
 	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -100,6 +101,12 @@ func (p *process) start() {
 	p.cmd.Env = append(os.Environ(), "LABVCENTER_UNDER_TEST=1")
 	p.cmd.Stderr = os.Stderr
 	p.must(p.cmd.Start())
+	p.await()
+}
+
+// await waits until it listens.
+func (p *process) await() {
+	p.t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if c, err := net.Dial("tcp", p.listen); err == nil {
 			_ = c.Close()
@@ -166,6 +173,27 @@ func TestKilledAtOnceAfterAnAnswerNothingIsLost(t *testing.T) {
 			got.Runtime.PowerState != before.Runtime.PowerState || *got.Runtime.Host != *before.Runtime.Host {
 			t.Fatalf("after %v: %+v, was %+v", signal, got.Config, before.Config)
 		}
+	}
+}
+
+// The simulator asserts much of what it is asked, and panics with a lock held.
+func TestItStartsAgainWhenTheSimulatorBreaksDown(t *testing.T) {
+	p := newProcess(t)
+	p.clone("m")
+	before := p.read("m")
+	c, f := p.login()
+	cluster, err := f.DefaultClusterComputeResource(context.Background())
+	p.must(err)
+	gone := types.ManagedObjectReference{Type: "VirtualMachine", Value: "vm-999"}
+	_, err = methods.PlaceVm(context.Background(), c, &types.PlaceVm{This: cluster.Reference(), PlacementSpec: types.PlacementSpec{
+		PlacementType: string(types.PlacementSpecPlacementTypeReconfigure), Vm: &gone, ConfigSpec: &types.VirtualMachineConfigSpec{}}})
+	if err == nil {
+		t.Fatal("the simulator has been mended: find another call that breaks it")
+	}
+	time.Sleep(time.Second)
+	p.await()
+	if after := p.read("m"); after.Self != before.Self || after.Runtime.PowerState != before.Runtime.PowerState {
+		t.Errorf("before: %v, after: %v", before.Self, after.Self)
 	}
 }
 

@@ -24,6 +24,9 @@ const (
 	grace = 500 * time.Millisecond
 )
 
+// ErrBroken says that the vCenter has to start again from what it has saved.
+var ErrBroken = errors.New("the simulator broke down")
+
 // Run serves until the context ends.
 func Run(ctx context.Context, cfg *config.Config, c *vcenter.Center) error {
 	cert, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
@@ -50,6 +53,10 @@ func Run(ctx context.Context, cfg *config.Config, c *vcenter.Center) error {
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
+	case <-c.Broken():
+		// Time for the task that failed to say so.
+		time.Sleep(grace)
+		err = ErrBroken
 	}
 	c.Stop()
 	limit, cancel := context.WithTimeout(context.Background(), grace)

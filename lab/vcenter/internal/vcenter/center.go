@@ -13,6 +13,7 @@ import (
 	"log"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +66,7 @@ type Center struct {
 	fixed      map[types.ManagedObjectReference]bool // what the configuration has made
 	ground     string                                // its fingerprint
 	stop       chan struct{}
+	broken     chan struct{}
 	stopped    sync.Once
 	running    sync.WaitGroup
 }
@@ -85,6 +87,7 @@ func Open(cfg *config.Config) (*Center, error) {
 		entering: map[types.ManagedObjectReference]bool{},
 		lost:     map[types.ManagedObjectReference]bool{},
 		stop:     make(chan struct{}),
+		broken:   make(chan struct{}, 1),
 	}
 	var err error
 	if c.store, err = store.Open(cfg.StateDir); err != nil {
@@ -156,6 +159,19 @@ func (c *Center) listen() error {
 	c.reg.SessionManager().TLS = func() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{cert}} }
 	return c.findTags()
 }
+
+// breakDown reports a panic. Whoever panicked may have left an object locked, at
+// which others would wait for ever: better to start again from what is saved.
+func (c *Center) breakDown(p any) {
+	c.logf("panic: %v\n%s", p, debug.Stack())
+	select {
+	case c.broken <- struct{}{}:
+	default:
+	}
+}
+
+// Broken says when to start again.
+func (c *Center) Broken() <-chan struct{} { return c.broken }
 
 // Stop ends what waits: clients for a change, hosts for maintenance mode.
 func (c *Center) Stop() { c.stopped.Do(func() { close(c.stop) }) }

@@ -2,6 +2,8 @@ package vcenter
 
 import (
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -49,6 +51,9 @@ func (r *fieldCalls) RenameCustomFieldDef(ctx *simulator.Context, req *types.Ren
 
 // SetField sets an attribute of one object.
 func (r *fieldCalls) SetField(ctx *simulator.Context, req *types.SetField) soap.HasFault {
+	if _, ok := r.c.reg.Get(req.Entity).(mo.Entity); !ok {
+		return refuse[methods.SetFieldBody](&types.ManagedObjectNotFound{Obj: req.Entity})
+	}
 	return r.c.onFields(ctx, []types.ManagedObjectReference{req.Entity}, func(ctx *simulator.Context, m *simulator.CustomFieldsManager) soap.HasFault {
 		return m.SetField(ctx, req)
 	})

@@ -111,6 +111,12 @@ func (c *Center) untag(ref types.ManagedObjectReference) {
 // it is answered.
 func (c *Center) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil {
+				c.breakDown(p)
+				panic(http.ErrAbortHandler)
+			}
+		}()
 		path := r.URL.Path
 		rest := under(path, "/rest") || under(path, "/api")
 		switch {

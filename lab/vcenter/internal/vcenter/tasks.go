@@ -42,7 +42,7 @@ func (c *Center) start(ctx *simulator.Context, on mo.Reference, name, descriptio
 	c.running.Add(1)
 	go func() {
 		defer c.running.Done()
-		res, fault := guarded(own, t, run)
+		res, fault := c.guarded(own, t, run)
 		if err := c.commit(); err != nil && fault == nil {
 			fault = systemError("The inventory could not be saved: " + err.Error())
 		}
@@ -52,10 +52,11 @@ func (c *Center) start(ctx *simulator.Context, on mo.Reference, name, descriptio
 }
 
 // guarded turns a panic of the simulator, which asserts much, into a fault.
-func guarded(ctx *simulator.Context, t *simulator.Task, run work) (res types.AnyType, fault types.BaseMethodFault) {
+func (c *Center) guarded(ctx *simulator.Context, t *simulator.Task, run work) (res types.AnyType, fault types.BaseMethodFault) {
 	defer func() {
 		if p := recover(); p != nil {
 			res, fault = nil, systemError(fmt.Sprintf("%s: %v", t.Info.Name, p))
+			c.breakDown(p)
 		}
 	}()
 	return run(ctx, t)
