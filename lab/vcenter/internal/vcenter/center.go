@@ -180,6 +180,8 @@ func (c *Center) Stop() { c.stopped.Do(func() { close(c.stop) }) }
 func (c *Center) Close() error {
 	c.Stop()
 	err := c.commit()
+	c.saving.Lock() // tasks that are still at work may be saving
+	defer c.saving.Unlock()
 	if e := c.store.Close(); err == nil {
 		err = e
 	}
