@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lab.provider import planning
+from lab.provider import paths, planning
 from lab.provider.check import Checked
 from lab.provider.errors import PartialFailureError, ProviderError, numbered
 from lab.provider.planning import Difference
@@ -131,7 +131,7 @@ def _unignored(olds: Props, news: Props, ignored: list[str]) -> Props:
     """Return the inputs with the old state's value in place of what the program ignores."""
     out = news
     for path in ignored:
-        out = planning.with_values_of(out, olds, planning.path_keys(path))
+        out = paths.with_values_of(out, olds, paths.path_keys(path))
     return out
 
 

@@ -5,16 +5,15 @@ Pure: both are tables of values, and nothing here knows vCenter.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from lab.provider.paths import map_path, top_level
 from lab.provider.schema import Kind, Prop, Schema
 from lab.provider.values import DEFAULTS, UNKNOWN, Props, has_unknown, is_zero
 
-PATH = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[\]]+)')
 KEEP = frozenset({"__meta", "id"})
 
 
@@ -69,34 +68,6 @@ class Difference:
             if not any(path == i or path.startswith((f"{i}.", f"{i}[")) for i in patterns)
         }
         return Difference(kept, self.delete_first)
-
-
-def path_keys(path: str) -> list[str | int]:
-    """Return the keys of a property path such as `disks[0].size` or `extraConfig["a.b"]`."""
-    keys: list[str | int] = []
-    for quoted, index, name in PATH.findall(path):
-        keys.append(int(index) if index else name or quoted.replace('\\"', '"'))
-    return keys
-
-
-def with_values_of(news: Any, olds: Any, keys: list[str | int]) -> Any:
-    """Return `news` with what stands in `olds` at a path; where that has nothing, as it is."""
-    key, rest = keys[0], keys[1:]
-    if isinstance(key, int):
-        fits = isinstance(news, list) and isinstance(olds, list)
-        if not fits or key >= min(len(news), len(olds)):
-            return news
-    elif not isinstance(news, dict) or not isinstance(olds, dict) or olds.get(key) is None:
-        return news
-    copy: Any = news.copy()
-    at = copy[key] if isinstance(key, int) else copy.get(key)
-    copy[key] = with_values_of(at, olds[key], rest) if rest else olds[key]
-    return copy
-
-
-def top_level(path: str) -> str:
-    """Return the property that a path begins with."""
-    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def plan(schema: Schema, olds: Props | None, news: Props) -> Props:
@@ -191,7 +162,7 @@ def _compare_inside(prop: Prop, path: str, old: Any, new: Any, out: dict[str, Ch
         case Kind.MAP:
             for key in sorted(set(old) | set(new)):
                 if old.get(key) != new.get(key):
-                    out[_map_path(path, key)] = _scalar_change(old.get(key), new.get(key))
+                    out[map_path(path, key)] = _scalar_change(old.get(key), new.get(key))
         case Kind.SET:
             _compare_sets(path, old, new, out)
         case Kind.LIST:
@@ -222,11 +193,6 @@ def _scalar_change(old: Any, new: Any) -> Change:
     if old is None:
         return Change.ADD
     return Change.DELETE if new is None else Change.UPDATE
-
-
-def _map_path(path: str, key: str) -> str:
-    plain = re.fullmatch(r"[A-Za-z_$][\w$]*", key)
-    return f"{path}.{key}" if plain else f'{path}["{key}"]'
 
 
 def settle(schema: Schema, planned: Props, state: Props) -> Props:

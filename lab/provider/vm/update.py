@@ -11,7 +11,7 @@ from typing import Any
 
 from lab.provider import inventory, planning
 from lab.provider.errors import NotFoundError, PartialFailureError, ProviderError
-from lab.provider.planning import top_level
+from lab.provider.paths import top_level
 from lab.provider.session import Operation, fault_text
 from lab.provider.values import UNKNOWN, Props
 from lab.provider.vm import marks, power

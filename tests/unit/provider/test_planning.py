@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from lab.provider.paths import path_keys, with_values_of
 from lab.provider.planning import (
     Change,
     Difference,
     compare,
     imported_inputs,
-    path_keys,
     plan,
     refreshed_inputs,
     settle,
-    with_values_of,
 )
 from lab.provider.schema import flag, mapping, objects, text, text_set, texts, whole
 from lab.provider.values import UNKNOWN

@@ -1,0 +1,1 @@
+"""The data sources: looking things up by name."""
