@@ -15,7 +15,7 @@ FIRST_HOST, LAST_HOST = 20, 99
 
 
 def values(instance: Instance, digests: Mapping[str, str]) -> dict[str, str]:
-    """Return what the template asks for; ``digests`` are pins by their placeholder's name."""
+    """Return what the template asks for; ``digests`` are pins and folders by placeholder."""
     base = instance.network.network_address
     return {
         "vcenter_server": f"{instance.gateway}:{instance.allocation.vcenter_port}",

@@ -50,7 +50,7 @@ def up(root: Path, say: Say) -> Instance:
             vcenter.ensure(instance, parts.vcenter)
         with timed(say, "vSphere plugin"):
             package.install(parts.pulumi, instance.state_dir / "pulumi-home")
-        site.render(instance, digests)
+        site.render(instance, {**digests, "pulumi_dir": str(parts.pulumi.parent)})
         say(f"  site file {instance.site_file}")
     return instance
 

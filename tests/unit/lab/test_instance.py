@@ -16,6 +16,7 @@ from permafrost.site.load import load_site
 
 DIGESTS = {
     "triton_image": "images/triton@sha256:" + "1" * 64,
+    "pulumi_dir": "/opt/pulumi/bin",
     "chat_model": "chat@sha256:" + "2" * 64,
     "pulse_model": "pulse@sha256:" + "3" * 64,
 }
