@@ -20,6 +20,7 @@ from lab.provider.vm.schema import DISK, SCHEMA
 COMPUTED = "<computed>"
 REMOVED = "<deleted>"
 KIB_PER_GIB = 1 << 20
+REFUSED = ("ovfDeploy", "vapp")
 CLONE_MAPS = ("ovfNetworkMap", "ovfStorageMap")
 CLONE_SETTINGS = ("timeout", *CLONE_MAPS)
 """What may change in `clone` without making another machine."""
@@ -29,6 +30,9 @@ def plan(op: Operation, olds: Props | None, news: Props) -> Props:
     """Return the state that shall be; raises ProviderError where the inputs cannot work."""
     planned = planning.plan(SCHEMA, olds, news)
     planned["cdroms"] = planned["cdroms"] or []
+    for key in REFUSED:
+        if news.get(key):
+            raise ProviderError(f"{key}: the lab's plugin makes machines by cloning only")
     _check_disks(news)
     if not news.get("networkInterfaces"):
         raise ProviderError(

@@ -138,3 +138,9 @@ def test_which_changes_need_a_restart(
     olds = state(**inputs) | before
     wanted = planned(olds, **change)
     assert needs_reboot(olds, wanted, changed_properties(olds, wanted)) is reboots
+
+
+@pytest.mark.parametrize("key", ["ovfDeploy", "vapp"])
+def test_what_the_lab_cannot_make_is_refused(key: str) -> None:
+    with pytest.raises(ProviderError, match="by cloning only"):
+        planned(state(), **{key: {"x": "y"}})
