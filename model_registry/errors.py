@@ -1,4 +1,4 @@
-"""The one error of this package: a stable code, what was seen, what to do."""
+"""The errors of this package: a stable code, what was seen, what to do."""
 
 from __future__ import annotations
 
@@ -11,3 +11,7 @@ class RegistryError(Exception):
         self.code = code
         self.message = message
         self.hint = hint
+
+
+class RegistryRefused(RegistryError):  # noqa: N818
+    """What was asked for is not allowed as things stand; nothing was changed."""

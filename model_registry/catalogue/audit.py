@@ -1,0 +1,72 @@
+"""Is the catalogue what its events made it, and are the events those that were?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from model_registry.catalogue.chain import Event, Head, first_break
+from model_registry.catalogue.projection import Tables, replay
+from model_registry.catalogue.store import Catalogue
+from model_registry.digests import canonical_json
+from model_registry.errors import RegistryRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it must be."""
+
+    code: str
+    what: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def audit(catalogue: Catalogue, against: Head | None = None) -> tuple[Finding, ...]:
+    """Return what is wrong with a catalogue; a head that was exported earlier finds more."""
+    events, tables = catalogue.tables()
+    broken = first_break(events)
+    if broken is not None:
+        found = [Finding("CHAIN_BROKEN", f"event {broken} does not follow from those before it")]
+    else:
+        found = _rows(replay(events), tables)
+    if against is not None:
+        found += _head(events, against)
+    return tuple(found)
+
+
+def _rows(expected: Tables, actual: Tables) -> list[Finding]:
+    found = []
+    for table, rows in expected.items():
+        for key in sorted(rows.keys() | actual[table].keys()):
+            if rows.get(key) != actual[table].get(key):
+                found.append(Finding("CATALOGUE_ROW_EDITED", f"{table} {':'.join(key)}"))
+    return found
+
+
+def _head(events: Sequence[Event], head: Head) -> list[Finding]:
+    if len(events) < head.seq:
+        return [Finding("CHAIN_CUT", f"{len(events)} events are left of at least {head.seq}")]
+    if events[head.seq - 1].hash != head.hash:
+        return [
+            Finding("CHAIN_REWRITTEN", f"event {head.seq} is another than when it was exported")
+        ]
+    return []
+
+
+def write_head(head: Head, path: Path) -> None:
+    """Write a head to a file, to be kept where the catalogue's writers cannot reach it."""
+    path.write_bytes(canonical_json({"schema": 1, **asdict(head)}) + b"\n")
+
+
+def read_head(path: Path) -> Head:
+    """Return the head that a file holds. Refused where it holds none."""
+    try:
+        document = json.loads(path.read_bytes())
+        return Head(int(document["seq"]), str(document["hash"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RegistryRefused("HEAD_INVALID", f"{path} is no exported head: {error}") from error

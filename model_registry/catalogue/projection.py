@@ -1,0 +1,109 @@
+"""What the events add up to: the one definition of what each kind of event means.
+
+Commands write through it and the audit replays by it, so a table that says something else than
+the events was changed by somebody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, delete, insert, select, update
+
+from model_registry.catalogue.chain import Event
+from model_registry.catalogue.schema import versions
+
+Key = tuple[str, ...]
+Row = dict[str, Any]
+Tables = dict[str, dict[Key, Row]]
+
+PROJECTED: tuple[Table, ...] = (versions,)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row that an event sets; ``values`` of None remove it, ``is_new`` ones are whole."""
+
+    table: Table
+    key: Key
+    values: Row | None
+    is_new: bool = False
+
+
+def changes(event: Event) -> Iterator[Change]:
+    """Return what an event changes."""
+    yield from _KINDS[event.kind](event, event.body)
+
+
+def _add(event: Event, body: dict[str, Any]) -> Iterator[Change]:
+    values = {
+        "digest": body["digest"],
+        "stage": "candidate",
+        "present": 1,
+        "unsafe": "\n".join(body["unsafe"]),
+        "added_at": event.at,
+    }
+    yield Change(versions, (body["name"], body["version"]), values, is_new=True)
+
+
+def _stage(_: Event, body: dict[str, Any]) -> Iterator[Change]:
+    for move in body["moves"]:
+        yield Change(versions, (body["name"], move["version"]), {"stage": move["to"]})
+
+
+def _restore(_: Event, body: dict[str, Any]) -> Iterator[Change]:
+    yield Change(versions, (body["name"], body["version"]), {"present": 1})
+
+
+def _collect(_: Event, body: dict[str, Any]) -> Iterator[Change]:
+    for name, version in body["versions"]:
+        yield Change(versions, (name, version), {"present": 0})
+
+
+_KINDS: dict[str, Callable[[Event, dict[str, Any]], Iterator[Change]]] = {
+    "add": _add,
+    "stage": _stage,
+    "restore": _restore,
+    "collect": _collect,
+}
+
+
+def write(connection: Connection, event: Event) -> None:
+    """Set in the tables what an event changes."""
+    for change in changes(event):
+        keys = change.table.primary_key.columns
+        here = and_(*(c == value for c, value in zip(keys, change.key, strict=True)))
+        if change.values is None:
+            connection.execute(delete(change.table).where(here))
+        elif change.is_new:
+            named = dict(zip(keys.keys(), change.key, strict=True))
+            connection.execute(insert(change.table).values(**named, **change.values))
+        else:
+            connection.execute(update(change.table).where(here).values(**change.values))
+
+
+def replay(chain: Iterable[Event]) -> Tables:
+    """Return the tables that events add up to."""
+    found: Tables = {table.name: {} for table in PROJECTED}
+    for event in chain:
+        for change in changes(event):
+            rows = found[change.table.name]
+            if change.values is None:
+                rows.pop(change.key, None)
+            else:
+                rows[change.key] = {**rows.get(change.key, {}), **change.values}
+    return found
+
+
+def stored(connection: Connection) -> Tables:
+    """Return the tables as they are."""
+    found: Tables = {}
+    for table in PROJECTED:
+        keys = table.primary_key.columns.keys()
+        found[table.name] = {
+            tuple(row[k] for k in keys): {k: v for k, v in row.items() if k not in keys}
+            for row in connection.execute(select(table)).mappings()
+        }
+    return found
