@@ -213,7 +213,7 @@ class HealthServer(_Quiet, http.server.ThreadingHTTPServer):
 def make_service(settings: Settings) -> NodeService:
     """Return the service of a node, wired to its Triton."""
     gate = Gate(
-        Triton(settings.ports, settings.model_name),
+        Triton(settings.ports, settings.model_name, settings.counters_file),
         settings.checkpoint,
         lambda: fingerprint.load(settings.fingerprint_file, settings.checkpoint),
         time.monotonic,

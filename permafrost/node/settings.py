@@ -45,6 +45,7 @@ class Settings:
     slots: dict[str, SlotPorts]
     models_dir: Path
     slots_dir: Path
+    counters_dir: Path
     fingerprint_file: Path
     control_socket: Path
     health_port: int
@@ -53,6 +54,11 @@ class Settings:
     def ports(self) -> SlotPorts:
         """The ports of the slot that serves."""
         return self.slots[self.slot]
+
+    @property
+    def counters_file(self) -> Path:
+        """What the serving slot's backend counts."""
+        return self.counters_dir / self.slot / "counters"
 
 
 def load(path: Path) -> Settings:
@@ -98,6 +104,7 @@ def _settings(given: dict[str, Any]) -> Settings:
         slots=slots,
         models_dir=Path(given.get("models_dir", "/var/lib/permafrost/models")),
         slots_dir=Path(given.get("slots_dir", "/var/lib/permafrost/slots")),
+        counters_dir=Path(given.get("counters_dir", "/run/permafrost-slots")),
         fingerprint_file=Path(given.get("fingerprint_file", "/etc/permafrost/fingerprint.json")),
         control_socket=Path(given.get("control_socket", "/run/permafrost-node/control.sock")),
         health_port=int(given.get("health_port", 9100)),

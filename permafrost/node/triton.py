@@ -5,13 +5,16 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .settings import SlotPorts
 
 READY_S = 1.2
 _LARGEST_ANSWER = 8 << 20
+_COUNTERS = struct.Struct("<qq")
 _SAMPLE = re.compile(r'^(\w+)\{[^}]*model="([^"]*)"[^}]*\} (\S+)$', re.MULTILINE)
 
 
@@ -40,9 +43,10 @@ class Load:
 class Triton:
     """One Triton process with one model."""
 
-    def __init__(self, ports: SlotPorts, model: str) -> None:
+    def __init__(self, ports: SlotPorts, model: str, counters: Path) -> None:
         self._ports = ports
         self._model = model
+        self._counters = counters
 
     def check_ready(self) -> None:
         """Raise TritonError unless the model says that it is ready."""
@@ -63,11 +67,20 @@ class Triton:
             for name, model, value in _SAMPLE.findall(text)
             if model == self._model
         }
-        return Load(
-            pending=int(found.get("nv_inference_pending_request_count", 0)),
-            executing=int(found.get("permafrost_in_flight", 0)),
-            tokens=int(found.get("permafrost_tokens_total", 0)),
-        )
+        executing, tokens = self._counted()
+        pending = int(found.get("nv_inference_pending_request_count", 0))
+        return Load(pending=pending, executing=executing, tokens=tokens)
+
+    def _counted(self) -> tuple[int, int]:
+        """Return requests in flight and tokens, from the file that the backend has mapped."""
+        try:
+            content = self._counters.read_bytes()
+        except FileNotFoundError:
+            return 0, 0
+        if len(content) != _COUNTERS.size:
+            raise TritonError(f"{self._counters} holds {len(content)} bytes")
+        executing, tokens = _COUNTERS.unpack(content)
+        return executing, tokens
 
     def generate(
         self, text_input: str, sampling: dict[str, Any], deadline_s: float

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from counters import open_counters
 from engine import Cancelled, Engine, EngineError
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
@@ -148,20 +149,7 @@ class TritonPythonModel:
             Path(settings.get("checkpoint_path", "/checkpoint")),
             int(settings["max_context_tokens"]),
         )
-        labels = {"model": config["name"]}
-        self._families = (
-            pb_utils.MetricFamily(
-                name="permafrost_in_flight",
-                description="Requests accepted and not yet answered to the end",
-                kind=pb_utils.MetricFamily.GAUGE,
-            ),
-            pb_utils.MetricFamily(
-                name="permafrost_tokens_total",
-                description="Tokens generated",
-                kind=pb_utils.MetricFamily.COUNTER,
-            ),
-        )
-        self._in_flight, self._tokens = (family.Metric(labels=labels) for family in self._families)
+        self._in_flight, self._tokens = open_counters()
         self._queue: queue.SimpleQueue[tuple[Asked, Sender] | None] = queue.SimpleQueue()
         self._worker = threading.Thread(target=self._work, name="generate", daemon=True)
         self._worker.start()

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from counters import open_counters
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 MAX_TOKENS, MOST_TOKENS = 16, 100_000
@@ -145,20 +146,7 @@ class TritonPythonModel:
         settings = {k: v["string_value"] for k, v in config.get("parameters", {}).items()}
         folder = Path(settings.get("checkpoint_path", "/checkpoint"))
         self._pulse = Pulse((folder / "pulse.weights").read_bytes())
-        labels = {"model": config["name"]}
-        self._families = (
-            pb_utils.MetricFamily(
-                name="permafrost_in_flight",
-                description="Requests accepted and not yet answered to the end",
-                kind=pb_utils.MetricFamily.GAUGE,
-            ),
-            pb_utils.MetricFamily(
-                name="permafrost_tokens_total",
-                description="Tokens generated",
-                kind=pb_utils.MetricFamily.COUNTER,
-            ),
-        )
-        self._in_flight, self._tokens = (family.Metric(labels=labels) for family in self._families)
+        self._in_flight, self._tokens = open_counters()
         self._order = itertools.count()
         self._heap: list[tuple[float, int, Answer]] = []
         self._changed = threading.Condition()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -85,41 +86,40 @@ class Error:
         self.message, self.code = message, code
 
 
-class Metric:
-    values: dict[str, float]
+class Metrics(Mapping[str, int]):
+    """The counters' file, read as permafrost-node reads it."""
 
-    def __init__(self, name: str, values: dict[str, float]) -> None:
-        self._name, self.values = name, values
-        values.setdefault(name, 0)
+    def __init__(self, file: Path) -> None:
+        self._file = file
 
-    def increment(self, by: float) -> None:
-        self.values[self._name] += by
+    def _values(self) -> dict[str, int]:
+        in_flight, tokens = struct.unpack("<qq", self._file.read_bytes())
+        return {"permafrost_in_flight": in_flight, "permafrost_tokens_total": tokens}
+
+    def __getitem__(self, name: str) -> int:
+        return self._values()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values())
+
+    def __len__(self) -> int:
+        return len(self._values())
 
 
 @pytest.fixture
-def metrics() -> dict[str, float]:
-    return {}
+def metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Metrics:
+    monkeypatch.setenv("PERMAFROST_COUNTERS", str(tmp_path / "counters"))
+    monkeypatch.syspath_prepend(TEMPLATES / "shared")
+    return Metrics(tmp_path / "counters")
 
 
 @pytest.fixture
-def triton_interface(
-    metrics: dict[str, float], monkeypatch: pytest.MonkeyPatch
-) -> SimpleNamespace:
-    class Family:
-        GAUGE, COUNTER = "gauge", "counter"
-
-        def __init__(self, name: str, description: str, kind: str) -> None:
-            self._name = name
-
-        def Metric(self, labels: dict[str, str]) -> Metric:  # noqa: N802 - Triton's name
-            return Metric(self._name, metrics)
-
+def triton_interface(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     interface = SimpleNamespace(
         TRITONSERVER_RESPONSE_COMPLETE_FINAL=FINAL,
         Tensor=Tensor,
         InferenceResponse=Response,
         TritonError=Error,
-        MetricFamily=Family,
         get_input_tensor_by_name=lambda request, name: request.inputs.get(name),
     )
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", interface)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,14 +12,12 @@ import pytest
 from permafrost.node import fingerprint
 from permafrost.node.errors import NodeError
 from permafrost.node.settings import SlotPorts
-from permafrost.node.triton import Load, Triton
+from permafrost.node.triton import Load, Triton, TritonError
 
 METRICS = """\
 # HELP nv_inference_pending_request_count Instantaneous number of pending requests
 nv_inference_pending_request_count{model="chat",version="1"} 2
 nv_inference_pending_request_count{model="other",version="1"} 7
-permafrost_tokens_total{model="chat"} 1.28e+03
-permafrost_in_flight{model="chat"} 3
 """
 
 
@@ -38,16 +38,34 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.fixture
-def triton() -> Triton:
-    return Triton(SlotPorts(8000, 8002), "chat")
+def counters(tmp_path: Path) -> Path:
+    return tmp_path / "counters"
 
 
-def test_load_counts_this_model_alone(answered: dict[str, Any], triton: Triton) -> None:
+@pytest.fixture
+def triton(counters: Path) -> Triton:
+    return Triton(SlotPorts(8000, 8002), "chat", counters)
+
+
+def test_load_counts_this_model_alone(
+    answered: dict[str, Any], triton: Triton, counters: Path
+) -> None:
+    counters.write_bytes(struct.pack("<qq", 3, 1280))
     answered["/metrics"] = METRICS.encode()
     assert triton.load() == Load(pending=2, executing=3, tokens=1280)
     assert answered["sent"][0] == 8002
     answered["/metrics"] = b""
+    counters.unlink()
     assert triton.load() == Load(0, 0, 0)
+
+
+def test_counters_of_another_shape_are_not_guessed_at(
+    answered: dict[str, Any], triton: Triton, counters: Path
+) -> None:
+    answered["/metrics"] = b""
+    counters.write_bytes(b"short")
+    with pytest.raises(TritonError):
+        triton.load()
 
 
 def test_one_token_comes_as_a_scalar(answered: dict[str, Any], triton: Triton) -> None:
