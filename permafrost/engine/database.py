@@ -9,14 +9,27 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, insert, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    NullPool,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.exc import DatabaseError
 
 from permafrost.engine.schema import meta, metadata
 from permafrost.errors import Failed, Problem, Refused
 
 FILE_NAME = "permafrost.db"
-VERSION = "1"
+VERSION = 2
+MIGRATIONS = {2: ("ALTER TABLE replicas ADD COLUMN holder TEXT NOT NULL DEFAULT ''",)}
+"""What brings a database of an earlier release to each version."""
+
 BUSY_S = 20
 
 
@@ -42,23 +55,36 @@ def open_database(state_dir: Path) -> Engine:
     event.listen(engine, "begin", _begin_immediate)
     try:
         with engine.begin() as connection:
-            metadata.create_all(connection)
-            found = connection.execute(
-                select(meta.c.value).where(meta.c.key == "version")
-            ).scalar()
-            if found is None:
-                connection.execute(insert(meta).values(key="version", value=VERSION))
+            found = _bring_up_to_date(connection)
     except DatabaseError as error:
         raise Failed(Problem("STATE_UNUSABLE", f"cannot open {path}: {error.orig}")) from None
-    if found not in (None, VERSION):
+    if found > VERSION:
         raise Refused(
             Problem(
                 "STATE_VERSION",
                 f"{path} has form {found}, this Permafrost knows {VERSION}",
-                hint="use the release of Permafrost that wrote it",
+                hint="use the release of Permafrost that wrote it, or a later one",
             )
         )
     return engine
+
+
+def _bring_up_to_date(connection: Connection) -> int:
+    """Make what is missing; return the version that the database had, or has now."""
+    is_new = not inspect(connection).has_table(meta.name)
+    metadata.create_all(connection)
+    if is_new:
+        connection.execute(insert(meta).values(key="version", value=str(VERSION)))
+        return VERSION
+    row = connection.execute(select(meta.c.value).where(meta.c.key == "version")).scalar_one()
+    found = int(row)
+    if found >= VERSION:
+        return found
+    for version in range(found + 1, VERSION + 1):
+        for statement in MIGRATIONS[version]:
+            connection.exec_driver_sql(statement)
+    connection.execute(update(meta).where(meta.c.key == "version").values(value=str(VERSION)))
+    return VERSION
 
 
 def _configure(connection: sqlite3.Connection, _: Any) -> None:

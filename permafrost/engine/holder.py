@@ -25,7 +25,12 @@ class Holder:
     @classmethod
     def me(cls) -> Holder:
         """Return this process."""
-        return cls(socket.gethostname(), _boot_id(), os.getpid(), _start_ticks(os.getpid()) or 0)
+        return cls.of_process(os.getpid())
+
+    @classmethod
+    def of_process(cls, pid: int) -> Holder:
+        """Return a process of this machine."""
+        return cls(socket.gethostname(), _boot_id(), pid, _start_ticks(pid) or 0)
 
     @classmethod
     def from_text(cls, text: str) -> Holder:

@@ -25,6 +25,7 @@ replicas = Table(
     Column("owner", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", Text, nullable=False),
+    Column("holder", Text, nullable=False, server_default=""),
 )
 
 converged = Table(

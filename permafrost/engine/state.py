@@ -110,7 +110,7 @@ class StateStore:
         self, node: str, state: DeclaredState, *, owner: str, reason: str = ""
     ) -> Declared:
         """Decide a replica's state."""
-        record = Declared(node, state, owner, reason, now_text())
+        record = Declared(node, state, owner, reason, now_text(), Holder.me().to_text())
         with self._engine.begin() as connection:
             _declare(connection, record)
         return record
@@ -131,7 +131,8 @@ class StateStore:
         One transaction, so of two that ask at once only one gets it. Returns () when the turn
         was given (or was the node's already), else the records that stand in the way.
         """
-        asks = Declared(node, DeclaredState.DRAINING, owner, reason, now_text())
+        holder = Holder.me().to_text()
+        asks = Declared(node, DeclaredState.DRAINING, owner, reason, now_text(), holder)
         with self._engine.begin() as connection:
             records = _declared(connection)
             mine = records.get(node)
@@ -148,6 +149,15 @@ class StateStore:
                 return away
             _declare(connection, asks)
             return ()
+
+    def at_work_on(self, node: str) -> Holder | None:
+        """Return the living program that has taken a replica away and will bring it back."""
+        declared = self.declared().get(node)
+        if declared is None or not (declared.is_away and declared.is_automatic):
+            return None
+        holder = Holder.from_text(declared.holder) if declared.holder else Holder.me()
+        is_at_work = not holder.is_here() or holder.is_alive()
+        return holder if is_at_work and holder != Holder.me() else None
 
     def forget(self, node: str) -> None:
         """Forget a node whose VM is gone."""
@@ -260,7 +270,8 @@ class StateStore:
 def _declared(connection: Connection) -> dict[str, Declared]:
     rows = connection.execute(select(schema.replicas).order_by(schema.replicas.c.node)).all()
     return {
-        r.node: Declared(r.node, DeclaredState(r.state), r.owner, r.reason, r.at) for r in rows
+        r.node: Declared(r.node, DeclaredState(r.state), r.owner, r.reason, r.at, r.holder)
+        for r in rows
     }
 
 
@@ -273,6 +284,7 @@ def _declare(connection: Connection, record: Declared) -> None:
             owner=record.owner,
             reason=record.reason,
             at=record.at,
+            holder=record.holder,
         )
     )
 

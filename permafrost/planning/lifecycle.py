@@ -19,13 +19,14 @@ class DeclaredState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A replica's declared state, who decided it, why and when."""
+    """A replica's declared state, who decided it, why and when; ``holder`` is the process."""
 
     node: str
     state: DeclaredState
     owner: str
     reason: str = ""
     at: str = ""
+    holder: str = ""
 
     @property
     def is_away(self) -> bool:
@@ -35,11 +36,16 @@ class Declared:
     @property
     def is_automatic(self) -> bool:
         """Whether a program decided, which brings the replica back by itself."""
-        return self.owner.partition(":")[0] != OPERATOR
+        return is_automatic(self.owner)
 
     def __str__(self) -> str:
         reason = f", {self.reason}" if self.reason else ""
         return f"{self.node} is {self.state.value} by {self.owner} since {self.at}{reason}"
+
+
+def is_automatic(owner: str) -> bool:
+    """Whether an owner is a program; a person is ``operator:<name>``."""
+    return owner.partition(":")[0] != OPERATOR
 
 
 class ReplicaState(StrEnum):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from permafrost.engine.state import DeclaredState, Phase
 from permafrost.engine.waiting import wait_until
-from permafrost.errors import Failed, PermafrostError, Problem
+from permafrost.errors import Failed, Held, PermafrostError, Problem
+from permafrost.planning.lifecycle import Declared, is_automatic
 from permafrost.ports import ServerState
 from permafrost.runbook.context import Context
 from permafrost.runbook.edges import set_on_edges
@@ -61,6 +62,9 @@ def admit_replica(ctx: Context, replica: Node | str, *, owner: str) -> AdmitEvid
             return AdmitEvidence(
                 node.name, "ADMITTED", facts.checkpoint, 0.0, False, "it serves already"
             )
+    if declared is not None and declared.is_away and not may_bring_back(ctx, declared, owner):
+        note = f"left as it was: {declared}"
+        return AdmitEvidence(node.name, declared.state.value, "", 0.0, False, note)
     with operation(ctx, f"admit {node.name}", owner=owner) as journal:
         journal("admit", node.name, Phase.INTENT, {"checkpoint": pinned})
         began = ctx.clock.monotonic()
@@ -79,6 +83,27 @@ def admit_replica(ctx: Context, replica: Node | str, *, owner: str) -> AdmitEvid
         )
         journal("admit", node.name, Phase.DONE, evidence.as_dict())
     return evidence
+
+
+def may_bring_back(ctx: Context, declared: Declared, owner: str) -> bool:
+    """Whether ``owner`` may end what was declared.
+
+    What a person took away, no program brings back. What a living program took away, a person
+    does not: it is at work on it. Raises Held then.
+    """
+    if is_automatic(owner):
+        return declared.is_automatic
+    holder = ctx.store.at_work_on(declared.node)
+    if holder is not None:
+        raise Held(
+            Problem(
+                "REPLICA_HELD",
+                f"{declared}; {holder} is at work on it",
+                declared.node,
+                "it brings the replica back itself; `permafrost status` shows when",
+            )
+        )
+    return True
 
 
 def _await_answer(ctx: Context, node: Node) -> None:

@@ -63,8 +63,6 @@ def converge_node(
     is_settled = bool(vm and fingerprint) and ctx.store.converged(node.name) == (vm, fingerprint)
     if node.tier is Tier.EDGE:
         return _converge_edge(ctx, node, owner, vm, fingerprint)
-    before = ctx.store.declared().get(node.name)
-    is_persons = before is not None and before.is_away and not before.is_automatic
     drained = False
     if not is_settled:
         reason = "it is configured anew"
@@ -73,14 +71,10 @@ def converge_node(
         evidence = _configure(ctx, node, owner, vm, fingerprint)
     else:
         evidence = ConvergeEvidence(node.name, 0, notes=("configured already",))
-    if is_persons:
-        note = f"left as it was: {before}"
-        return ConvergeEvidence(
-            node.name, evidence.changed, evidence.tasks, drained, "", (*evidence.notes, note)
-        )
     admitted = admit_replica(ctx, node, owner=owner)
+    notes = (*evidence.notes, *([admitted.note] if admitted.note else []))
     return ConvergeEvidence(
-        node.name, evidence.changed, evidence.tasks, drained, admitted.checkpoint, evidence.notes
+        node.name, evidence.changed, evidence.tasks, drained, admitted.checkpoint, notes
     )
 
 

@@ -13,6 +13,7 @@ from permafrost.engine.state import DeclaredState, Phase
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem
 from permafrost.planning.drain import DrainPlan, plan_drain
+from permafrost.planning.lifecycle import is_automatic
 from permafrost.ports import ServerState
 from permafrost.runbook.context import Context
 from permafrost.runbook.edges import set_on_edges
@@ -66,9 +67,7 @@ def drain_replica(
     ctx.guard()
     plan = take_turn(ctx, node, owner=owner, reason=reason)
     if not plan.steps:
-        declared = ctx.store.declared().get(node.name)
-        state = declared.state.value if declared else "OUT"
-        return DrainEvidence(node.name, state, 0, 0, 0.0, False, plan.served_by, plan.why_nothing)
+        return _nothing_to_do(ctx, node, plan, owner, reason)
     with operation(ctx, f"drain {node.name}", owner=owner) as journal:
         detail = {"in_flight": plan.in_flight, "served_by": list(plan.served_by), "why": reason}
         journal("drain", node.name, Phase.INTENT, detail)
@@ -97,6 +96,19 @@ def drain_replica(
         )
         journal("drain", node.name, Phase.DONE, evidence.as_dict())
     return evidence
+
+
+def _nothing_to_do(
+    ctx: Context, node: Node, plan: DrainPlan, owner: str, reason: str
+) -> DrainEvidence:
+    """It is away already; a person who asks for that keeps it away from then on."""
+    declared = ctx.store.declared().get(node.name)
+    note, changed = plan.why_nothing, False
+    if declared and declared.is_away and declared.is_automatic and not is_automatic(owner):
+        note, changed = f"it was drained already: {declared}", True
+        declared = ctx.store.declare(node.name, declared.state, owner=owner, reason=reason)
+    state = declared.state.value if declared else "OUT"
+    return DrainEvidence(node.name, state, 0, 0, 0.0, changed, plan.served_by, note)
 
 
 def _keep_persons_word(ctx: Context, node: Node, owner: str, reason: str) -> tuple[str, str]:

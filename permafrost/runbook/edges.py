@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+
 from permafrost.engine.observe import observe_machines
-from permafrost.errors import Failed, Problem
-from permafrost.ports import ServerState, Traffic
+from permafrost.errors import Failed, Problem, Refused
+from permafrost.planning.drain import plan_drain
+from permafrost.planning.live import LiveState
+from permafrost.ports import ServerState
 from permafrost.runbook.context import Context
-from permafrost.topology import edges
+from permafrost.runbook.looking import look
+from permafrost.topology import nodes
+
+log = logging.getLogger(__name__)
+
+
+def require_answers(live: LiveState, replica: str) -> None:
+    """Raise Failed when an edge does not answer although its machine runs."""
+    silent = live.traffic.unreachable
+    if all(live.is_gone(edge) for edge in silent) and not (silent and live.traffic.edges()):
+        return
+    raise Failed(
+        *(
+            Problem(
+                "EDGE_UNREACHABLE",
+                f"cannot be told about {replica}: {reason}",
+                edge,
+                "`permafrost status` shows its VM; once it answers, run it again",
+            )
+            for edge, reason in sorted(silent.items())
+        )
+    )
 
 
 def set_on_edges(ctx: Context, replica: str, state: ServerState) -> tuple[str, ...]:
@@ -19,37 +45,29 @@ def set_on_edges(ctx: Context, replica: str, state: ServerState) -> tuple[str, .
     if not traffic.unreachable:
         ctx.traffic.set_state(replica, state)
         return ()
-    live = observe_machines(ctx.hypervisor)
-    running = [e for e in traffic.unreachable if not live.is_gone(e)]
-    if running or traffic.edges():
-        raise Failed(
-            *(
-                Problem(
-                    "EDGE_UNREACHABLE",
-                    f"cannot be told to set {replica} to {state.value}: {reason}",
-                    edge,
-                    "`permafrost status` shows its VM; once it answers, run it again",
-                )
-                for edge, reason in sorted(traffic.unreachable.items())
-            )
-        )
+    require_answers(replace(observe_machines(ctx.hypervisor), traffic=traffic), replica)
     return tuple(sorted(traffic.unreachable))
 
 
 def reassert_drains(ctx: Context) -> tuple[str, ...]:
-    """Set every replica that is declared away to drain again; HAProxy forgets it on a reload."""
+    """Set again to drain what is declared away; an edge forgets it when it restarts.
+
+    A drain that was only begun, and would now leave fewer than ``min_ready``, is not: whoever
+    began it has to ask again.
+    """
     again = []
-    for name, declared in ctx.store.declared().items():
-        if declared.is_away and _forgotten(ctx.traffic.observe(), name):
-            ctx.traffic.set_state(name, ServerState.DRAIN)
-            again.append(name)
+    for node in nodes(ctx.site):
+        declared = ctx.store.declared().get(node.name)
+        if declared is None or not declared.is_away:
+            continue
+        live = look(ctx)
+        if all(s.admin is not ServerState.READY for s in live.traffic.of(node.name)):
+            continue
+        try:
+            plan_drain(ctx.site, live, node)
+        except Refused as error:
+            log.warning("%s is not set to drain again: %s", node.name, error)
+            continue
+        ctx.traffic.set_state(node.name, ServerState.DRAIN)
+        again.append(node.name)
     return tuple(again)
-
-
-def _forgotten(traffic: Traffic, replica: str) -> bool:
-    return any(s.admin is ServerState.READY for s in traffic.of(replica))
-
-
-def edge_names(ctx: Context) -> tuple[str, ...]:
-    """Return the site's edges."""
-    return tuple(e.name for e in edges(ctx.site))

