@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_registry import gguf
+from model_registry import digests, gguf
 from model_registry.digests import canonical_json
 from model_registry.errors import RegistryError
 from model_registry.layout import OciLayout
@@ -32,23 +33,45 @@ class CheckpointFile:
     media_type: str
 
 
-def pack(folder: Path, layout: OciLayout, name: str) -> str:
-    """Store ``folder`` as checkpoint ``name`` and return its id, the digest of its manifest."""
-    files = _files(folder)
-    layers: list[dict[str, Any]] = []
-    for relative, path in files:
-        digest = layout.add_file(path)
-        layers.append(
-            {
-                "mediaType": layer_type(relative),
-                "digest": digest,
-                "size": layout.size(digest),
-                "annotations": {FILEPATH: relative},
-            }
-        )
-    facts = _gguf_facts(files)
+def pack(
+    folder: Path, layout: OciLayout, name: str, *, annotations: Mapping[str, str] | None = None
+) -> str:
+    """Store ``folder`` as checkpoint ``name`` and return its id, the digest of its manifest.
+
+    What ``annotations`` say (lineage) becomes part of the manifest, and so of the id.
+    """
+    files = plain_files(folder)
+    layers = [_layer(relative, layout.add_file(path), path) for relative, path in files]
+    manifest, config = _manifest(name, layers, _gguf_facts(files), annotations)
+    layout.add_bytes(config)
+    return layout.add_manifest(manifest)
+
+
+def identify(folder: Path, name: str, *, annotations: Mapping[str, str] | None = None) -> str:
+    """Return the id that ``pack`` would give; nothing is stored."""
+    files = plain_files(folder)
+    layers = [_layer(relative, digests.of_file(path), path) for relative, path in files]
+    manifest, _ = _manifest(name, layers, _gguf_facts(files), annotations)
+    return digests.of_bytes(canonical_json(manifest))
+
+
+def _layer(relative: str, digest: str, path: Path) -> dict[str, Any]:
+    return {
+        "mediaType": layer_type(relative),
+        "digest": digest,
+        "size": path.stat().st_size,
+        "annotations": {FILEPATH: relative},
+    }
+
+
+def _manifest(
+    name: str,
+    layers: list[dict[str, Any]],
+    facts: gguf.GgufFacts | None,
+    more: Mapping[str, str] | None,
+) -> tuple[dict[str, Any], bytes]:
     config = canonical_json(_config(name, facts, [layer["digest"] for layer in layers]))
-    annotations = {TITLE: name}
+    annotations = {TITLE: name, **(more or {})}
     if facts is not None and facts.context_tokens is not None:
         annotations[CONTEXT_TOKENS] = str(facts.context_tokens)
     manifest = {
@@ -57,13 +80,13 @@ def pack(folder: Path, layout: OciLayout, name: str) -> str:
         "artifactType": MODEL,
         "config": {
             "mediaType": MODEL_CONFIG,
-            "digest": layout.add_bytes(config),
+            "digest": digests.of_bytes(config),
             "size": len(config),
         },
         "layers": layers,
         "annotations": annotations,
     }
-    return layout.add_manifest(manifest)
+    return manifest, config
 
 
 def files_of(manifest: dict[str, Any]) -> tuple[CheckpointFile, ...]:
@@ -98,7 +121,8 @@ def check_path(path: str) -> None:
         raise RegistryError("PATH_UNSAFE", f"a checkpoint names the file {path!r}")
 
 
-def _files(folder: Path) -> list[tuple[str, Path]]:
+def plain_files(folder: Path) -> list[tuple[str, Path]]:
+    """Return the files of a folder, sorted. Raises RegistryError where one is no plain file."""
     found = []
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):

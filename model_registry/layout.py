@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from model_registry import digests
 from model_registry.errors import RegistryError
+from model_registry.locking import locked
 from model_registry.media_types import IMAGE_INDEX, IMAGE_MANIFEST, REF_NAME
 
 _LAYOUT_FILE = {"imageLayoutVersion": "1.0.0"}
@@ -124,9 +125,42 @@ class OciLayout:
             entry["artifactType"] = artifact
         if tag:
             entry["annotations"] = {REF_NAME: tag}
-        kept = [e for e in self._index() if not _replaced(e, digest, tag)]
-        self._write_index([*kept, entry])
+        with locked(self.path):
+            kept = [e for e in self._index() if not _replaced(e, digest, tag)]
+            self._write_index([*kept, entry])
         return digest
+
+    def tag(self, digest: str, tag: str) -> None:
+        """Name a stored manifest in the index, unless it has that name."""
+        if not any((e.digest, e.tag) == (digest, tag) for e in self.entries()):
+            self.add_manifest_bytes(self.read(digest), tag)
+
+    def forget(self, gone: Set[str]) -> None:
+        """Take manifests out of the index; their bytes stay until they are removed."""
+        with locked(self.path):
+            kept = [e for e in self._index() if e["digest"] not in gone]
+            self._write_index(kept)
+
+    def stored(self) -> frozenset[str]:
+        """Return the digests of all blobs."""
+        return frozenset(
+            f"sha256:{p.name}" for p in self._blobs.iterdir() if not p.name.startswith(".")
+        )
+
+    def remove_blob(self, digest: str) -> int:
+        """Remove a blob; returns its size."""
+        path = self.blob_path(digest)
+        size = path.stat().st_size
+        path.unlink()
+        return size
+
+    def remove_parts(self) -> int:
+        """Remove what writers left that died; nobody may be writing. Returns how many bytes."""
+        size = 0
+        for path in (*self._blobs.glob(".part-*"), *self.path.glob(".part-*")):
+            size += path.stat().st_size
+            path.unlink()
+        return size
 
     def entries(self) -> tuple[Entry, ...]:
         """Return the manifests that the index names, in its order."""
@@ -176,12 +210,22 @@ def _whole_file(folder: Path) -> Iterator[tuple[BinaryIO, Any]]:
         os.fsync(file.fileno())
         part.chmod(0o644)
         part.replace(target)
+        _sync(target.parent)
 
     with os.fdopen(handle, "wb") as file:
         try:
             yield file, keep
         finally:
             part.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """A name is on disk only when its folder is."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -19,6 +19,8 @@ FINGERPRINT = "application/vnd.permafrost.fingerprint.v1+json"
 TITLE = "org.opencontainers.image.title"
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTEXT_TOKENS = "vnd.permafrost.context-tokens"
+LINEAGE = "vnd.permafrost.lineage"
+UNSAFE = "vnd.permafrost.unsafe"
 
 _WEIGHTS = (".gguf", ".safetensors", ".onnx", ".bin", ".pt", ".weights", ".plan", ".engine")
 _DOCS = (".md", ".txt", ".pdf", ".rst")

@@ -40,6 +40,15 @@ STEPS: tuple[Migration, ...] = (
             "WHERE stage IN ('staging', 'production')",
         ),
     ),
+    Migration(
+        2,
+        "lineage, pins",
+        (
+            "CREATE TABLE lineage (digest TEXT NOT NULL PRIMARY KEY, document TEXT NOT NULL)",
+            "CREATE TABLE pins (owner TEXT NOT NULL, reference TEXT NOT NULL, "
+            "digest TEXT NOT NULL, PRIMARY KEY (owner, reference))",
+        ),
+    ),
 )
 
 

@@ -13,23 +13,28 @@ from typing import Any
 from sqlalchemy import Connection, Table, and_, delete, insert, select, update
 
 from model_registry.catalogue.chain import Event
-from model_registry.catalogue.schema import versions
+from model_registry.catalogue.schema import lineage, pins, versions
+from model_registry.digests import canonical_json
 
 Key = tuple[str, ...]
 Row = dict[str, Any]
 Tables = dict[str, dict[Key, Row]]
 
-PROJECTED: tuple[Table, ...] = (versions,)
+PROJECTED: tuple[Table, ...] = (versions, lineage, pins)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row that an event sets; ``values`` of None remove it, ``is_new`` ones are whole."""
+    """One row that an event sets; ``values`` of None remove it.
+
+    ``is_new``: there must be no such row yet. ``is_whole``: it takes the place of any.
+    """
 
     table: Table
     key: Key
     values: Row | None
     is_new: bool = False
+    is_whole: bool = False
 
 
 def changes(event: Event) -> Iterator[Change]:
@@ -46,6 +51,9 @@ def _add(event: Event, body: dict[str, Any]) -> Iterator[Change]:
         "added_at": event.at,
     }
     yield Change(versions, (body["name"], body["version"]), values, is_new=True)
+    if body.get("lineage") is not None:
+        document = canonical_json(body["lineage"]).decode()
+        yield Change(lineage, (body["digest"],), {"document": document}, is_whole=True)
 
 
 def _stage(_: Event, body: dict[str, Any]) -> Iterator[Change]:
@@ -62,11 +70,19 @@ def _collect(_: Event, body: dict[str, Any]) -> Iterator[Change]:
         yield Change(versions, (name, version), {"present": 0})
 
 
+def _pin(_: Event, body: dict[str, Any]) -> Iterator[Change]:
+    for reference in body["dropped"]:
+        yield Change(pins, (body["owner"], reference), None)
+    for reference, digest in body["pins"].items():
+        yield Change(pins, (body["owner"], reference), {"digest": digest}, is_whole=True)
+
+
 _KINDS: dict[str, Callable[[Event, dict[str, Any]], Iterator[Change]]] = {
     "add": _add,
     "stage": _stage,
     "restore": _restore,
     "collect": _collect,
+    "pin": _pin,
 }
 
 
@@ -75,9 +91,11 @@ def write(connection: Connection, event: Event) -> None:
     for change in changes(event):
         keys = change.table.primary_key.columns
         here = and_(*(c == value for c, value in zip(keys, change.key, strict=True)))
-        if change.values is None:
+        if change.values is None or change.is_whole:
             connection.execute(delete(change.table).where(here))
-        elif change.is_new:
+        if change.values is None:
+            continue
+        if change.is_new or change.is_whole:
             named = dict(zip(keys.keys(), change.key, strict=True))
             connection.execute(insert(change.table).values(**named, **change.values))
         else:

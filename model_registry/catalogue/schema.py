@@ -38,3 +38,18 @@ versions = Table(
     Column("unsafe", Text, nullable=False),
     Column("added_at", Text, nullable=False),
 )
+
+lineage = Table(
+    "lineage",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+pins = Table(
+    "pins",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("reference", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from model_registry.catalogue.model import (
     check_name,
     check_version,
 )
-from model_registry.catalogue.schema import versions
+from model_registry.catalogue.schema import lineage as lineage_table
+from model_registry.catalogue.schema import pins, versions
 from model_registry.catalogue.stages import plan_move
 from model_registry.digests import check as check_digest
 from model_registry.errors import RegistryRefused
@@ -57,6 +59,7 @@ class Catalogue:
         *,
         why: str = "",
         unsafe: Sequence[str] = (),
+        lineage: dict[str, Any] | None = None,
         source: str = "add",
     ) -> bool:
         """Make a version visible as a candidate; its content must be whole by now.
@@ -76,7 +79,7 @@ class Catalogue:
                 )
             body: dict[str, Any] = {"name": name, "version": version, "digest": digest}
             if known is None:
-                details = {"unsafe": list(unsafe), "source": source}
+                details = {"unsafe": list(unsafe), "source": source, "lineage": lineage}
                 self._happened(connection, "add", {**body, **details}, why)
             elif not known.is_present:
                 self._happened(connection, "restore", body, why)
@@ -105,6 +108,51 @@ class Catalogue:
             moves = [move.as_dict() for move in plan.moves]
             body = {"name": plan.name, "verb": plan.verb.value, "moves": moves}
             return self._happened(connection, "stage", body, why)
+
+    def lineages(self) -> dict[str, dict[str, Any]]:
+        """Return the lineage of each checkpoint that has one, by digest."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(select(lineage_table)).all()
+        return {r.digest: json.loads(r.document) for r in rows}
+
+    def pins(self) -> dict[str, dict[str, str]]:
+        """Return who pins what: owner, reference, digest."""
+        found: dict[str, dict[str, str]] = {}
+        with self._engine.begin() as connection:
+            for r in connection.execute(select(pins).order_by(pins.c.owner, pins.c.reference)):
+                found.setdefault(r.owner, {})[r.reference] = r.digest
+        return found
+
+    def pin(self, owner: str, wanted: Mapping[str, str], *, why: str = "") -> bool:
+        """Let an owner pin exactly these references; what is pinned is never collected."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(select(pins).where(pins.c.owner == owner)).all()
+            before = {r.reference: r.digest for r in rows}
+            if before == wanted:
+                return False
+            present = {v.digest for v in _versions(connection, None) if v.is_present}
+            if missing := sorted(set(wanted.values()) - present - set(before.values())):
+                raise RegistryRefused(
+                    "PIN_UNKNOWN", f"no version with content has digest {missing[0]}"
+                )
+            dropped = sorted(before.keys() - wanted.keys())
+            body = {"owner": owner, "pins": dict(wanted), "dropped": dropped}
+            self._happened(connection, "pin", body, why)
+            return True
+
+    def collect(self, gone: Collection[Version], *, why: str) -> None:
+        """Note that the content of versions is about to be removed; refused where one is held."""
+        with self._engine.begin() as connection:
+            held = set(connection.execute(select(pins.c.digest)).scalars())
+            now = {(v.name, v.version): v for v in _versions(connection, None)}
+            for version in gone:
+                known = now[version.name, version.version]
+                if known.stage is not Stage.RETIRED or known.digest in held:
+                    raise RegistryRefused(
+                        "COLLECT_HELD", f"{version.label} is {known.stage.value} or pinned"
+                    )
+            names = [[v.name, v.version] for v in gone]
+            self._happened(connection, "collect", {"versions": names}, why)
 
     def events(self) -> tuple[Event, ...]:
         """Return all that ever happened, oldest first."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from model_registry.catalogue.store import Catalogue
+from model_registry.registry import Registry
 from tests.fakes.memory import tmp_path
 from tests.unit.model_registry.clock import Ticking
 
@@ -21,3 +22,8 @@ def clock() -> Ticking:
 @pytest.fixture
 def catalogue(tmp_path: Path, clock: Ticking) -> Catalogue:
     return Catalogue(tmp_path / "catalogue.db", who="ada", now=clock)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, clock: Ticking) -> Registry:
+    return Registry.open(tmp_path / "models", who="ada", create=True, now=clock)

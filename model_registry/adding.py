@@ -1,0 +1,177 @@
+"""A folder becomes an immutable version; and content alone gives a lost catalogue back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model_registry.catalogue.model import check_name, check_version
+from model_registry.checkpoint import files_of, identify, pack, plain_files
+from model_registry.digests import canonical_json
+from model_registry.errors import RegistryRefused
+from model_registry.lineage import Lineage, Method, from_text
+from model_registry.media_types import LINEAGE, MODEL, UNSAFE
+from model_registry.registry import Registry
+from model_registry.unsafe import unsafe_files
+
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A version, and whether it is new (or its content came back)."""
+
+    name: str
+    version: str
+    digest: str
+    is_new: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "digest": self.digest,
+            "changed": self.is_new,
+        }
+
+
+def add(
+    registry: Registry,
+    folder: Path,
+    name: str,
+    version: str,
+    *,
+    lineage: Lineage | None = None,
+    allow_unsafe: bool = False,
+    why: str = "",
+) -> Added:
+    """Store a folder and register it as a candidate. Refused before anything is stored."""
+    check_name(name)
+    check_version(version)
+    if not folder.is_dir():
+        raise RegistryRefused("FOLDER_MISSING", f"{folder} is no folder")
+    files = plain_files(folder)
+    unsafe = unsafe_files(files)
+    refuse_unsafe(f"{name}:{version}", unsafe, allow_unsafe)
+    _require_base([relative for relative, _ in files], lineage)
+    annotations = _annotations(lineage, unsafe)
+    with registry.adding():
+        require_parents(registry, lineage)
+        known = next((v for v in registry.catalogue.versions(name) if v.version == version), None)
+        if known is not None and known.is_present:
+            # Told before it is stored, so that a refusal leaves nothing behind
+            digest = identify(folder, name, annotations=annotations)
+        else:
+            digest = pack(folder, registry.layout, name, annotations=annotations)
+        is_new = registry.catalogue.register(
+            name,
+            version,
+            digest,
+            why=why,
+            unsafe=unsafe,
+            lineage=lineage.as_dict() if lineage else None,
+        )
+        registry.layout.tag(digest, f"{name}:{version}")
+    return Added(name, version, digest, is_new)
+
+
+def register_content(
+    registry: Registry, name: str, version: str, digest: str, *, source: str, why: str = ""
+) -> Added:
+    """Register a checkpoint whose manifest and blobs the layout holds already."""
+    manifest = registry.layout.read_json(digest)
+    unsafe = unsafe_content(registry, manifest)
+    lineage = lineage_of(manifest)
+    is_new = registry.catalogue.register(
+        name,
+        version,
+        digest,
+        why=why,
+        unsafe=unsafe,
+        lineage=lineage.as_dict() if lineage else None,
+        source=source,
+    )
+    registry.layout.tag(digest, f"{name}:{version}")
+    return Added(name, version, digest, is_new)
+
+
+def rebuild(registry: Registry, *, why: str = "") -> tuple[Added, ...]:
+    """Register every whole checkpoint that the content names and the catalogue does not know.
+
+    Stages are decisions of people and stand in no content: all come back as candidates.
+    """
+    found = []
+    with registry.adding():
+        for entry in registry.layout.entries():
+            name, colon, version = entry.tag.rpartition(":")
+            manifest = registry.layout.read_json(entry.digest)
+            if not colon or manifest.get("artifactType") != MODEL:
+                continue
+            if not all(registry.layout.has(b) for b in blobs_of(manifest)):
+                continue
+            found.append(
+                register_content(registry, name, version, entry.digest, source="rebuild", why=why)
+            )
+    return tuple(added for added in found if added.is_new)
+
+
+def lineage_of(manifest: dict[str, Any]) -> Lineage | None:
+    """Return the lineage that a manifest carries."""
+    text = manifest.get("annotations", {}).get(LINEAGE)
+    return None if text is None else from_text(text)
+
+
+def blobs_of(manifest: dict[str, Any]) -> list[str]:
+    """Return the digests of all blobs that a manifest needs."""
+    return [manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
+
+
+def unsafe_content(registry: Registry, manifest: dict[str, Any]) -> tuple[str, ...]:
+    """Return the unsafe files of a stored checkpoint, by their bytes as well as by its word."""
+    marked = manifest.get("annotations", {}).get(UNSAFE, "")
+    files = [(f.path, registry.layout.blob_path(f.digest)) for f in files_of(manifest)]
+    return tuple(sorted({*unsafe_files(files), *(marked.split("\n") if marked else ())}))
+
+
+def refuse_unsafe(what: str, unsafe: Sequence[str], allow_unsafe: bool) -> None:
+    """Refuse what runs code when it is loaded, unless a person allowed it."""
+    if unsafe and not allow_unsafe:
+        raise RegistryRefused(
+            "UNSAFE_SERIALISATION",
+            f"{what}: loading {', '.join(unsafe)} runs what it says (pickle)",
+            "convert it to safetensors, or --allow-unsafe, which marks the version",
+        )
+
+
+def require_parents(registry: Registry, lineage: Lineage | None) -> None:
+    """Refuse a lineage with a parent that is neither registered nor declared outside."""
+    known = {v.digest for v in registry.catalogue.versions()}
+    for parent in lineage.parents if lineage else ():
+        if parent.digest not in known and not parent.is_outside:
+            raise RegistryRefused(
+                "PARENT_UNKNOWN",
+                f"no version is {parent.digest} ({parent.name or 'a parent'})",
+                "register the parent first, or declare it as outside",
+            )
+
+
+def _require_base(files: Sequence[str], lineage: Lineage | None) -> None:
+    is_adapter = lineage is not None and lineage.method is Method.ADAPTER
+    if ADAPTER_CONFIG in files and not is_adapter:
+        raise RegistryRefused(
+            "ADAPTER_BASE_MISSING",
+            f"{ADAPTER_CONFIG} makes it an adapter, and nothing pins its base",
+            "give it a lineage with method adapter and its base by digest",
+        )
+
+
+def _annotations(lineage: Lineage | None, unsafe: Sequence[str]) -> dict[str, str]:
+    found = {}
+    if lineage is not None:
+        found[LINEAGE] = canonical_json(lineage.as_dict()).decode()
+    if unsafe:
+        found[UNSAFE] = "\n".join(unsafe)
+    return found

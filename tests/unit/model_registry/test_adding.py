@@ -1,0 +1,127 @@
+"""A folder becomes a version, whole or not at all; pickles do not without a word."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from model_registry.adding import add, rebuild
+from model_registry.catalogue.audit import audit
+from model_registry.catalogue.model import Stage, Verb
+from model_registry.errors import RegistryRefused
+from model_registry.lineage import Lineage, Method
+from model_registry.registry import Registry
+from model_registry.unsafe import unsafe_files
+from model_registry.verify import verify
+from tests.unit.model_registry.models import added, folder, safetensors
+
+
+def refused(code: str, work: object) -> RegistryRefused:
+    with pytest.raises(RegistryRefused) as caught:
+        work()  # type: ignore[operator]
+    assert caught.value.code == code
+    return caught.value
+
+
+def test_what_was_added_is_a_whole_candidate_under_its_name(registry: Registry) -> None:
+    made = added(registry, "team/chat", "1.0")
+    version = registry.resolve("team/chat:1.0")
+    assert (version.digest, version.stage, version.unsafe) == (made.digest, Stage.CANDIDATE, ())
+    assert verify(registry.layout, version.digest).holds
+    assert [(e.digest, e.tag) for e in registry.layout.entries()] == [
+        (made.digest, "team/chat:1.0")
+    ]
+    assert registry.resolve(made.digest) == registry.resolve(f"team/chat@{made.digest}") == version
+
+
+def test_the_same_bytes_again_change_nothing_and_others_are_refused(registry: Registry) -> None:
+    first = added(registry, "chat", "1", b"weights")
+    again = added(registry, "chat", "1", b"weights")
+    assert (again.is_new, again.digest) == (False, first.digest)
+    stored, entries = registry.layout.stored(), registry.layout.entries()
+    refused("VERSION_IMMUTABLE", lambda: added(registry, "chat", "1", b"others"))
+    assert (registry.layout.stored(), registry.layout.entries()) == (stored, entries)
+    assert len(registry.catalogue.events()) == 1
+
+
+def test_a_fine_tune_stores_only_the_files_that_differ(registry: Registry) -> None:
+    base = added(registry, "chat", "1", b"before")
+    before = registry.layout.stored()
+    added(registry, "chat", "2", b"behind")
+    new = registry.layout.stored() - before
+    assert len(new) == 3, "one weight file, one config, one manifest; the tokenizer is shared"
+    assert base.digest in before
+
+
+def test_references_are_names_stages_and_digests(registry: Registry) -> None:
+    added(registry, "chat", "1")
+    refused("STAGE_EMPTY", lambda: registry.resolve("chat@production"))
+    registry.catalogue.carry_out(registry.catalogue.plan("chat", "1", Verb.PROMOTE), why="")
+    assert registry.resolve("chat@staging").version == "1"
+    refused("REFERENCE_INVALID", lambda: registry.resolve("chat"))
+    refused("REFERENCE_INVALID", lambda: registry.resolve("chat@candidate"))
+    refused("VERSION_UNKNOWN", lambda: registry.resolve("chat:2"))
+    refused("VERSION_UNKNOWN", lambda: registry.resolve("sha256:" + "0" * 64))
+
+
+PICKLE = pickle.dumps({"w": [1.0, 2.0]})
+ZIPPED = io.BytesIO()
+with zipfile.ZipFile(ZIPPED, "w") as _archive:
+    _archive.writestr("model/data.pkl", PICKLE)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("pytorch_model.bin", PICKLE),
+        ("pytorch_model.bin", pickle.dumps({"w": b"x" * (1 << 17)}, protocol=2)),
+        ("pytorch_model.bin", ZIPPED.getvalue()),
+        ("disguised.safetensors", PICKLE),
+        ("model.pt", b"anything"),
+        ("weights.PKL", b"anything"),
+    ],
+)
+def test_a_pickle_is_refused_unless_allowed_and_then_marked(
+    registry: Registry, tmp_path: Path, name: str, content: bytes
+) -> None:
+    source = folder(tmp_path / "files", b"weights")
+    (source / name).write_bytes(content)
+    error = refused("UNSAFE_SERIALISATION", lambda: add(registry, source, "chat", "1"))
+    assert name in error.message
+    assert (registry.layout.stored(), registry.catalogue.events()) == (frozenset(), ())
+    add(registry, source, "chat", "1", allow_unsafe=True)
+    version = registry.resolve("chat:1")
+    assert version.unsafe == (name,)
+    annotations = registry.layout.read_json(version.digest)["annotations"]
+    assert annotations["vnd.permafrost.unsafe"] == name
+
+
+@pytest.mark.parametrize("length", [0x0280, 0x0380, 0x0480, 0x0580])
+def test_safetensors_whose_length_looks_like_a_pickle_is_none(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(safetensors(b"w" * 8, padding=length))
+    assert path.read_bytes()[0] == 0x80
+    assert unsafe_files([("model.safetensors", path)]) == ()
+
+
+def test_a_lost_catalogue_comes_back_from_content_without_decisions(registry: Registry) -> None:
+    base = added(registry, "chat", "1", lineage=Lineage(Method.PRETRAIN))
+    registry.catalogue.carry_out(registry.catalogue.plan("chat", "1", Verb.PROMOTE), why="")
+    added(registry, "chat", "2")
+    for path in registry.home.glob("catalogue.db*"):
+        path.unlink()
+    reborn = Registry.open(registry.home, who="eve", create=True)
+    assert [a.version for a in rebuild(reborn)] == ["1", "2"]
+    assert {v.stage for v in reborn.catalogue.versions()} == {Stage.CANDIDATE}
+    assert reborn.catalogue.lineages() == {base.digest: {"method": "pretrain"}}
+    assert rebuild(reborn) == ()
+    assert audit(reborn.catalogue) == ()
+
+
+def test_a_registry_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
+    refused("REGISTRY_MISSING", lambda: Registry.open(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
