@@ -1,0 +1,196 @@
+"""One file for an air gap: an OCI image layout as a tar, with the versions' names in its index.
+
+Public tools read it (as an OCI archive). Every blob is verified when it is written and again on
+the way in; names become visible only when all that they need is there. The same versions give
+the same bytes. Stages do not travel: a promotion is a decision of the site where it holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from model_registry.adding import (
+    Added,
+    blobs_of,
+    lineage_of,
+    refuse_unsafe,
+    register_content,
+    require_parents,
+    unsafe_content,
+)
+from model_registry.catalogue.model import Version, check_name, check_version
+from model_registry.digests import canonical_json
+from model_registry.errors import RegistryError, RegistryRefused
+from model_registry.layout import OciLayout
+from model_registry.lineage import Lineage
+from model_registry.media_types import IMAGE_INDEX, MODEL, REF_NAME
+from model_registry.registry import Registry
+
+_BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
+_LARGEST_INDEX = 16 << 20
+
+
+def export(registry: Registry, versions: Sequence[Version], target: Path) -> int:
+    """Write versions, with what refers to them, into one file; returns its size."""
+    part = target.with_name(f".{target.name}.part")
+    with registry.adding():
+        index, blobs = _contents(registry.layout, versions)
+        try:
+            with part.open("wb") as file:
+                with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+                    _put(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+                    _put(archive, "index.json", canonical_json(index))
+                    for blob in blobs:
+                        _put_blob(archive, registry.layout, blob)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    return target.stat().st_size
+
+
+def import_bundle(
+    registry: Registry,
+    source: Path,
+    *,
+    allow_unsafe: bool = False,
+    parents_outside: bool = False,
+    why: str = "",
+) -> tuple[Added, ...]:
+    """Take in every version of a bundle, or none where one is not whole or not allowed."""
+    with registry.adding():
+        index = _unpack(registry.layout, source)
+        named = [_named(entry) for entry in index if REF_NAME in entry.get("annotations", {})]
+        if not named:
+            raise RegistryRefused("BUNDLE_EMPTY", f"{source} names no version")
+        for name, version, digest in named:
+            manifest = _whole(registry.layout, digest, f"{name}:{version}")
+            unsafe = unsafe_content(registry, manifest)
+            refuse_unsafe(f"{name}:{version}", unsafe, allow_unsafe)
+            if not parents_outside:
+                _require_parents(registry, lineage_of(manifest), {d for _, _, d in named})
+            known = {v.version: v for v in registry.catalogue.versions(name)}.get(version)
+            if known is not None and known.digest != digest:
+                raise RegistryRefused(
+                    "VERSION_IMMUTABLE", f"{known.label} is {known.digest}, not {digest}"
+                )
+        for entry in index:
+            if REF_NAME not in entry.get("annotations", {}):
+                _whole(registry.layout, entry["digest"], "what refers to a version")
+                registry.layout.tag(entry["digest"], "")
+        return tuple(
+            register_content(registry, name, version, digest, source="import", why=why)
+            for name, version, digest in named
+        )
+
+
+def _contents(layout: OciLayout, versions: Sequence[Version]) -> tuple[dict[str, Any], list[str]]:
+    tags: dict[tuple[str, str], dict[str, Any]] = {}
+    blobs: set[str] = set()
+    wanted = {v.digest for v in versions}
+    for entry in layout.entries():
+        document = layout.read_json(entry.digest)
+        refers = document.get("subject", {}).get("digest") in wanted
+        if entry.digest in wanted or refers:
+            blobs |= {entry.digest, *blobs_of(document)}
+            described = {
+                "mediaType": entry.media_type,
+                "digest": entry.digest,
+                "size": layout.size(entry.digest),
+                "artifactType": document["artifactType"],
+            }
+            if refers:
+                tags[entry.digest, ""] = described
+            for version in versions:
+                if version.digest == entry.digest:
+                    named = {**described, "annotations": {REF_NAME: version.label}}
+                    tags[entry.digest, version.label] = named
+    for version in versions:
+        if version.digest not in blobs:
+            raise RegistryError("BLOB_MISSING", f"the manifest of {version.label} is not there")
+    manifests = [tags[key] for key in sorted(tags)]
+    index = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": manifests}
+    return index, sorted(blobs)
+
+
+def _put(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)  # time, owner and mode are fixed by this
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+def _put_blob(archive: tarfile.TarFile, layout: OciLayout, digest: str) -> None:
+    member = tarfile.TarInfo(f"blobs/sha256/{digest.removeprefix('sha256:')}")
+    member.size = layout.size(digest)
+    with layout.blob_path(digest).open("rb") as file:
+        reader = _Hashing(file)
+        archive.addfile(member, reader)
+    if f"sha256:{reader.sha.hexdigest()}" != digest:
+        raise RegistryError(
+            "DIGEST_MISMATCH", f"the bytes of {digest} are others", "`verify` names the file"
+        )
+
+
+class _Hashing:
+    """A file that is hashed while it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._file.read(size)
+        self.sha.update(content)
+        return content
+
+
+def _unpack(layout: OciLayout, source: Path) -> list[dict[str, Any]]:
+    """Store the blobs of a bundle, each verified; return what its index names."""
+    index: list[dict[str, Any]] | None = None
+    try:
+        with tarfile.open(source, mode="r:") as archive:
+            for member in archive:
+                file = archive.extractfile(member) if member.isreg() else None
+                if file is not None and member.name == "index.json":
+                    index = list(json.loads(file.read(_LARGEST_INDEX))["manifests"])
+                elif file is not None and _BLOB.fullmatch(member.name):
+                    layout.add_stream(
+                        file,  # type: ignore[arg-type]
+                        expected=f"sha256:{member.name.rpartition('/')[2]}",
+                    )
+    except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
+        raise RegistryError("BUNDLE_BROKEN", f"{source}: {error}", "fetch it again") from error
+    if index is None:
+        raise RegistryError("BUNDLE_BROKEN", f"{source} holds no index.json")
+    return index
+
+
+def _named(entry: dict[str, Any]) -> tuple[str, str, str]:
+    name, _, version = str(entry["annotations"][REF_NAME]).rpartition(":")
+    return check_name(name), check_version(version), str(entry["digest"])
+
+
+def _whole(layout: OciLayout, digest: str, what: str) -> dict[str, Any]:
+    manifest = layout.read_json(digest)
+    if "subject" not in manifest and manifest.get("artifactType") != MODEL:
+        raise RegistryRefused("NOT_A_CHECKPOINT", f"{what} is {manifest.get('artifactType')!r}")
+    missing = [blob for blob in blobs_of(manifest) if not layout.has(blob)]
+    if missing:
+        raise RegistryError(
+            "BUNDLE_INCOMPLETE", f"{what}: {missing[0]} is not in the bundle", "export it again"
+        )
+    return manifest
+
+
+def _require_parents(registry: Registry, lineage: Lineage | None, beside: set[str]) -> None:
+    if lineage is not None and not all(p.digest in beside for p in lineage.parents):
+        require_parents(registry, lineage)

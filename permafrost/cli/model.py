@@ -1,0 +1,215 @@
+"""`permafrost model …`: looking at models, and adding them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from permafrost.cli import model_changes
+from permafrost.cli.model_options import HomeOption, NameArgument, ReferenceArgument, models_of
+from permafrost.cli.options import Output, OutputOption, SiteOption
+from permafrost.cli.session import print_json
+from permafrost.errors import ExitStatus
+
+app = typer.Typer(help="Frozen checkpoints: versions, lineage, stages.", no_args_is_help=True)
+app.registered_commands += model_changes.app.registered_commands
+
+
+@app.command("add")
+def add(
+    folder: Annotated[Path, typer.Argument(help="The model's files.")],
+    label: Annotated[str, typer.Argument(metavar="NAME:VERSION", help="Never given twice.")],
+    lineage: Annotated[
+        Path | None, typer.Option("--lineage", help="JSON: method, parents, data sets.")
+    ] = None,
+    allow_unsafe: Annotated[
+        bool, typer.Option("--allow-unsafe", help="Take in pickles too, marked.")
+    ] = False,
+    why: Annotated[str, typer.Option("--why", help="Kept with the event.")] = "",
+    site: SiteOption = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Make a folder an immutable version, as a candidate."""
+    from permafrost.runbook.model import add_model
+
+    found = add_model(
+        models_of(site, home, create=True),
+        folder,
+        label,
+        lineage=lineage,
+        allow_unsafe=allow_unsafe,
+        why=why,
+    )
+    if output is Output.JSON:
+        print_json({"schema": 1, **found.as_dict()})
+    else:
+        note = "" if found.is_new else ", which was there already"
+        typer.echo(f"{label} is {found.digest}{note}")
+
+
+@app.command("list")
+def list_(
+    name: Annotated[str | None, typer.Argument(help="Of this name alone.")] = None,
+    site: SiteOption = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """List versions and their stages."""
+    from permafrost.cli.model_render import show_versions
+    from permafrost.runbook.model import list_models
+
+    found = list_models(models_of(site, home), name)
+    if output is Output.JSON:
+        print_json({"schema": 1, "versions": [v.as_dict() for v in found]})
+    else:
+        show_versions(found)
+
+
+@app.command()
+def show(
+    reference: ReferenceArgument,
+    site: SiteOption = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show all that is known of a version."""
+    from permafrost.cli.model_render import show_version
+    from permafrost.runbook.model import show_model
+
+    found = show_model(models_of(site, home), reference)
+    if output is Output.JSON:
+        print_json({"schema": 1, **found})
+    else:
+        show_version(found)
+
+
+@app.command()
+def lineage(
+    reference: ReferenceArgument,
+    descendants: Annotated[
+        bool, typer.Option("--descendants", help="What was made from it instead.")
+    ] = False,
+    site: SiteOption = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Draw what a version was made from."""
+    from permafrost.cli.model_render import show_lineage
+    from permafrost.runbook.model import model_lineage
+
+    found = model_lineage(models_of(site, home), reference, down=descendants)
+    if output is Output.JSON:
+        print_json({"schema": 1, **found.as_dict()})
+    else:
+        show_lineage(found)
+
+
+@app.command()
+def history(
+    name: NameArgument,
+    at: Annotated[
+        str | None, typer.Option("--at", help="What was production then (RFC 3339)?")
+    ] = None,
+    site: SiteOption = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Tell what was done to a name, or what was production at a time."""
+    from model_registry.catalogue.model import Stage
+    from permafrost.cli.model_render import show_history
+    from permafrost.runbook.model import model_at, model_history
+
+    registry = models_of(site, home)
+    if at is None:
+        events = model_history(registry, name)
+        if output is Output.JSON:
+            print_json({"schema": 1, "name": name, "events": [e.as_dict() for e in events]})
+        else:
+            show_history(events)
+        return
+    held = model_at(registry, name, Stage.PRODUCTION, at)
+    if output is Output.JSON:
+        production = held.as_dict() if held else None
+        print_json({"schema": 1, "name": name, "at": at, "production": production})
+    elif held is None:
+        typer.echo(f"nothing of {name} was production at {at}")
+    else:
+        why = f" ({held.why})" if held.why else ""
+        typer.echo(f"{name}:{held.version} {held.digest} since {held.since}, by {held.who}{why}")
+
+
+@app.command()
+def verify(
+    reference: Annotated[str | None, typer.Argument(help="This version alone.")] = None,
+    site: SiteOption = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Read every byte; exit 4 and name the files where one is not as promised."""
+    from permafrost.runbook.model import verify_models
+
+    found = verify_models(models_of(site, home), reference)
+    if output is Output.JSON:
+        print_json({"schema": 1, "versions": [c.as_dict() for c in found]})
+    else:
+        for checked in found:
+            says = f"DAMAGED: {', '.join(checked.wrong)}" if checked.wrong else "whole"
+            typer.echo(f"{checked.version.label} {says}")
+    if any(checked.wrong for checked in found):
+        raise typer.Exit(int(ExitStatus.FAILED))
+
+
+@app.command()
+def audit(
+    against: Annotated[
+        Path | None, typer.Option("--against", help="A head that was exported earlier.")
+    ] = None,
+    export_head: Annotated[
+        Path | None, typer.Option("--export-head", help="Write the head here if all is well.")
+    ] = None,
+    site: SiteOption = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Find edited rows, a rewritten chain, a cut-off tail; exit 4 where there is one."""
+    from permafrost.runbook import model
+
+    registry = models_of(site, home)
+    found = model.audit_models(registry, against)
+    if output is Output.JSON:
+        print_json({"schema": 1, "findings": [f.as_dict() for f in found]})
+    else:
+        for finding in found:
+            typer.echo(f"{finding.code} {finding.what}")
+        if not found:
+            typer.echo("the catalogue is what its events made it")
+    if found:
+        raise typer.Exit(int(ExitStatus.FAILED))
+    if export_head is not None:
+        model.export_head(registry, export_head)
+
+
+@app.command()
+def diff(
+    one: ReferenceArgument,
+    other: ReferenceArgument,
+    site: SiteOption = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Tell how two versions differ, and how many bytes a move would cost."""
+    from permafrost.runbook.model import diff_models
+
+    found = diff_models(models_of(site, home), one, other)
+    if output is Output.JSON:
+        print_json({"schema": 1, **found.as_dict()})
+        return
+    for mark, paths in (("-", found.removed), ("+", found.added), ("~", found.changed)):
+        for path in paths:
+            typer.echo(f"{mark} {path}")
+    for key, (before, after) in found.facts.items():
+        typer.echo(f"  {key}: {before or '-'} → {after or '-'}")
+    typer.echo(f"{len(found.same)} files are the same; {found.moved:,} bytes to move")

@@ -1,0 +1,37 @@
+"""What the commands about models share: which registry, and how a version is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from permafrost.cli.session import load
+
+if TYPE_CHECKING:
+    from model_registry.registry import Registry
+
+FOLDER = "models"
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="PERMAFROST_MODELS",
+        help="The registry's folder; else `models` in the site's state folder.",
+        show_default=False,
+    ),
+]
+ReferenceArgument = Annotated[
+    str, typer.Argument(metavar="REFERENCE", help="NAME:VERSION, NAME@STAGE or a digest.")
+]
+NameArgument = Annotated[str, typer.Argument(help="The model's name.")]
+WhyOption = Annotated[str, typer.Option("--why", help="Kept with the event.")]
+
+
+def models_of(site: Path | None, home: Path | None, *, create: bool = False) -> Registry:
+    """Open the registry of ``--home``, or that of the site."""
+    from permafrost.runbook.model import open_models
+
+    return open_models(home or load(site).state_dir / FOLDER, create=create)
