@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,10 +37,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return Bench(tmp_path)
+    with tempfile.TemporaryDirectory(prefix="pf-") as runtime:  # short, as a real one is
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        yield Bench(tmp_path)
 
 
 def test_a_command_goes_quoted_and_its_streams_come_back(bench: Bench) -> None:
