@@ -6,12 +6,11 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from permafrost.site.load import load_site
-
 from lab.build import parts
 from lab.errors import LabError
 from lab.traffic import check, recorder, source
 from lab.traffic.record import moment, read
+from permafrost.site.load import load_site
 
 
 def traffic(
