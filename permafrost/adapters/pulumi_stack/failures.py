@@ -51,7 +51,10 @@ def _problem(command: str, text: str) -> Problem:
     found = CODE.search(text)
     if found is None:
         return Problem("PULUMI_FAILED", f"`pulumi {command}`: {text[:LONGEST_MESSAGE]}")
-    path, _, message = found[2].rpartition(": ") if ": " in found[2] else ("", "", found[2])
+    path, _, message = found[2].partition(": ")
+    if not message or " " in path:
+        # A path in the site file, or a node, is one word; this is the message itself.
+        path, message = "", found[2]
     return Problem(found[1], message, path=path, hint=_hint(text, found.end()))
 
 

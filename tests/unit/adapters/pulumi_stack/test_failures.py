@@ -41,6 +41,21 @@ def test_a_hook_that_refuses_after_something_began_is_a_failure_with_its_code() 
     assert error.code == "DRAIN_BELOW_MIN_READY"
 
 
+def test_the_node_is_told_from_a_message_with_colons_of_its_own() -> None:
+    (problem,) = failed(
+        "Exception calling application: CONVERGE_FAILED: lab-pulse-03: triton: Restart Triton"
+        " slot a: Unable to start service",
+        begun=True,
+    ).problems
+    assert problem.path == "lab-pulse-03"
+    assert problem.message == "triton: Restart Triton slot a: Unable to start service"
+
+
+def test_a_message_without_a_node_is_kept_whole() -> None:
+    (problem,) = failed("SITE_NOT_NAMED: the environment names none: say which").problems
+    assert (problem.path, problem.message) == ("", "the environment names none: say which")
+
+
 def test_a_site_that_is_held_is_held() -> None:
     message = 'before hook "x" failed: SITE_HELD: deploy holds the site since noon'
     assert isinstance(failed(message, begun=True), Held)
