@@ -67,7 +67,8 @@ class Run:
         """Run pytest with its output seen. No test starts after the run's last moment."""
         if not any((CHECKOUT / path).rglob("test_*.py")):
             return
-        step = pytest_step(name, (path,), self.folder, f"--start-until={self.until}", *options)
+        until = f"--start-until={self.until}"
+        step = pytest_step(name, (path,), self.folder, until, "-m", "not soak", *options)
         with suppress(_StageFailed), self.stages.stage(name, about):
             status = call(step.argv, cwd=CHECKOUT, env=self.env, timeout_s=_PYTEST_TIMEOUT_S)
             self.tally.pytest(name, self.folder / f"{name.replace(' ', '-')}.xml", status)

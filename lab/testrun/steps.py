@@ -68,7 +68,7 @@ def pytest_step(name: str, paths: tuple[str, ...], reports: Path, *options: str)
 def unit_step(reports: Path) -> Step:
     """Return the hermetic tests: no socket but UNIX ones, on both cores."""
     sockets = ("--disable-socket", "--allow-unix-socket")
-    return pytest_step("unit tests", UNIT_TESTS, reports, "-n", "2", *sockets)
+    return pytest_step("unit tests", UNIT_TESTS, reports, "-n", "2", "-m", "not soak", *sockets)
 
 
 def go_steps(verb: str, *flags: str, cgo: bool = False) -> list[Step]:
