@@ -202,20 +202,27 @@ def _mismatch(path: Path, digest: str) -> RegistryError:
 
 @contextmanager
 def _whole_file(folder: Path) -> Iterator[tuple[BinaryIO, Any]]:
-    handle, name = tempfile.mkstemp(prefix=".part-", dir=folder)
-    part = Path(name)
+    part: Path | None = None
 
     def keep(target: Path) -> None:
+        assert part is not None
         file.flush()
         os.fsync(file.fileno())
         part.chmod(0o644)
         part.replace(target)
         _sync(target.parent)
 
-    with os.fdopen(handle, "wb") as file:
-        try:
+    try:
+        handle, name = tempfile.mkstemp(prefix=".part-", dir=folder)
+        part = Path(name)
+        with os.fdopen(handle, "wb") as file:
             yield file, keep
-        finally:
+    except OSError as error:
+        raise RegistryError(
+            "STORE_FAILED", f"cannot write below {folder}: {error}", "is the disk full?"
+        ) from error
+    finally:
+        if part is not None:
             part.unlink(missing_ok=True)
 
 

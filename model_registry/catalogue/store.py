@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import DatabaseError
 
 from model_registry.catalogue import projection
 from model_registry.catalogue.chain import Event, Head, append, read
@@ -26,7 +28,7 @@ from model_registry.catalogue.schema import lineage as lineage_table
 from model_registry.catalogue.schema import pins, versions
 from model_registry.catalogue.stages import plan_move
 from model_registry.digests import check as check_digest
-from model_registry.errors import RegistryRefused
+from model_registry.errors import RegistryError, RegistryRefused
 
 
 class Catalogue:
@@ -38,9 +40,17 @@ class Catalogue:
         self._who = who
         self._now = now
 
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DatabaseError as error:  # disk full, held for too long, broken
+            raise RegistryError("CATALOGUE_UNUSABLE", f"{self.path}: {error.orig}") from error
+
     def versions(self, name: str | None = None) -> tuple[Version, ...]:
         """Return the versions of a name, or all, in the order in which they were added."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return _versions(connection, name)
 
     def version(self, name: str, version: str) -> Version:
@@ -69,7 +79,7 @@ class Catalogue:
         check_name(name)
         check_version(version)
         check_digest(digest)
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             known = next((v for v in _versions(connection, name) if v.version == version), None)
             if known is not None and known.digest != digest:
                 raise RegistryRefused(
@@ -93,7 +103,7 @@ class Catalogue:
 
     def carry_out(self, plan: MovePlan, *, why: str) -> Event:
         """Do what a plan says, or refuse with STAGE_CHANGED where it no longer holds."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             of_name = _versions(connection, plan.name)
             try:
                 holds = plan_move(of_name, plan.version, plan.verb) == plan
@@ -111,21 +121,21 @@ class Catalogue:
 
     def lineages(self) -> dict[str, dict[str, Any]]:
         """Return the lineage of each checkpoint that has one, by digest."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             rows = connection.execute(select(lineage_table)).all()
         return {r.digest: json.loads(r.document) for r in rows}
 
     def pins(self) -> dict[str, dict[str, str]]:
         """Return who pins what: owner, reference, digest."""
         found: dict[str, dict[str, str]] = {}
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             for r in connection.execute(select(pins).order_by(pins.c.owner, pins.c.reference)):
                 found.setdefault(r.owner, {})[r.reference] = r.digest
         return found
 
     def pin(self, owner: str, wanted: Mapping[str, str], *, why: str = "") -> bool:
         """Let an owner pin exactly these references; what is pinned is never collected."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             rows = connection.execute(select(pins).where(pins.c.owner == owner)).all()
             before = {r.reference: r.digest for r in rows}
             if before == wanted:
@@ -142,7 +152,7 @@ class Catalogue:
 
     def collect(self, gone: Collection[Version], *, why: str) -> None:
         """Note that the content of versions is about to be removed; refused where one is held."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             held = set(connection.execute(select(pins.c.digest)).scalars())
             now = {(v.name, v.version): v for v in _versions(connection, None)}
             for version in gone:
@@ -156,7 +166,7 @@ class Catalogue:
 
     def events(self) -> tuple[Event, ...]:
         """Return all that ever happened, oldest first."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return read(connection)
 
     def head(self) -> Head | None:
@@ -166,7 +176,7 @@ class Catalogue:
 
     def tables(self) -> tuple[tuple[Event, ...], projection.Tables]:
         """Return events and tables as one moment saw them, for the audit."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return read(connection), projection.stored(connection)
 
     def _happened(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import multiprocessing
 import pickle
 import zipfile
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from model_registry.adding import add, rebuild
 from model_registry.catalogue.audit import audit
 from model_registry.catalogue.model import Stage, Verb
-from model_registry.errors import RegistryRefused
+from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.lineage import Lineage, Method
 from model_registry.registry import Registry
 from model_registry.unsafe import unsafe_files
@@ -125,3 +127,51 @@ def test_a_lost_catalogue_comes_back_from_content_without_decisions(registry: Re
 def test_a_registry_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
     refused("REGISTRY_MISSING", lambda: Registry.open(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
+
+
+def _add_beside(home: Path, weights: bytes, start: object, answers: object) -> None:
+    registry = Registry.open(home, who=weights.decode())
+    source = folder(home.parent / weights.decode(), weights)
+    start.wait()  # type: ignore[attr-defined]
+    try:
+        answers.put("new" if add(registry, source, "chat", "1").is_new else "known")  # type: ignore[attr-defined]
+    except RegistryRefused as error:
+        answers.put(error.code)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [(b"same", b"same", ["known", "new"]), (b"same", b"else", ["VERSION_IMMUTABLE", "new"])],
+)
+def test_two_processes_add_the_same_version_at_once(
+    registry: Registry, one: bytes, other: bytes, told: list[str]
+) -> None:
+    fork = multiprocessing.get_context("fork")
+    start, answers = fork.Barrier(2), fork.Queue()
+    adders = [
+        fork.Process(target=_add_beside, args=(registry.home, weights, start, answers))
+        for weights in (one, other)
+    ]
+    for adder in adders:
+        adder.start()
+    assert sorted(answers.get(timeout=30) for _ in adders) == told
+    for adder in adders:
+        adder.join(timeout=30)
+    version = registry.resolve("chat:1")
+    assert verify(registry.layout, version.digest).holds
+    assert [e.digest for e in registry.layout.entries() if e.tag] == [version.digest]
+    assert audit(registry.catalogue) == ()
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_visible(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(RegistryError, match="STORE_FAILED"):
+            added(registry, "chat", "1")
+    assert (registry.layout.stored(), registry.catalogue.versions()) == (frozenset(), ())
+    assert added(registry, "chat", "1").is_new

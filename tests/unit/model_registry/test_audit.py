@@ -173,3 +173,10 @@ def test_what_is_no_catalogue_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "catalogue.db").write_text("not a database, but long enough to be seen as one" * 9)
     with pytest.raises(RegistryError, match="CATALOGUE_UNUSABLE"):
         Catalogue(tmp_path / "catalogue.db", who="ada")
+
+
+def test_a_catalogue_that_breaks_is_one_clear_error(lived: Catalogue) -> None:
+    with tampering(lived) as connection:
+        connection.execute("DROP TABLE versions")
+    with pytest.raises(RegistryError, match="CATALOGUE_UNUSABLE"):
+        lived.register("chat", "4", of_bytes(b"4"))
