@@ -17,6 +17,7 @@ packages=(
   systemd-container iproute2 nftables procps         # the lab's machines and their network
   openssh-client                                     # reaching them
   gcc libc6-dev                                      # go test -race
+  haproxy                                            # the contract of its runtime socket
 )
 
 say() { printf 'bootstrap: %s\n' "$*"; }
@@ -44,13 +45,16 @@ debian_packages() {
   say "installing ${missing[*]}"
   local log=.cache/apt.log apt=(apt-get -o DPkg::Lock::Timeout=300 --yes --no-install-recommends)
   export DEBIAN_FRONTEND=noninteractive LC_ALL=C
-  # The lab starts a registry of its own; Debian's service must not take its port.
-  case " ${missing[*]} " in
-    *" docker-registry "*)
-      mkdir -p /etc/systemd/system
-      ln -sf /dev/null /etc/systemd/system/docker-registry.service
-      ;;
-  esac
+  # The lab starts servers of its own; Debian's services must not take their ports.
+  local service
+  for service in docker-registry haproxy; do
+    case " ${missing[*]} " in
+      *" $service "*)
+        mkdir -p /etc/systemd/system
+        ln -sf /dev/null "/etc/systemd/system/$service.service"
+        ;;
+    esac
+  done
   {
     dpkg --configure -a # an earlier run may have been killed in the middle
     "${apt[@]}" update
