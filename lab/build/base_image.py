@@ -44,6 +44,7 @@ MASKED_UNITS = (
     "console-getty.service",
     "systemd-udev-trigger.service",
     "systemd-udevd.service",
+    "systemd-modules-load.service",
     "systemd-networkd-wait-online.service",
     "cloud-init-hotplugd.socket",
 )
