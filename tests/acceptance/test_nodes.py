@@ -11,8 +11,21 @@ from typing import Any
 import pytest
 import testinfra
 
+from tests.acceptance.conftest import replica_state
 from tests.acceptance.driver import Cli
 
+FLIP = """
+import os, stat, sys
+name = sys.argv[1]
+mode = stat.S_IMODE(os.stat(name).st_mode)
+os.chmod(name, 0o644)
+with open(name, "r+b") as file:
+    file.seek(-99, os.SEEK_END)
+    byte = file.read(1)[0]
+    file.seek(-99, os.SEEK_END)
+    file.write(bytes([byte ^ 1]))
+os.chmod(name, mode)
+"""
 REPLICAS = [f"lab-{e}-{n:02}" for e in ("chat", "pulse") for n in (1, 2, 3)]
 
 
@@ -21,7 +34,10 @@ def host(request: pytest.FixtureRequest, instance: dict[str, Any], site_file: Pa
     name = request.param
     address = next(m["address"] for m in instance["machines"] if m["name"] == name)
     state = site_file.parent / "state"
-    config = f"-o UserKnownHostsFile={state}/ssh/known_hosts -o StrictHostKeyChecking=yes"
+    config = (
+        f"-o UserKnownHostsFile={state}/ssh/known_hosts -o HostKeyAlias={name}"
+        " -o StrictHostKeyChecking=yes"
+    )
     return testinfra.get_host(
         f"ssh://permafrost@{address}?sudo=true",
         ssh_identity_file=str(state / "ssh/id_ed25519"),
@@ -43,7 +59,7 @@ def test_triton_runs_a_pinned_image_without_root(host: Any) -> None:
 @pytest.mark.parametrize("host", REPLICAS, indirect=True)
 def test_only_ssh_and_the_tls_port_are_open_to_others(host: Any) -> None:
     listening = host.check_output("ss -Htln | awk '{print $4}'").split()
-    outside = {a for a in listening if not a.startswith(("127.", "[::1]"))}
+    outside = {a for a in listening if not a.startswith(("127.", "[::1]", "[::ffff:127."))}
     assert {a.rpartition(":")[2] for a in outside} <= {"22", "8443"}
 
 
@@ -73,26 +89,23 @@ def test_no_unit_has_failed(host: Any) -> None:
 @pytest.mark.parametrize("host", ["lab-chat-01"], indirect=True)
 def test_a_flipped_byte_keeps_triton_from_starting(host: Any, permafrost: Cli) -> None:
     """Verified at each load: the control for "the bytes are the pinned ones"."""
-    permafrost.run("drain", "lab-chat-01", "--yes")
     digest = json.loads(host.check_output("permafrost-node state --json"))["checkpoint"]
     tree = f"/var/lib/permafrost/models/trees/{digest.replace(':', '-')}"
     weights = host.check_output(f"find {tree} -name '*.gguf'")
-    flip = (
-        "import os,sys; f=sys.argv[1]; os.chmod(f,0o644); h=open(f,'r+b'); h.seek(-99,2);"
-        "b=h.read(1); h.seek(-99,2); h.write(bytes([b[0]^1])); h.close()"
-    )
+    host.check_output(f"cat > /tmp/flip.py <<'END'\n{FLIP}\nEND")
+    permafrost.run("drain", "lab-chat-01", "--yes")
     try:
-        host.check_output(f"python3 -c {json.dumps(flip)} {weights}")
+        host.check_output(f"python3 /tmp/flip.py {weights}")
         assert not host.run("systemctl restart triton-a.service").succeeded
         journal = host.check_output("journalctl -u triton-a.service -n 50 --no-pager")
         assert weights.rpartition("/")[2] in journal
         done = permafrost.run("undrain", "lab-chat-01", "--yes", expect=None)
         assert done.returncode in (3, 4)
+        assert replica_state(permafrost.json("status"), "lab-chat-01") != "ADMITTED"
     finally:
-        host.check_output(f"python3 -c {json.dumps(flip)} {weights}")
-        host.run(f"chmod 0444 {weights}")
+        host.check_output(f"python3 /tmp/flip.py {weights}")
         host.run("systemctl reset-failed triton-a.service")
-        host.check_output("systemctl restart triton-a.service")
+        host.run("systemctl restart triton-a.service")
         permafrost.run("undrain", "lab-chat-01", "--yes")
 
 
