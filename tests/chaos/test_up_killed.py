@@ -46,7 +46,7 @@ def test_up_killed_and_run_again_ends_well(
         first = subprocess.Popen(
             ["make", "up"], cwd=ROOT, env=own, stdout=out, stderr=out, start_new_session=True
         )
-        begun = re.compile(rf"^.*\b{part}\b.*$", re.MULTILINE)
+        begun = re.compile(rf"^==> {part}:", re.MULTILINE)
         wait_until(f"part {part} begins", lambda: begun.search(log.read_text()), 300)
         with pytest.raises(subprocess.TimeoutExpired):
             first.wait(after_s)
