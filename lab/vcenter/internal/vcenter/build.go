@@ -106,6 +106,8 @@ func (c *Center) buildHost(ctx context.Context, cluster *object.ClusterComputeRe
 	if err != nil {
 		return err
 	}
+	// The task works under the cluster's lock: once that was had, nothing of it still runs.
+	c.base.WithLock(cluster.Reference(), func() {})
 	host := object.NewHostSystem(cluster.Client(), r.(types.ManagedObjectReference))
 	c.site.hosts = append(c.site.hosts, host.Reference())
 	t, err = dvs.Reconfigure(ctx, &types.DVSConfigSpec{Host: []types.DistributedVirtualSwitchHostMemberConfigSpec{{
