@@ -42,8 +42,12 @@ class ConvergenceProvider(ResourceProvider):
         return DiffResult(changes=differs or _was_drained_for_change(str(_news["node"])))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Configure the node of a new VM."""
-        _converge(props)
+        """Configure the node of a new VM.
+
+        A host key that is known under its name is another VM's: one that an interrupted run
+        made, somebody looked at, and the next run replaced.
+        """
+        _converge(props, is_new=True)
         return CreateResult(id_=str(props["node"]), outs=_outputs(props))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
@@ -63,13 +67,15 @@ def _outputs(props: dict[str, Any]) -> dict[str, Any]:
     return {key: props[key] for key in ("node", *FINGERPRINTS)}
 
 
-def _converge(props: dict[str, Any]) -> None:
+def _converge(props: dict[str, Any], *, is_new: bool = False) -> None:
     # Imported where it is used: the program that only declares this resource needs none of it.
-    from infra.vm_hooks import OWNER
+    from infra.vm_hooks import OWNER, forget_host_key
     from permafrost.runbook.converge import converge_node
     from permafrost.wiring import open_context
 
     context = open_context(Path(os.environ["PERMAFROST_SITE"]))
+    if is_new:
+        forget_host_key(context.loaded, str(props["node"]))
     converge_node(
         context,
         str(props["node"]),

@@ -62,6 +62,12 @@ def forget_vm(site_path: Path, name: str, address: str, *, is_replaced: bool) ->
         context.store.forget(name)
 
 
+def forget_host_key(loaded: LoadedSite, name: str) -> None:
+    """Forget the key that is known under a node's name, before its new VM is first spoken to."""
+    addresses = {node.name: str(node.address) for node in nodes(loaded.site)}
+    SshShell(loaded.state_dir, addresses).forget(name)
+
+
 def node_named(loaded: LoadedSite, name: str, address: str) -> Node:
     """Return a node of the site, or what it was where the site file no longer names it."""
     for node in nodes(loaded.site):

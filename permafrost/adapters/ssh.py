@@ -6,6 +6,7 @@ does not look like an attack, and a replaced VM is forgotten by its name.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import os
@@ -77,7 +78,10 @@ class SshShell:
         self.disconnect(node)
         known = self._folder / "known_hosts"
         if known.exists():
-            self._local(["ssh-keygen", "-q", "-R", node, "-f", str(known)])
+            # ssh-keygen writes the whole file anew: two at once would undo each other.
+            with (self._folder / "known_hosts.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._local(["ssh-keygen", "-q", "-R", node, "-f", str(known)])
 
     def _once(
         self, node: str, argv: Sequence[str], stdin: str, deadline_s: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,7 +34,12 @@ def store(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> StateStore:
 def converged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note what would be configured."""
     calls: list[str] = []
-    monkeypatch.setattr("permafrost.wiring.open_context", lambda path: path)
+    monkeypatch.setattr(
+        "permafrost.wiring.open_context", lambda path: SimpleNamespace(loaded=path)
+    )
+    monkeypatch.setattr(
+        "infra.vm_hooks.forget_host_key", lambda _, node: calls.append(f"forget {node}")
+    )
     monkeypatch.setattr(
         "permafrost.runbook.converge.converge_node",
         lambda context, node, **_: calls.append(node),
@@ -79,7 +85,8 @@ def test_create_and_update_configure_the_node_and_keep_only_fingerprints(
     provider = ConvergenceProvider()
     created = provider.create({**INPUTS, "__provider": "x"})
     updated = provider.update("tiny-pulse-01", INPUTS, {**INPUTS, "image": "new"})
-    assert converged == ["tiny-pulse-01", "tiny-pulse-01"]
+    # Only a new VM's key is another one than before: an update keeps what it trusts.
+    assert converged == ["forget tiny-pulse-01", "tiny-pulse-01", "tiny-pulse-01"]
     assert created.outs == INPUTS
     assert updated.outs == {**INPUTS, "image": "new"}
 
