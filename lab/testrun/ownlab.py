@@ -16,6 +16,7 @@ from lab.front.stages import Stages
 
 _OWNERS = CHECKOUT / ".cache" / "testrun"
 _DOWN_TIMEOUT_S = 180.0
+PULUMI_JOURNALS = "pulumi-home"
 
 
 def new_id() -> str:
@@ -72,6 +73,8 @@ def collect(identity: str, folder: Path) -> None:
         *source.glob("*/*.log"),
         *source.glob("state/**/*.log"),
     ]:
+        if PULUMI_JOURNALS in log.parts:  # Pulumi's own, and not text
+            continue
         target = folder / str(log.relative_to(source)).replace("/", "_")
         with suppress(OSError):
             shutil.copyfile(log, target)

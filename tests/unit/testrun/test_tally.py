@@ -8,7 +8,7 @@ from lab.testrun.tally import Tally
 
 REPORT = """<testsuites><testsuite>
 <testcase classname="a" name="good"/>
-<testcase classname="a" name="bad"><failure/></testcase>
+<testcase classname="a" name="bad"><failure message="0 == 1&#10;because"/></testcase>
 <testcase classname="a" name="broken"><error/></testcase>
 <testcase classname="a" name="left"><skipped/></testcase>
 </testsuite></testsuites>"""
@@ -21,7 +21,7 @@ def test_a_report_is_counted_by_case(tmp_path: Path) -> None:
     tally.pytest("unit", report, 1)
     tally.step("mypy", well=True)
     assert tally.closing_line() == "2 passed, 2 failed"
-    assert tally.failures == ["a::bad", "a::broken"]
+    assert tally.failures == ["a::bad\n    0 == 1\n    because", "a::broken"]
 
 
 def test_a_run_without_a_report_failed(tmp_path: Path) -> None:
