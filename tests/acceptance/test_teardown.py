@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from pyVmomi import vim
 
 from tests.acceptance.driver import Cli, VCenter, wait_until
 
 
+@pytest.mark.ends_the_site
 def test_destroy_removes_every_vm_rule_folder_and_pool(
     permafrost: Cli, lab: Cli, shell: Callable[..., Any], vsphere: VCenter
 ) -> None:
