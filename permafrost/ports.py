@@ -150,10 +150,16 @@ class BackendFacts:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """All backends of all edges at one moment; ``unreachable`` edges with the reason."""
+    """All backends of all edges at one moment; ``unreachable`` edges with the reason.
+
+    ``vip_holders``: the edges on which the clients' common address stands. ``away_in_file``: for
+    each edge the replicas that it keeps away also after a reload or a restart.
+    """
 
     backends: tuple[BackendFacts, ...] = ()
     unreachable: Mapping[str, str] = field(default_factory=dict)
+    vip_holders: frozenset[str] = frozenset()
+    away_in_file: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def of(self, replica: str) -> tuple[ServerFacts, ...]:
         """Return every place where a replica stands."""
@@ -168,9 +174,24 @@ class Traffic:
         servers = self.of(replica)
         return bool(servers) and {s.edge for s in servers if s.takes_requests} == self.edges()
 
+    def keeps_away(self, replica: str, among: frozenset[str] | None = None) -> bool:
+        """Whether every edge that answered keeps it away, and will after a restart too."""
+        asked = self.edges() if among is None else among
+        lasting = all(replica in self.away_in_file.get(e, frozenset()) for e in asked)
+        now = all(s.admin is not ServerState.READY for s in self.of(replica) if s.edge in asked)
+        return lasting and now
+
     def in_flight(self, replica: str) -> int:
         """Return the requests that the edges have open at a replica."""
         return sum(s.in_flight for s in self.of(replica))
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsEnded:
+    """How many streams were open at a replica, and how many of them were ended."""
+
+    open: int
+    ended: int
 
 
 class TrafficDirector(Protocol):
@@ -179,8 +200,22 @@ class TrafficDirector(Protocol):
     def observe(self) -> Traffic:
         """Return what every edge does now; an edge that does not answer is listed as such."""
 
-    def set_state(self, replica: str, state: ServerState) -> None:
-        """Set a replica's state on every edge, in every backend where it stands."""
+    def set_state(
+        self, replica: str, state: ServerState, *, but: frozenset[str] = frozenset()
+    ) -> None:
+        """Set a replica's state on every edge, in every backend where it stands.
+
+        It is kept over a reload and a restart of the edge. ``but``: edges that are off.
+        """
+
+    def end_idle_streams(self, replica: str, *, idle_s: float) -> StreamsEnded:
+        """End the streams at a replica that only wait for their client, idle for so long."""
+
+    def end_all(self, replica: str) -> StreamsEnded:
+        """End everything that is open at a replica."""
+
+    def set_clients(self, keys: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> None:
+        """Make every edge know these client keys alone: SHA-256 in hex to ``name:expiry``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,11 @@ def edges(site: Site) -> tuple[Node, ...]:
     return tuple(n for n in nodes(site) if n.tier is Tier.EDGE)
 
 
+def service_address(site: Site) -> IPv4Address:
+    """Return the address that clients use: the edges' common one, or the only edge's own."""
+    return site.edge.vip if site.edge.vip else edges(site)[0].address
+
+
 def vm_shape(site: Site, node: Node) -> VmShape:
     """Return the size of a node's VM."""
     return endpoint_of(site, node).vm if node.endpoint else site.edge.vm

@@ -59,7 +59,11 @@ def context_for(
         hypervisor=VsphereHypervisor(
             session, site.vcenter.datacenter, site.vcenter.cluster, clock
         ),
-        traffic=HaproxyRuntime([e.name for e in edges(site)], shell),
+        traffic=HaproxyRuntime(
+            [e.name for e in edges(site)],
+            shell,
+            str(site.edge.vip) if site.edge.vip else "",
+        ),
         models=NodeAgent(shell),
         catalog=OciCatalog(loaded),
         clock=clock,

@@ -26,6 +26,7 @@ def traffic(
     interval_ms: Annotated[int, typer.Option(help="pulse: time between tokens")] = 250,
     max_tokens: Annotated[int, typer.Option(help="tokens asked for")] = 16,
     timeout_s: Annotated[float, typer.Option(help="limit of one request")] = 120.0,
+    fresh: Annotated[bool, typer.Option(help="each request on a connection of its own")] = False,
     site: SiteOption = None,
 ) -> None:
     """Send a load and record each answer beside what the frozen model must say."""
@@ -41,6 +42,7 @@ def traffic(
         interval_ms=interval_ms,
         max_tokens=max_tokens,
         timeout_s=timeout_s,
+        fresh=fresh,
     )
     typer.echo(f"{sent} requests recorded in {out}")
 

@@ -12,6 +12,7 @@ from lab.instance.secrets import ensure_password, write_private
 
 TEMPLATE = CHECKOUT / "sites" / "lab.yaml"
 FIRST_HOST, LAST_HOST = 20, 99
+VIP_HOST = 10
 
 
 def values(instance: Instance, digests: Mapping[str, str]) -> dict[str, str]:
@@ -21,6 +22,7 @@ def values(instance: Instance, digests: Mapping[str, str]) -> dict[str, str]:
         "vcenter_server": f"{instance.gateway}:{instance.allocation.vcenter_port}",
         "subnet": str(instance.network),
         "gateway": instance.gateway,
+        "vip": str(base + VIP_HOST),
         "first_address": str(base + FIRST_HOST),
         "last_address": str(base + LAST_HOST),
         "registry_address": instance.registry_address,

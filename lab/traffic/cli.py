@@ -24,6 +24,7 @@ def traffic(
     interval_ms: int = 250,
     max_tokens: int = 16,
     timeout_s: float = 120.0,
+    fresh: bool = False,
 ) -> int:
     """Run a load against an endpoint and record it. Returns the number of requests sent."""
     loaded = load_site(site)
@@ -38,7 +39,7 @@ def traffic(
         )
     layout = parts.path(f"checkpoint-{endpoint}") / "oci"
     return recorder.run(
-        recorder.Load(rate_per_s, duration_s, stream_share, run=secrets.token_hex(4)),
+        recorder.Load(rate_per_s, duration_s, stream_share, secrets.token_hex(4), fresh),
         source.target(loaded, endpoint, timeout_s),
         source.workload(loaded, endpoint, layout, interval_ms=interval_ms, max_tokens=max_tokens),
         source.tls(loaded),

@@ -16,12 +16,16 @@ from lab.traffic.workload import Ask
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An endpoint as clients see it. ``base_url`` has no trailing slash."""
+    """An endpoint as clients see it. ``base_url`` has no trailing slash.
+
+    ``key``: a client's, where the site asks for one.
+    """
 
     base_url: str
     model: str
     checkpoint: str
     timeout_s: float
+    key: str = ""
 
 
 def token_ids(message: dict[str, Any]) -> tuple[int, ...]:
@@ -38,12 +42,15 @@ async def send(
     first: list[float] = []
     received: list[int] = []
     status, replica, checkpoint, error = 0, "", "", ""
+    headers = {"x-request-id": request_id}
+    if target.key:
+        headers["authorization"] = f"Bearer {target.key}"
     verb = "generate_stream" if kind is Kind.STREAM else "generate"
     try:
         async with session.post(
             f"{target.base_url}/v2/models/{target.model}/{verb}",
             json={**ask.body, "stream": kind is Kind.STREAM},
-            headers={"x-request-id": request_id},
+            headers=headers,
             timeout=aiohttp.ClientTimeout(total=target.timeout_s),
         ) as response:
             replica = response.headers.get("permafrost-replica", "")

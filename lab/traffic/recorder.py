@@ -29,6 +29,8 @@ class Load:
     duration_s: float
     stream_share: float
     run: str
+    fresh: bool = False
+    """Each request on a connection of its own, as new clients come; else connections are kept."""
 
 
 def departures(load: Load) -> Iterator[tuple[int, float, Kind]]:
@@ -46,7 +48,9 @@ async def record(
     load: Load, target: Target, workload: Workload, context: ssl.SSLContext | None, out: TextIO
 ) -> int:
     """Run the load and write a line a request as each ends. Returns the number of requests."""
-    connector = aiohttp.TCPConnector(limit=0, ssl=context if context else True)
+    connector = aiohttp.TCPConnector(
+        limit=0, ssl=context if context else True, force_close=load.fresh
+    )
     running: set[asyncio.Task[None]] = set()
     count = 0
     async with aiohttp.ClientSession(connector=connector) as session:

@@ -7,6 +7,7 @@ that is under test.
 from __future__ import annotations
 
 import json
+import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from lab.traffic.client import Target
 from lab.traffic.workload import FingerprintWorkload, PulseWorkload, Workload
 from permafrost.site.load import LoadedSite
 from permafrost.site.model import Backend
-from permafrost.topology import edges
+from permafrost.topology import service_address
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 FILEPATH = "org.cncf.model.filepath"
@@ -59,14 +60,14 @@ def weights(layout: Path, checkpoint: str, name: str) -> bytes:
 
 
 def target(loaded: LoadedSite, endpoint: str, timeout_s: float) -> Target:
-    """Return an endpoint's address at the first edge and the checkpoint that must answer."""
+    """Return an endpoint's address and the checkpoint that must answer."""
     wanted = loaded.site.inference[endpoint]
-    edge = edges(loaded.site)[0]
     return Target(
-        base_url=f"https://{edge.address}:{wanted.port}",
+        base_url=f"https://{service_address(loaded.site)}:{wanted.port}",
         model=endpoint,
         checkpoint=wanted.model.partition("@")[2],
         timeout_s=timeout_s,
+        key=os.environ.get("PERMAFROST_CLIENT_KEY", ""),
     )
 
 

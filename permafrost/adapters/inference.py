@@ -46,6 +46,7 @@ def ask_endpoint(
     ca_file: Path,
     max_tokens: int,
     timeout_s: float,
+    key: str = "",
     on_text: Callable[[str], None] = lambda _: None,
 ) -> Answer:
     """Stream one greedy generation; ``on_text`` gets each piece as it comes."""
@@ -60,7 +61,7 @@ def ask_endpoint(
     try:
         with (
             httpx.Client(verify=context, http2=True, timeout=limits, trust_env=False) as client,
-            client.stream("POST", url, json=body) as response,
+            client.stream("POST", url, json=body, headers=_authorization(key)) as response,
         ):
             _check(response, endpoint)
             for line in response.iter_lines():
@@ -90,6 +91,10 @@ def ask_endpoint(
     )
 
 
+def _authorization(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"} if key else {}
+
+
 def _check(response: httpx.Response, endpoint: str) -> None:
     if response.status_code == 200:
         return
@@ -98,6 +103,15 @@ def _check(response: httpx.Response, endpoint: str) -> None:
     if response.status_code == 429:
         raise Failed(
             Problem("ENDPOINT_BUSY", "every replica is busy", endpoint, "try again in a moment")
+        )
+    if response.status_code == 401:
+        raise Failed(
+            Problem(
+                "CLIENT_KEY_REFUSED",
+                f"HTTP 401: {said}",
+                endpoint,
+                "`permafrost client add NAME` makes a key; give it by PERMAFROST_CLIENT_KEY",
+            )
         )
     if response.status_code == 503:
         raise Failed(

@@ -127,8 +127,13 @@ def line(text: str) -> None:
 def _show_edges(status: SiteStatus, out: Console) -> None:
     for edge in status.edges:
         state = "[green]UP[/]" if edge.is_up else f"[red]DOWN[/] {escape(edge.reason)}"
-        endpoints = ", ".join(f"{e.name} https://{e.address}" for e in status.endpoints)
-        out.print(f"edge {edge.name} {state} on {edge.host or '-'}: {endpoints}")
+        vip = f", holds {status.vip}" if edge.holds_vip else ""
+        out.print(f"edge {edge.name} {state} on {edge.host or '-'}: {edge.address}{vip}")
+    if status.vip and len(status.vip_holders) != 1:
+        held = " and ".join(status.vip_holders) or "no edge"
+        out.print(f"[red]{status.vip} is held by {held}[/]")
+    for endpoint in status.endpoints:
+        out.print(f"{endpoint.name}: https://{endpoint.address}")
 
 
 def _show_topology(status: SiteStatus, out: Console) -> None:

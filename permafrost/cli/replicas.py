@@ -18,6 +18,13 @@ def drain(
     replica: ReplicaArgument,
     site: SiteOption = None,
     reason: Annotated[str, typer.Option("--reason", help="Kept with the declaration.")] = "",
+    deadline_s: Annotated[
+        float | None,
+        typer.Option("--deadline-s", min=0, help="Wait so long; default: the endpoint's own."),
+    ] = None,
+    cut: Annotated[
+        bool, typer.Option("--cut", help="At the deadline end what is left, and count it.")
+    ] = False,
     yes: YesOption = False,
     plan_only: PlanOnlyOption = False,
     output: OutputOption = Output.TEXT,
@@ -44,12 +51,21 @@ def drain(
             return
         confirm(f"Drain {replica}?", yes or not made.steps)
     with site_held(ctx, f"drain {replica}"):
-        evidence = drain_replica(ctx, replica, owner=operator(), reason=reason)
+        evidence = drain_replica(
+            ctx, replica, owner=operator(), reason=reason, deadline_s=deadline_s, cut=cut
+        )
     if output is Output.JSON:
         print_json(evidence.as_dict())
     elif evidence.changed:
         note = f" ({evidence.note})" if evidence.note else ""
-        line(f"{replica} is {evidence.state} after {evidence.waited_s:.1f} s, 0 in flight{note}")
+        ended = f", {evidence.idle_streams_ended} idle streams ended"
+        ended = (ended if evidence.idle_streams_ended else "") + (
+            f", {evidence.cut} cut" if evidence.cut else ""
+        )
+        line(
+            f"{replica} is {evidence.state} after {evidence.waited_s:.1f} s, 0 in flight"
+            f"{ended}{note}"
+        )
 
 
 @app.command()

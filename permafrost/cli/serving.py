@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -34,7 +35,10 @@ def ask(
     timeout_s: Annotated[float, typer.Option("--timeout-s", min=1)] = 120,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Ask an endpoint as a client does: through the edge, trusting the site's CA."""
+    """Ask an endpoint as a client does: through the edge, trusting the site's CA.
+
+    A client key is taken from PERMAFROST_CLIENT_KEY: a command line is seen by others.
+    """
     from permafrost.runbook.ask import ask as ask_site
 
     def show(piece: str) -> None:
@@ -42,7 +46,13 @@ def ask(
             typer.echo(piece, nl=False)
 
     answer = ask_site(
-        load(site), endpoint, text, max_tokens=max_tokens, timeout_s=timeout_s, on_text=show
+        load(site),
+        endpoint,
+        text,
+        max_tokens=max_tokens,
+        timeout_s=timeout_s,
+        key=os.environ.get("PERMAFROST_CLIENT_KEY", ""),
+        on_text=show,
     )
     if output is Output.JSON:
         print_json(answer.as_dict())

@@ -26,8 +26,11 @@ from permafrost.engine.schema import meta, metadata
 from permafrost.errors import Failed, Problem, Refused
 
 FILE_NAME = "permafrost.db"
-VERSION = 2
-MIGRATIONS = {2: ("ALTER TABLE replicas ADD COLUMN holder TEXT NOT NULL DEFAULT ''",)}
+VERSION = 3
+MIGRATIONS = {
+    2: ("ALTER TABLE replicas ADD COLUMN holder TEXT NOT NULL DEFAULT ''",),
+    3: ("ALTER TABLE replicas ADD COLUMN deadline TEXT NOT NULL DEFAULT ''",),
+}
 """What brings a database of an earlier release to each version."""
 
 BUSY_S = 20

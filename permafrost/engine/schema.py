@@ -26,6 +26,16 @@ replicas = Table(
     Column("reason", Text, nullable=False),
     Column("at", Text, nullable=False),
     Column("holder", Text, nullable=False, server_default=""),
+    Column("deadline", Text, nullable=False, server_default=""),
+)
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("name", Text, nullable=False, index=True),
+    Column("added_at", Text, nullable=False),
+    Column("expires", Integer, nullable=False),
 )
 
 converged = Table(

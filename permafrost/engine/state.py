@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from permafrost.engine import schema
+from permafrost.engine.clients import ClientKeys
 from permafrost.engine.database import open_database
 from permafrost.engine.holder import Holder
 from permafrost.engine.lock import SiteLock
@@ -78,6 +79,7 @@ class StateStore:
         self.state_dir = state_dir
         self._engine = open_database(state_dir)
         self.lock = SiteLock(self._engine)
+        self.clients = ClientKeys(self._engine)
 
     def placement(self) -> Placement:
         """Return the recorded placement; empty before the first deployment."""
@@ -107,10 +109,17 @@ class StateStore:
             return _declared(connection)
 
     def declare(
-        self, node: str, state: DeclaredState, *, owner: str, reason: str = ""
+        self,
+        node: str,
+        state: DeclaredState,
+        *,
+        owner: str,
+        reason: str = "",
+        deadline: str = "",
     ) -> Declared:
-        """Decide a replica's state."""
-        record = Declared(node, state, owner, reason, now_text(), Holder.me().to_text())
+        """Decide a replica's state. ``deadline`` is RFC 3339, empty where there is none."""
+        holder = Holder.me().to_text()
+        record = Declared(node, state, owner, reason, now_text(), holder, deadline)
         with self._engine.begin() as connection:
             _declare(connection, record)
         return record
@@ -270,7 +279,9 @@ class StateStore:
 def _declared(connection: Connection) -> dict[str, Declared]:
     rows = connection.execute(select(schema.replicas).order_by(schema.replicas.c.node)).all()
     return {
-        r.node: Declared(r.node, DeclaredState(r.state), r.owner, r.reason, r.at, r.holder)
+        r.node: Declared(
+            r.node, DeclaredState(r.state), r.owner, r.reason, r.at, r.holder, r.deadline
+        )
         for r in rows
     }
 
@@ -285,6 +296,7 @@ def _declare(connection: Connection, record: Declared) -> None:
             reason=record.reason,
             at=record.at,
             holder=record.holder,
+            deadline=record.deadline,
         )
     )
 

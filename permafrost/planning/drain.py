@@ -12,7 +12,6 @@ from enum import StrEnum
 from permafrost.errors import Problem, Refused
 from permafrost.planning.lifecycle import DeclaredState
 from permafrost.planning.live import LiveState
-from permafrost.ports import ServerState
 from permafrost.site.model import Site
 from permafrost.topology import Node, replicas
 
@@ -71,12 +70,11 @@ def _members(site: Site, node: Node) -> tuple[Node, ...]:
 
 def _why_nothing(live: LiveState, node: Node) -> str:
     declared = live.declared.get(node.name)
-    places = live.traffic.of(node.name)
-    if declared is None and not any(s.takes_requests for s in places):
+    if declared is None and not any(s.takes_requests for s in live.traffic.of(node.name)):
         return "it was never admitted, and no edge sends it requests"
     is_drained = declared is not None and declared.state is DeclaredState.DRAINED
     is_idle = not live.traffic.in_flight(node.name)
-    if is_drained and is_idle and all(s.admin is not ServerState.READY for s in places):
+    if is_drained and is_idle and live.traffic.keeps_away(node.name):
         return "it is already drained"
     return ""
 

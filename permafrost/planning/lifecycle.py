@@ -19,7 +19,10 @@ class DeclaredState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A replica's declared state, who decided it, why and when; ``holder`` is the process."""
+    """A replica's declared state, who decided it, why and when; ``holder`` is the process.
+
+    ``deadline``: until when what is in flight may end by itself; then a person chooses.
+    """
 
     node: str
     state: DeclaredState
@@ -27,6 +30,7 @@ class Declared:
     reason: str = ""
     at: str = ""
     holder: str = ""
+    deadline: str = ""
 
     @property
     def is_away(self) -> bool:
@@ -40,7 +44,8 @@ class Declared:
 
     def __str__(self) -> str:
         reason = f", {self.reason}" if self.reason else ""
-        return f"{self.node} is {self.state.value} by {self.owner} since {self.at}{reason}"
+        until = f", deadline {self.deadline}" if self.deadline else ""
+        return f"{self.node} is {self.state.value} by {self.owner} since {self.at}{until}{reason}"
 
 
 def is_automatic(owner: str) -> bool:

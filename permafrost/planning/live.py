@@ -46,6 +46,10 @@ class LiveState:
         """Return a replica's state and why it is so (empty when there is nothing to say)."""
         declared = self.declared.get(node.name)
         if declared is not None and declared.is_away:
+            sending = sorted({s.edge for s in self.traffic.of(node.name) if s.takes_requests})
+            if sending:
+                told = f"{', '.join(sending)} sends it requests nevertheless: drain it again"
+                return ReplicaState(declared.state.value), told
             return ReplicaState(declared.state.value), declared.reason
         without_machine = None if self.blind else self._without_machine(node.name)
         if without_machine is not None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from permafrost.planning.lifecycle import ReplicaState
+from permafrost.planning.lifecycle import Declared, ReplicaState
 from permafrost.planning.live import LiveState
 from permafrost.site.model import Site
-from permafrost.topology import Node, edges, replicas
+from permafrost.topology import Node, edges, replicas, service_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class ReplicaStatus:
     checkpoint: str | None
     in_flight: int
     reason: str = ""
+    declared: Declared | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class EdgeStatus:
     host: str | None
     is_up: bool
     reason: str = ""
+    holds_vip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +61,21 @@ class SiteStatus:
     environment: str
     endpoints: tuple[EndpointStatus, ...]
     edges: tuple[EdgeStatus, ...]
+    vip: str | None = None
     operation: dict[str, str] | None = None
     blind: str = ""
 
     @property
     def is_healthy(self) -> bool:
-        """Whether every replica serves through every edge."""
+        """Whether every replica serves through every edge, and one edge has the clients."""
         all_serve = all(e.ready == len(e.replicas) for e in self.endpoints)
-        return all_serve and all(e.is_up for e in self.edges)
+        reached = self.vip is None or len(self.vip_holders) == 1
+        return all_serve and reached and all(e.is_up for e in self.edges)
+
+    @property
+    def vip_holders(self) -> tuple[str, ...]:
+        """The edges that hold the clients' address: one, unless something is wrong."""
+        return tuple(e.name for e in self.edges if e.holds_vip)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the machine-readable form (docs/interfaces.md)."""
@@ -83,9 +92,11 @@ class SiteStatus:
                     "host": e.host,
                     "state": "UP" if e.is_up else "DOWN",
                     "reason": e.reason,
+                    "holds_vip": e.holds_vip,
                 }
                 for e in self.edges
             ],
+            "vip": {"address": self.vip, "holders": list(self.vip_holders)} if self.vip else None,
             "vcenter": {"state": "DOWN" if self.blind else "UP", "reason": self.blind},
             "operation": self.operation,
         }
@@ -109,14 +120,13 @@ def site_status(
     site: Site, live: LiveState, operation: dict[str, str] | None = None
 ) -> SiteStatus:
     """Return the status that a snapshot shows."""
-    addresses = [str(e.address) for e in edges(site)]
+    address = str(service_address(site))
     return SiteStatus(
         site=site.site,
         environment=site.environment,
-        endpoints=tuple(
-            _endpoint(site, live, name, addresses[0]) for name in sorted(site.inference)
-        ),
+        endpoints=tuple(_endpoint(site, live, name, address) for name in sorted(site.inference)),
         edges=tuple(_edge(live, e) for e in edges(site)),
+        vip=address if site.edge.vip else None,
         operation=operation,
         blind="; ".join(p.message for p in live.blind),
     )
@@ -147,6 +157,7 @@ def _replica(live: LiveState, node: Node) -> ReplicaStatus:
         checkpoint=(facts.checkpoint or None) if facts else None,
         in_flight=live.in_flight(node.name),
         reason=reason,
+        declared=live.declared.get(node.name),
     )
 
 
@@ -154,7 +165,14 @@ def _edge(live: LiveState, node: Node) -> EdgeStatus:
     vm = live.inventory.vm(node.name)
     answers = node.name in live.traffic.edges()
     reason = live.traffic.unreachable.get(node.name, "" if answers else "it has no backends")
-    return EdgeStatus(node.name, str(node.address), vm.host if vm else None, answers, reason)
+    return EdgeStatus(
+        node.name,
+        str(node.address),
+        vm.host if vm else None,
+        answers,
+        reason,
+        node.name in live.traffic.vip_holders,
+    )
 
 
 def _endpoint_dict(endpoint: EndpointStatus) -> dict[str, Any]:
@@ -173,7 +191,20 @@ def _endpoint_dict(endpoint: EndpointStatus) -> dict[str, Any]:
                 "checkpoint": r.checkpoint,
                 "in_flight": r.in_flight,
                 "reason": r.reason,
+                "declared": _declared_dict(r.declared),
             }
             for r in endpoint.replicas
         ],
+    }
+
+
+def _declared_dict(declared: Declared | None) -> dict[str, str] | None:
+    if declared is None:
+        return None
+    return {
+        "state": declared.state.value,
+        "owner": declared.owner,
+        "reason": declared.reason,
+        "since": declared.at,
+        "deadline": declared.deadline,
     }

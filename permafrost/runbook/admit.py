@@ -15,7 +15,7 @@ from permafrost.errors import Failed, Held, PermafrostError, Problem
 from permafrost.planning.lifecycle import Declared, is_automatic
 from permafrost.ports import ServerState
 from permafrost.runbook.context import Context
-from permafrost.runbook.edges import set_on_edges
+from permafrost.runbook.edges import edges_that_are_off, set_on_edges
 from permafrost.runbook.looking import as_replica, look_around
 from permafrost.runbook.operations import operation
 from permafrost.site.pins import digest_of
@@ -161,7 +161,12 @@ def _await_up(ctx: Context, node: Node) -> None:
         nonlocal seen
         traffic = ctx.traffic.observe()
         seen = "; ".join(f"{s.edge}: {s.check}" for s in traffic.of(node.name)) or "no edge"
-        return traffic.serves(node.name) and not traffic.unreachable
+        try:
+            edges_that_are_off(ctx, traffic, node.name)
+        except PermafrostError as error:
+            seen = f"{error.problems[0].path} does not answer"
+            return False
+        return traffic.serves(node.name)
 
     if not wait_until(is_up, clock=ctx.clock, deadline_s=UP_DEADLINE_S, every_s=0.5):
         raise Failed(

@@ -8,7 +8,7 @@ from permafrost.adapters.inference import Answer, ask_endpoint
 from permafrost.pki import SitePki
 from permafrost.planning.lookup import endpoint_named
 from permafrost.site.load import LoadedSite
-from permafrost.topology import edges
+from permafrost.topology import service_address
 
 
 def ask(
@@ -18,17 +18,19 @@ def ask(
     *,
     max_tokens: int,
     timeout_s: float,
+    key: str = "",
     on_text: Callable[[str], None] = lambda _: None,
 ) -> Answer:
     """Return the answer of whichever replica the edge chose."""
     site = loaded.site
     port = endpoint_named(site, endpoint).port
     return ask_endpoint(
-        f"{edges(site)[0].address}:{port}",
+        f"{service_address(site)}:{port}",
         endpoint,
         text,
         ca_file=SitePki(loaded.state_dir, site.site).ca_path,
         max_tokens=max_tokens,
         timeout_s=timeout_s,
+        key=key,
         on_text=on_text,
     )

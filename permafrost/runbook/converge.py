@@ -12,6 +12,7 @@ from permafrost.engine.state import Phase
 from permafrost.errors import PermafrostError
 from permafrost.planning.lookup import node_named
 from permafrost.runbook.admit import admit_replica
+from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.edges import reassert_drains
@@ -89,7 +90,8 @@ def _converge_edge(
     ctx: Context, node: Node, owner: str, vm: str, fingerprint: str
 ) -> ConvergeEvidence:
     evidence = _configure(ctx, node, owner, vm, fingerprint)
-    again = reassert_drains(ctx)
+    again = reassert_drains(ctx, node.name)
+    tell_edges(ctx, node.name)
     notes = tuple(f"set to drain again: {name}" for name in again)
     return ConvergeEvidence(node.name, evidence.changed, evidence.tasks, notes=notes)
 

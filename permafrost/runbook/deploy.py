@@ -21,7 +21,9 @@ from permafrost.planning.lookup import node_named
 from permafrost.planning.placement import plan_placement
 from permafrost.planning.status import SiteStatus, site_status
 from permafrost.runbook.admit import admit_replica
+from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
+from permafrost.runbook.edges import reassert_drains
 from permafrost.runbook.looking import look
 from permafrost.runbook.operations import operation, site_held
 from permafrost.runbook.receipts import write_receipt
@@ -70,6 +72,9 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
         for step in (*plan.of_kind("power-on"), *plan.of_kind("admit")):
             if node_named(ctx.site, step.target).endpoint:
                 admit_replica(ctx, step.target, owner=OWNER)
+        # An edge that was made anew, or answers again, is told whom to keep away.
+        reassert_drains(ctx)
+        tell_edges(ctx)
         status = _verify(ctx)
     receipt = {
         "command": "deploy",

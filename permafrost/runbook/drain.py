@@ -8,21 +8,21 @@ it is already done. Until it is undrained the declaration stands.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from permafrost.engine.state import DeclaredState, Phase
-from permafrost.engine.waiting import wait_until
-from permafrost.errors import Failed, PermafrostError, Problem
+from permafrost.engine.timestamps import rfc3339
+from permafrost.errors import PermafrostError
 from permafrost.planning.drain import DrainPlan, plan_drain
 from permafrost.planning.lifecycle import is_automatic
 from permafrost.ports import ServerState
 from permafrost.runbook.context import Context
 from permafrost.runbook.edges import set_on_edges
+from permafrost.runbook.idle import await_idle, deadline_of
 from permafrost.runbook.looking import as_replica, look_around
 from permafrost.runbook.operations import operation
 from permafrost.runbook.turns import take_turn
 from permafrost.topology import Node
-
-IDLE_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class DrainEvidence:
     changed: bool
     served_by: tuple[str, ...]
     note: str = ""
+    idle_streams_ended: int = 0
+    cut: int = 0
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
@@ -50,6 +52,8 @@ class DrainEvidence:
             "changed": self.changed,
             "served_by": list(self.served_by),
             "note": self.note,
+            "idle_streams_ended": self.idle_streams_ended,
+            "cut": self.cut,
         }
 
 
@@ -60,9 +64,18 @@ def preview_drain(ctx: Context, replica: Node | str) -> DrainPlan:
 
 
 def drain_replica(
-    ctx: Context, replica: Node | str, *, owner: str, reason: str = ""
+    ctx: Context,
+    replica: Node | str,
+    *,
+    owner: str,
+    reason: str = "",
+    deadline_s: float | None = None,
+    cut: bool = False,
 ) -> DrainEvidence:
-    """Take a replica out of rotation; nothing happens when it is out already."""
+    """Take a replica out of rotation; nothing happens when it is out already.
+
+    ``deadline_s``: instead of the endpoint's own. ``cut``: end what is left then, and count it.
+    """
     node = as_replica(ctx, replica)
     ctx.guard()
     plan = take_turn(ctx, node, owner=owner, reason=reason)
@@ -72,18 +85,22 @@ def drain_replica(
         detail = {"in_flight": plan.in_flight, "served_by": list(plan.served_by), "why": reason}
         journal("drain", node.name, Phase.INTENT, detail)
         owner, reason = _keep_persons_word(ctx, node, owner, reason)
-        ctx.store.declare(node.name, DeclaredState.DRAINING, owner=owner, reason=reason)
+        patience_s = deadline_of(ctx, node) if deadline_s is None else deadline_s
+        until = rfc3339(ctx.clock.now() + timedelta(seconds=patience_s))
+        ctx.store.declare(
+            node.name, DeclaredState.DRAINING, owner=owner, reason=reason, deadline=until
+        )
         began = ctx.clock.monotonic()
         try:
             ctx.guard()
             skipped = set_on_edges(ctx, node.name, ServerState.DRAIN)
-            note = _await_idle(ctx, node)
+            idle = await_idle(ctx, node, deadline_s=patience_s, cut=cut)
         except PermafrostError as error:
             journal("drain", node.name, Phase.FAILED, {"error": error.code})
             raise
         waited = ctx.clock.monotonic() - began
         ctx.store.declare(node.name, DeclaredState.DRAINED, owner=owner, reason=reason)
-        notes = [*(f"{edge} is off" for edge in skipped), *([note] if note else [])]
+        notes = [*(f"{edge} is off" for edge in skipped), *([idle.note] if idle.note else [])]
         evidence = DrainEvidence(
             node.name,
             DeclaredState.DRAINED.value,
@@ -93,6 +110,8 @@ def drain_replica(
             True,
             plan.served_by,
             "; ".join(notes),
+            idle.idle_streams_ended,
+            idle.cut,
         )
         journal("drain", node.name, Phase.DONE, evidence.as_dict())
     return evidence
@@ -117,40 +136,3 @@ def _keep_persons_word(ctx: Context, node: Node, owner: str, reason: str) -> tup
     if declared is not None and declared.is_away and not declared.is_automatic:
         return declared.owner, declared.reason
     return owner, reason
-
-
-def _await_idle(ctx: Context, node: Node) -> str:
-    """Wait for zero in flight, at the edges first, then at the model server."""
-    endpoint = ctx.site.inference.get(node.endpoint)
-    deadline_s = float(endpoint.drain_deadline_s) if endpoint else 120.0
-    left = ""
-    note = ""
-
-    def is_idle() -> bool:
-        nonlocal left, note
-        at_edges = ctx.traffic.observe().in_flight(node.name)
-        if at_edges:
-            left = f"{at_edges} in flight at the edges"
-            return False
-        try:
-            at_server = ctx.models.state(node.name).in_flight
-        except PermafrostError as error:
-            left = f"the model server cannot be asked: {error.problems[0].message}"
-            if look_around(ctx, node).is_gone(node.name):
-                note = "its machine is off or its host is lost; nothing can be in flight there"
-                return True
-            return False
-        left = f"{at_server} in flight at the model server"
-        return at_server == 0
-
-    if wait_until(is_idle, clock=ctx.clock, deadline_s=deadline_s, every_s=IDLE_EVERY_S):
-        return note
-    raise Failed(
-        Problem(
-            "DRAIN_DEADLINE",
-            f"not idle after {deadline_s:g} s: {left}. It gets no new requests and stays DRAINING",
-            node.name,
-            f"run `permafrost drain {node.name}` again to wait longer, or "
-            f"`permafrost undrain {node.name}` to bring it back",
-        )
-    )

@@ -9,30 +9,39 @@ from permafrost.engine.observe import observe_machines
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.planning.drain import plan_drain
 from permafrost.planning.live import LiveState
-from permafrost.ports import ServerState
+from permafrost.ports import ServerState, Traffic
 from permafrost.runbook.context import Context
 from permafrost.runbook.looking import look
-from permafrost.topology import nodes
+from permafrost.topology import edges, nodes
 
 log = logging.getLogger(__name__)
 
 
-def require_answers(live: LiveState, replica: str) -> None:
-    """Raise Failed when an edge does not answer although its machine runs."""
+def require_answers(live: LiveState, what: str) -> frozenset[str]:
+    """Return the edges whose machine is off; raise Failed when one that runs does not answer."""
     silent = live.traffic.unreachable
-    if all(live.is_gone(edge) for edge in silent) and not (silent and live.traffic.edges()):
-        return
+    running = {edge: reason for edge, reason in silent.items() if not live.is_gone(edge)}
+    if not running:
+        return frozenset(silent)
     raise Failed(
         *(
             Problem(
                 "EDGE_UNREACHABLE",
-                f"cannot be told about {replica}: {reason}",
+                f"cannot be told about {what}: {reason}",
                 edge,
                 "`permafrost status` shows its VM; once it answers, run it again",
             )
-            for edge, reason in sorted(silent.items())
+            for edge, reason in sorted(running.items())
         )
     )
+
+
+def edges_that_are_off(ctx: Context, traffic: Traffic, what: str) -> frozenset[str]:
+    """Return which silent edges are off; vCenter is asked only where one is silent."""
+    if not traffic.unreachable:
+        return frozenset()
+    live = replace(observe_machines(ctx.hypervisor), traffic=traffic)
+    return require_answers(live, what)
 
 
 def set_on_edges(ctx: Context, replica: str, state: ServerState) -> tuple[str, ...]:
@@ -41,33 +50,32 @@ def set_on_edges(ctx: Context, replica: str, state: ServerState) -> tuple[str, .
     An edge that is off sends nobody anything; when it comes back it is told again
     (``reassert_drains``). An edge that runs and does not answer is a failure.
     """
-    traffic = ctx.traffic.observe()
-    if not traffic.unreachable:
-        ctx.traffic.set_state(replica, state)
-        return ()
-    require_answers(replace(observe_machines(ctx.hypervisor), traffic=traffic), replica)
-    return tuple(sorted(traffic.unreachable))
+    off = edges_that_are_off(ctx, ctx.traffic.observe(), replica)
+    ctx.traffic.set_state(replica, state, but=off)
+    return tuple(sorted(off))
 
 
-def reassert_drains(ctx: Context) -> tuple[str, ...]:
-    """Set again to drain what is declared away; an edge forgets it when it restarts.
+def reassert_drains(ctx: Context, edge: str | None = None) -> tuple[str, ...]:
+    """Tell the edges, or one of them, again whom they keep away; one made anew knows nobody.
 
     A drain that was only begun, and would now leave fewer than ``min_ready``, is not: whoever
     began it has to ask again.
     """
+    every = frozenset(e.name for e in edges(ctx.site))
     again = []
     for node in nodes(ctx.site):
         declared = ctx.store.declared().get(node.name)
         if declared is None or not declared.is_away:
             continue
         live = look(ctx)
-        if all(s.admin is not ServerState.READY for s in live.traffic.of(node.name)):
+        but = every - {edge} if edge else require_answers(live, node.name)
+        if live.traffic.keeps_away(node.name, every - but):
             continue
         try:
             plan_drain(ctx.site, live, node)
         except Refused as error:
             log.warning("%s is not set to drain again: %s", node.name, error)
             continue
-        ctx.traffic.set_state(node.name, ServerState.DRAIN)
+        ctx.traffic.set_state(node.name, ServerState.DRAIN, but=but)
         again.append(node.name)
     return tuple(again)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -20,7 +21,7 @@ RESERVED_EDGE_PORTS = {22: "SSH"}
 
 def check_site(site: Site) -> list[Problem]:
     """Return every problem of the site's own values."""
-    return [*_endpoints(site), *_ports(site), *_network(site)]
+    return [*_endpoints(site), *_ports(site), *_network(site), *_vip(site)]
 
 
 def check_files(site: Site, resolve: Callable[[str], Path]) -> list[Problem]:
@@ -153,6 +154,37 @@ def _ends_inside(site: Site, pool: list[IPv4Address]) -> Iterator[IPv4Address]:
     for address in (pool[0], pool[-1]):
         if address in subnet and address not in (subnet.network_address, subnet.broadcast_address):
             yield address
+
+
+def _vip(site: Site) -> Iterator[Problem]:
+    """Yield what is wrong with the edges' common address; it belongs to no node."""
+    vip, network = site.edge.vip, site.network
+    if vip is None:
+        if site.edge.nodes > 1:
+            yield Problem(
+                "EDGE_VIP_MISSING",
+                f"{site.edge.nodes} edges need an address in common",
+                "edge.vip",
+                "give a free address of the subnet that belongs to no node",
+            )
+        return
+    where = "edge.vip"
+    outside = (network.subnet.network_address, network.subnet.broadcast_address)
+    if vip not in network.subnet or vip in outside:
+        yield Problem(
+            "EDGE_VIP_OUTSIDE_SUBNET",
+            f"{vip} is no host of {network.subnet}",
+            where,
+            "VRRP moves an address within one subnet: choose one there",
+        )
+    with suppress(ValueError):
+        if vip == network.gateway or vip in address_pool(network.addresses):
+            yield Problem(
+                "EDGE_VIP_TAKEN",
+                f"{vip} is the gateway's or a node's",
+                where,
+                "choose an address outside network.addresses",
+            )
 
 
 def _file(key: str, path: Path, *, is_secret: bool) -> Iterator[Problem]:

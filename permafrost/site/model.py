@@ -108,15 +108,32 @@ class Endpoint(_Strict):
     max_context_tokens: int = Field(default=2048, ge=16)
     max_concurrent: int = Field(default=1, ge=1, le=100000)
     drain_deadline_s: int = Field(default=120, ge=1, le=3600)
+    drain_idle_stream_s: int = Field(
+        default=10,
+        ge=1,
+        le=3600,
+        description="a stream that only waits this long is ended by a drain",
+    )
     start_deadline_s: int = Field(
         default=180, ge=10, le=7200, description="from power-on to the first answer; load included"
     )
 
 
-class Edge(_Strict):
-    """The HAProxy front end."""
+class Clients(_Strict):
+    """Who may ask."""
 
-    nodes: Literal[1] = 1
+    keys: Literal["none", "required"] = "none"
+
+
+class Edge(_Strict):
+    """The HAProxy front end. Two nodes need a ``vip``; one may have one."""
+
+    nodes: Literal[1, 2] = 1
+    vip: IPv4Address | None = Field(
+        default=None, description="the address that clients use; it moves between edges"
+    )
+    vrrp_id: int = Field(default=51, ge=1, le=255, description="unique in the edges' network")
+    clients: Clients = Clients()
     vm: VmShape = VmShape(cpus=2, memory_mib=2048, disk_gib=20)
 
 

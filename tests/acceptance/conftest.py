@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import testinfra
 
 from tests.acceptance.driver import ROOT, Cli, VCenter, vcenter, wait_until
 
@@ -76,6 +77,24 @@ def vsphere(instance: dict[str, Any]) -> Iterator[VCenter]:
     """The lab's vCenter through pyvmomi."""
     with vcenter(instance) as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def on(lab: Cli, site_file: Path) -> Callable[[str], Any]:
+    """Return a function from a machine's name to its inside, with testinfra over SSH as root."""
+    state = site_file.parent / "state"
+
+    def machine(name: str) -> Any:
+        machines = lab.json("status")["machines"]
+        address = next(m["address"] for m in machines if m["name"] == name)
+        return testinfra.get_host(
+            f"ssh://permafrost@{address}?sudo=true",
+            ssh_identity_file=str(state / "ssh/id_ed25519"),
+            ssh_extra_args=f"-o UserKnownHostsFile={state}/ssh/known_hosts -o HostKeyAlias={name}"
+            " -o StrictHostKeyChecking=yes",
+        )
+
+    return machine
 
 
 @pytest.fixture

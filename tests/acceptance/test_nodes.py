@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
 
 from tests.acceptance.conftest import replica_state
 from tests.acceptance.driver import Cli
@@ -30,19 +29,8 @@ REPLICAS = [f"lab-{e}-{n:02}" for e in ("chat", "pulse") for n in (1, 2, 3)]
 
 
 @pytest.fixture
-def host(request: pytest.FixtureRequest, instance: dict[str, Any], site_file: Path) -> Any:
-    name = request.param
-    address = next(m["address"] for m in instance["machines"] if m["name"] == name)
-    state = site_file.parent / "state"
-    config = (
-        f"-o UserKnownHostsFile={state}/ssh/known_hosts -o HostKeyAlias={name}"
-        " -o StrictHostKeyChecking=yes"
-    )
-    return testinfra.get_host(
-        f"ssh://permafrost@{address}?sudo=true",
-        ssh_identity_file=str(state / "ssh/id_ed25519"),
-        ssh_extra_args=config,
-    )
+def host(request: pytest.FixtureRequest, on: Callable[[str], Any]) -> Any:
+    return on(request.param)
 
 
 @pytest.mark.parametrize("host", REPLICAS, indirect=True)
@@ -81,7 +69,9 @@ def test_the_served_bytes_are_the_pinned_checkpoint(host: Any, permafrost: Cli) 
     assert not host.run(f"sudo -u nobody touch {tree}/x").succeeded
 
 
-@pytest.mark.parametrize("host", ["lab-edge-01", "lab-chat-01", "lab-pulse-01"], indirect=True)
+@pytest.mark.parametrize(
+    "host", ["lab-edge-01", "lab-edge-02", "lab-chat-01", "lab-pulse-01"], indirect=True
+)
 def test_no_unit_has_failed(host: Any) -> None:
     assert host.check_output("systemctl --failed --plain --no-legend") == ""
 
@@ -109,7 +99,7 @@ def test_a_flipped_byte_keeps_triton_from_starting(host: Any, permafrost: Cli) -
         permafrost.run("undrain", "lab-chat-01", "--yes")
 
 
-@pytest.mark.parametrize("name", ["lab-edge-01", "lab-pulse-01"])
+@pytest.mark.parametrize("name", ["lab-edge-01", "lab-edge-02", "lab-pulse-01"])
 def test_a_second_convergence_changes_nothing(
     name: str, shell: Callable[..., Any], site_file: Path
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ from permafrost.ports import (
     ProbeResult,
     ServerFacts,
     ServerState,
+    StreamsEnded,
     Traffic,
 )
 from permafrost.topology import Node, edges, replicas
@@ -98,26 +99,76 @@ class FakeTrafficDirector:
                         is_up=world.works(n.name) and world.machines[n.name].state == "ADMITTED",
                         admin=world.edge_state[edge.name, n.name],
                         in_flight=len(world.machines[n.name].requests)
+                        + world.machines[n.name].idle_streams
                         if n.name in world.machines
                         else 0,
                     )
                     for n in replicas(world.site, name)
                 )
                 backends.append(BackendFacts(edge.name, backend, 0, servers))
-        return Traffic(tuple(backends), unreached)
+        holders = [e.name for e in edges(world.site) if e.name not in unreached]
+        vip = frozenset(holders[:1]) if world.site.edge.vip else frozenset()
+        away = {
+            e.name: frozenset(
+                replica
+                for (edge, replica), state in world.edge_state.items()
+                if edge == e.name and state is not ServerState.READY
+            )
+            for e in edges(world.site)
+        }
+        return Traffic(tuple(backends), unreached, vip, away)
 
-    def set_state(self, replica: str, state: ServerState) -> None:
-        if self.observe().unreachable:
-            raise unreachable(next(iter(self.observe().unreachable)))
-        places = [key for key in self.world.edge_state if key[1] == replica]
-        if not places:
+    def _reached(self, but: frozenset[str]) -> set[str]:
+        silent = set(self.observe().unreachable) - but
+        if silent:
+            raise unreachable(min(silent))
+        return {edge for edge, _ in self.world.edge_state} - but
+
+    def set_state(
+        self, replica: str, state: ServerState, *, but: frozenset[str] = frozenset()
+    ) -> None:
+        reached = self._reached(but)
+        places = [key for key in self.world.edge_state if key[1] == replica and key[0] in reached]
+        if reached and not places:
             raise Failed(Problem("EDGE_KNOWS_NO_REPLICA", "no such server", replica))
+        if not reached:
+            return
 
         def do() -> None:
             for key in places:
                 self.world.edge_state[key] = state
 
         self.world.effect(f"edge-{state.value}", replica, do)
+
+    def end_idle_streams(self, replica: str, *, idle_s: float) -> StreamsEnded:
+        machine = self.world.machines[replica]
+        idle = machine.idle_streams if self.world.seconds - machine.quiet_since >= idle_s else 0
+
+        def do() -> None:
+            machine.idle_streams -= idle
+
+        if idle:
+            self.world.effect("end-idle", replica, do)
+        return StreamsEnded(idle + len(machine.requests), idle)
+
+    def end_all(self, replica: str) -> StreamsEnded:
+        machine = self.world.machines[replica]
+        count = len(machine.requests) + machine.idle_streams
+
+        def do() -> None:
+            machine.requests, machine.idle_streams = [], 0
+
+        self.world.effect("end-all", replica, do)
+        return StreamsEnded(count, count)
+
+    def set_clients(self, keys: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> None:
+        self._reached(but)
+
+        def do() -> None:
+            self.world.client_keys = dict(keys)
+
+        if self.world.client_keys != keys:
+            self.world.effect("clients", "edges", do)
 
 
 class FakeModelServer:

@@ -33,6 +33,8 @@ class Machine:
     checkpoint: str = ""
     boot_s: float = 0.0
     requests: list[float] = field(default_factory=list)
+    idle_streams: int = 0
+    quiet_since: float = 0.0
 
 
 @dataclass
@@ -51,6 +53,7 @@ class World:
     watchers: list[Callable[[str, str], None]] = field(default_factory=list)
     edges_down: set[str] = field(default_factory=set)
     vcenter_down: bool = False
+    client_keys: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, site: Site, hosts: int = 3) -> World:
@@ -110,7 +113,7 @@ class World:
     def takes_requests(self, name: str) -> bool:
         """Whether the edges send this replica requests."""
         is_up = self.works(name) and self.machines[name].state == "ADMITTED"
-        states = {s for (edge, r), s in self.edge_state.items() if r == name}
+        states = {s for (edge, r), s in self.edge_state.items() if r == name and self.works(edge)}
         return is_up and states == {ServerState.READY}
 
     def serving(self, endpoint: str) -> set[str]:
@@ -133,6 +136,7 @@ class World:
         """Cut a machine's power."""
         machine = self.machines[name]
         machine.is_on, machine.state, machine.requests = False, "STARTING", []
+        machine.idle_streams = 0
 
     def power_on(self, name: str, boot_s: float = 3.0) -> None:
         """Start a machine; it comes back by itself when it passes its own probe."""

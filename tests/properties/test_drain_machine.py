@@ -14,6 +14,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from contextlib import suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -35,7 +36,8 @@ from permafrost.topology import nodes
 from tests.fakes.site import context, small_site
 from tests.fakes.world import Cut, World
 
-EDGE = "lab-edge-01"
+EDGES = ["lab-edge-01", "lab-edge-02"]
+edge_names = st.sampled_from(EDGES)
 REPLICAS = [f"lab-chat-{i:02}" for i in (1, 2, 3, 4)]
 replicas = st.sampled_from(REPLICAS)
 cuts = st.one_of(st.none(), st.none(), st.integers(0, 8))
@@ -55,7 +57,8 @@ class Operations(RuleBasedStateMachine):
             chat={"replicas": 4, "min_ready": 2, "drain_deadline_s": 5},
             pulse={"replicas": 1, "min_ready": 1},
         )
-        self.world = World.of(site, hosts=4)
+        two = site.edge.model_copy(update={"nodes": 2, "vip": IPv4Address("10.64.1.10")})
+        self.world = World.of(site.model_copy(update={"edge": two}), hosts=4)
         self.world.watchers.append(self.check_effect)
         self.ctx: Context = context(self.folder / "state", self.world)
 
@@ -100,9 +103,9 @@ class Operations(RuleBasedStateMachine):
 
         self.run(work, cut)
 
-    @rule(cut=cuts)
-    def configure_the_edge(self, cut: int | None) -> None:
-        self.run(lambda: converge_node(self.ctx, EDGE), cut)
+    @rule(edge=edge_names, cut=cuts)
+    def configure_an_edge(self, edge: str, cut: int | None) -> None:
+        self.run(lambda: converge_node(self.ctx, edge), cut)
 
     @rule(replica=replicas)
     def lose_a_machine(self, replica: str) -> None:
@@ -121,13 +124,21 @@ class Operations(RuleBasedStateMachine):
         self.world.machines[replica].state = "OUT"
         self.world.machines[replica].requests.clear()
 
-    @rule()
-    def the_edge_stops_answering(self) -> None:
-        self.world.edges_down.add(EDGE)
+    @rule(edge=edge_names)
+    def an_edge_stops_answering(self, edge: str) -> None:
+        self.world.edges_down.add(edge)
 
     @rule()
-    def the_edge_answers_again(self) -> None:
+    def the_edges_answer_again(self) -> None:
         self.world.edges_down.clear()
+
+    @rule(edge=edge_names)
+    def an_edge_is_lost(self, edge: str) -> None:
+        self.world.power_off(edge)
+
+    @rule(edge=edge_names)
+    def a_lost_edge_comes_back(self, edge: str) -> None:
+        self.world.power_on(edge)
 
     @rule(seconds=st.sampled_from([0.2, 1, 5]), length=st.sampled_from([0.5, 2, 30]))
     def time_passes(self, seconds: float, length: float) -> None:
@@ -168,7 +179,7 @@ class Operations(RuleBasedStateMachine):
         for node in nodes(self.world.site):
             self.world.machines[node.name].passes_probe = True
             self.world.power_on(node.name, boot_s=1)
-        self.world.pass_time(2)
+        self.world.pass_time(4)  # a machine that was just starting has started too
         for name in REPLICAS:  # so that no drain that is set again falls below min_ready
             if not self.ctx.store.declared()[name].is_away:
                 admit_replica(self.ctx, name, owner="operator:me")

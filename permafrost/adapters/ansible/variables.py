@@ -20,6 +20,14 @@ SLOT_PORTS = {"a": (8000, 8001, 8002), "b": (8010, 8011, 8012)}
 QUEUE_FACTOR = 4
 """Requests that may wait, as a multiple of what the replicas of an endpoint take at once."""
 FEWEST_QUEUED = 64
+BYTES_PER_TOKEN = 8
+"""Of a prompt in JSON, generously: English has about four."""
+HEADER_BYTES = 16 * 1024
+SMALLEST_BUFFER = 64 * 1024
+LARGEST_BODY = 4
+"""A request of so many buffers cannot be a prompt that fits."""
+HIGHEST_PRIORITY = 150
+"""VRRP's, of the first edge; it matters only while nobody has the address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,9 @@ def server_names(site: Site, node: Node) -> tuple[tuple[str, ...], tuple[IPv4Add
         if node.tier is Tier.EDGE
         else ()
     )
+    vip = site.edge.vip
+    if node.tier is Tier.EDGE and vip is not None:
+        return names, (node.address, vip)
     return names, (node.address,)
 
 
@@ -108,14 +119,46 @@ def _tls(public: PublicMaterial, secret: SecretMaterial) -> dict[str, Any]:
     return {"haproxy_certificate": secret.certificate_pem, "haproxy_ca": public.site_ca}
 
 
-def _edge(site: Site, node: Node) -> dict[str, Any]:
+def buffer_bytes(site: Site) -> int:
+    """Return the size of HAProxy's buffers: a prompt of the largest context fits into one.
+
+    HAProxy can send a request again only while all of it lies in its buffer.
+    """
+    largest = max(e.max_context_tokens for e in site.inference.values())
+    needed = largest * BYTES_PER_TOKEN + HEADER_BYTES
+    return max(SMALLEST_BUFFER, 1 << (needed - 1).bit_length())
+
+
+def _vip(site: Site, node: Node) -> dict[str, Any]:
+    """Return what keeps the clients' address on one edge; nothing where there is none."""
+    vip = site.edge.vip
+    if vip is None:
+        return {}
+    edges = topology.edges(site)
     return {
-        "edge_haproxy_address": str(node.address),
+        "keepalived_node_name": node.name,
+        "keepalived_address": str(node.address),
+        "keepalived_peers": [str(e.address) for e in edges if e.name != node.name],
+        "keepalived_vip": f"{vip}/{site.network.subnet.prefixlen}",
+        "keepalived_router_id": site.edge.vrrp_id,
+        "keepalived_priority": HIGHEST_PRIORITY - [e.name for e in edges].index(node.name),
+    }
+
+
+def _edge(site: Site, node: Node) -> dict[str, Any]:
+    vip = site.edge.vip
+    return {
+        **_vip(site, node),
+        "edge_haproxy_addresses": [str(node.address), *([str(vip)] if vip else [])],
+        "edge_haproxy_keys_required": site.edge.clients.keys == "required",
+        "edge_haproxy_buffer_bytes": buffer_bytes(site),
+        "edge_haproxy_largest_body_bytes": LARGEST_BODY * buffer_bytes(site),
         "edge_haproxy_endpoints": [
             {
                 "name": name,
                 "port": endpoint.port,
                 "slot": SERVING_SLOT,
+                "max_context_tokens": endpoint.max_context_tokens,
                 "max_concurrent": endpoint.max_concurrent,
                 "max_queued": max(
                     FEWEST_QUEUED, QUEUE_FACTOR * endpoint.max_concurrent * endpoint.replicas
@@ -171,5 +214,6 @@ def _inference(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]
         "node_haproxy_node_name": node.name,
         "node_haproxy_address": str(node.address),
         "node_haproxy_checkpoint": checkpoint,
+        "node_haproxy_buffer_bytes": buffer_bytes(site),
         "node_haproxy_triton": {"http_port": http, "grpc_port": grpc},
     }

@@ -2,17 +2,18 @@
 
 ``show stat`` gives health and load, but hides the administrative state of a server that is
 down; ``show servers state`` gives the administrative bits. Both are read in one call, and told
-apart by their header lines.
+apart by their header lines. An edge answers for each of its workers: a reload leaves old ones that
+finish what they began, and what is in flight there is in flight.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from permafrost.ports import BackendFacts, ServerFacts, ServerState
-
-OBSERVE = "show stat\nshow servers state\n"
 
 FORCED_MAINT = 0x01
 FORCED_DRAIN = 0x08
@@ -23,8 +24,59 @@ class UnreadableAnswerError(ValueError):
     """The socket answered something else than asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class EdgeAnswer:
+    """One edge: its backends over all workers, who begins away there, which addresses it has."""
+
+    backends: tuple[BackendFacts, ...]
+    declared_away: frozenset[str]
+    addresses: frozenset[str]
+
+
+def parse_edge(edge: str, text: str) -> EdgeAnswer:
+    """Return what an edge says of itself; raise UnreadableAnswerError when it says nothing."""
+    try:
+        document = json.loads(text)
+        workers = document["workers"]
+        current = [w["answer"] for w in workers if w["current"]]
+        old = [w["answer"] for w in workers if not w["current"]]
+        away, addresses = frozenset(document["away"]), frozenset(document["addresses"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableAnswerError(f"{text.strip()[:200]} ({error!r})") from None
+    if not current:
+        raise UnreadableAnswerError("no worker is current")
+    backends = parse(edge, current[0])
+    for answer in (*current[1:], *old):
+        backends = _with_in_flight(backends, _in_flight(edge, answer))
+    return EdgeAnswer(backends, away, addresses)
+
+
+def _in_flight(edge: str, answer: str) -> dict[tuple[str, str], int]:
+    """Return what an old worker has open; one that ended in this moment has nothing."""
+    try:
+        found = parse(edge, answer)
+    except UnreadableAnswerError:
+        return {}
+    return {(s.backend, s.replica): s.in_flight for b in found for s in b.servers}
+
+
+def _with_in_flight(
+    backends: tuple[BackendFacts, ...], more: dict[tuple[str, str], int]
+) -> tuple[BackendFacts, ...]:
+    return tuple(
+        replace(
+            backend,
+            servers=tuple(
+                replace(s, in_flight=s.in_flight + more.get((s.backend, s.replica), 0))
+                for s in backend.servers
+            ),
+        )
+        for backend in backends
+    )
+
+
 def parse(edge: str, text: str) -> tuple[BackendFacts, ...]:
-    """Return the backends of one edge from the answers to ``OBSERVE``."""
+    """Return the backends that one worker knows, from its two answers."""
     statistics, states = _tables(text)
     if not statistics or not states:
         raise UnreadableAnswerError(text.strip()[:200] or "no answer")

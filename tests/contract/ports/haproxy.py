@@ -1,16 +1,18 @@
-"""A real HAProxy in front of two small servers, and the shell that reaches its socket."""
+"""A real HAProxy in front of small servers, with its master, and the shell that reaches it."""
 
 from __future__ import annotations
 
+import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from permafrost.adapters.ssh import CommandResult
 
@@ -19,21 +21,34 @@ SCRIPT = ROOT / "templates/haproxy/permafrost-haproxy.py.j2"
 
 CONFIG = """
 global
-    stats socket {folder}/admin.sock mode 600 level admin
+    stats socket {folder}/admin.sock mode 600 level admin expose-fd listeners
+    hard-stop-after 60s
 defaults
     mode http
     timeout connect 1s
-    timeout client 30s
-    timeout server 30s
+    timeout client 900s
+    timeout server 900s
     timeout queue 5s
     option httpchk GET /ready
     default-server check inter 100ms fall 1 rise 1
 frontend chat
     bind 127.0.0.1:{port}
+    http-request set-var(txn.client) http_auth_bearer,sha2(256),hex,map_str({folder}/clients.map,-)
+    acl is_who path /who
+    http-request return status 200 content-type text/plain lf-string %[var(txn.client)] if is_who
     default_backend chat_a
 backend chat_a
     balance roundrobin
 """
+
+
+class _Server(ThreadingHTTPServer):
+    """Checks end by a reset, and a restart cuts clients: neither is told."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        pass
 
 
 class Replica:
@@ -58,10 +73,13 @@ class Replica:
                 self.end_headers()
                 self.wfile.write(body)
 
+            def do_POST(self) -> None:
+                outer.go.wait(20)  # the rest of the request may never come
+
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = _Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property
@@ -80,16 +98,23 @@ class LocalShell:
     def __init__(self, folder: Path) -> None:
         text = SCRIPT.read_text(encoding="utf-8").replace("# {{ ansible_managed }}\n", "")
         self.script = folder / "permafrost-haproxy"
-        self.script.write_text(
-            text.replace("/run/haproxy/admin.sock", str(folder / "admin.sock")), encoding="utf-8"
-        )
+        for path, name in (
+            ("/run/haproxy/admin.sock", "admin.sock"),
+            ("/run/haproxy-master.sock", "master.sock"),
+            ("/var/lib/haproxy/server-state", "server-state"),
+            ("/etc/haproxy/declared.cfg", "declared.cfg"),
+            ("/etc/haproxy/clients.map", "clients.map"),
+        ):
+            assert path in text
+            text = text.replace(path, str(folder / name))
+        self.script.write_text(text, encoding="utf-8")
 
     def run(
         self, node: str, argv: Sequence[str], *, stdin: str = "", deadline_s: float = 30
     ) -> CommandResult:
-        assert list(argv) == ["sudo", "-n", "/usr/local/sbin/permafrost-haproxy"]
+        assert list(argv[:3]) == ["sudo", "-n", "/usr/local/sbin/permafrost-haproxy"]
         done = subprocess.run(
-            [sys.executable, str(self.script)],
+            [sys.executable, str(self.script), *argv[3:]],
             input=stdin,
             capture_output=True,
             text=True,
@@ -107,11 +132,77 @@ class Edge:
         self.replicas = replicas
         self.port = port
         self._clients: list[threading.Thread] = []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start HAProxy and wait until it serves."""
+        files = [a for name in ("declared.cfg", "haproxy.cfg") for a in ("-f", self.folder / name)]
+        self._process = subprocess.Popen(
+            ["haproxy", "-W", "-db", "-S", self.folder / "master.sock", *files],
+            stderr=subprocess.DEVNULL,
+        )
+        self._await(self.serves, "HAProxy did not start")
+
+    def stop(self) -> None:
+        """Stop HAProxy at once: what is in flight is lost, as with a restart of the service."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(10)
+
+    def reload(self) -> None:
+        """Reload: a new worker comes, the old one finishes what it has."""
+        assert self._process is not None
+        before = self.current_worker()
+        self._process.send_signal(signal.SIGUSR2)
+        self._await(lambda: self.current_worker() not in ("", before), "no new worker")
+        self._await(self.serves, "the new worker does not serve")
+
+    def current_worker(self) -> str:
+        """Return the current worker's pid; empty while the master restarts itself."""
+        try:
+            with socket.socket(socket.AF_UNIX) as master:
+                master.settimeout(5)
+                master.connect(str(self.folder / "master.sock"))
+                master.sendall(b"show proc\n")
+                master.shutdown(socket.SHUT_WR)
+                text = b"".join(iter(lambda: master.recv(65536), b"")).decode()
+        except OSError:
+            return ""
+        current = text.partition("# old workers")[0].splitlines()
+        return next((line.split()[0] for line in current if " worker " in line), "")
+
+    def serves(self) -> bool:
+        """Whether a client is let in."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return bool(self.current_worker())
+        except OSError:
+            return False
+
+    def who(self, key: str) -> str:
+        """Return the name of the client with this key, as HAProxy knows it."""
+        url = f"http://127.0.0.1:{self.port}/who"
+        asked = Request(url, headers={"Authorization": f"Bearer {key}"})
+        with urlopen(asked, timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def _await(self, condition: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + 20
+        while not condition():
+            assert self._process is not None
+            assert self._process.poll() is None, what
+            assert time.monotonic() < end, what
+            time.sleep(0.02)
 
     def ask(self) -> None:
         """Begin one request; it stays in flight until its replica lets go."""
         url = f"http://127.0.0.1:{self.port}/v2"
-        client = threading.Thread(target=lambda: urlopen(url, timeout=20).read(), daemon=True)
+
+        def wait() -> None:
+            with suppress(OSError), urlopen(url, timeout=20) as answer:
+                answer.read()
+
+        client = threading.Thread(target=wait, daemon=True)
         client.start()
         self._clients.append(client)
 
@@ -130,21 +221,18 @@ def running_edge(folder: Path, names: Sequence[str]) -> Iterator[Edge]:
     port = _free_port()
     config = CONFIG.format(folder=folder, port=port)
     for replica in replicas.values():
-        config += f"    server {replica.name} 127.0.0.1:{replica.port}\n"
+        line = f"    server {replica.name} 127.0.0.1:{replica.port}"
+        away = f"PERMAFROST_AWAY_{replica.name.replace('-', '_')}"
+        config += f".if defined({away})\n{line} disabled\n.else\n{line}\n.endif\n"
     (folder / "haproxy.cfg").write_text(config, encoding="utf-8")
-    process = subprocess.Popen(
-        ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")], stderr=subprocess.DEVNULL
-    )
+    (folder / "declared.cfg").touch()
+    (folder / "clients.map").touch()
+    edge = Edge(folder, replicas, port)
+    edge.start()
     try:
-        end = time.monotonic() + 10
-        while not (folder / "admin.sock").exists():
-            assert process.poll() is None, "HAProxy did not start"
-            assert time.monotonic() < end
-            time.sleep(0.02)
-        yield Edge(folder, replicas, port)
+        yield edge
     finally:
-        process.terminate()
-        process.wait(10)
+        edge.stop()
         for replica in replicas.values():
             replica.close()
 

@@ -16,6 +16,16 @@ FILES = Path(__file__).parent / "files"
 CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("edge-haproxy.cfg", "haproxy/edge.cfg.j2", "oslo-edge-01", {}),
     ("node-haproxy.cfg", "haproxy/node.cfg.j2", "oslo-chat-02", {}),
+    ("declared.service.conf", "haproxy/declared.service.conf.j2", "oslo-edge-01", {}),
+    (
+        "keepalived.conf",
+        "keepalived/keepalived.conf.j2",
+        "oslo-edge-02",
+        {"keepalived_interface": "ens192"},
+    ),
+    ("keepalived.service.conf", "keepalived/keepalived.service.conf.j2", "oslo-edge-02", {}),
+    ("vip-haproxy.service.conf", "keepalived/haproxy.service.conf.j2", "oslo-edge-02", {}),
+    ("permafrost-vip", "keepalived/permafrost-vip.j2", "oslo-edge-02", {}),
     ("haproxy.service.conf", "haproxy/haproxy.service.conf.j2", "oslo-edge-01", {}),
     ("triton-a.container", "quadlet/triton.container.j2", "oslo-chat-02", {"slot": 0}),
     ("triton-b.container", "quadlet/triton.container.j2", "oslo-chat-02", {"slot": 1}),
@@ -63,7 +73,7 @@ def test_the_variables_of_a_node(node: str) -> None:
 
 def test_every_template_of_the_roles_has_a_golden_file() -> None:
     rendered = {template for _, template, _, _ in CASES}
-    folders = ("base", "container_runtime", "haproxy", "permafrost_node", "quadlet")
+    folders = ("base", "container_runtime", "haproxy", "keepalived", "permafrost_node", "quadlet")
     landing = {
         str(file.relative_to(TEMPLATES)) for folder in folders for file in
         (TEMPLATES / folder).glob("*.j2")

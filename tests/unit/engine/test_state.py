@@ -39,7 +39,8 @@ def test_a_database_of_an_earlier_release_is_brought_up(tmp_path: Path) -> None:
     old = StateStore(tmp_path / "old")
     old.declare("a", DeclaredState.DRAINED, owner="operator:me", reason="fan")
     with sqlite3.connect(old.state_dir / "permafrost.db") as database:
-        database.execute("ALTER TABLE replicas DROP COLUMN holder")
+        for column in ("holder", "deadline"):
+            database.execute(f"ALTER TABLE replicas DROP COLUMN {column}")
         database.execute("UPDATE meta SET value = '1' WHERE key = 'version'")
     again = StateStore(old.state_dir)
     assert again.declared()["a"].reason == "fan"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,46 @@ def test_an_edge_that_does_not_answer_is_a_failure(ctx: Context, world: World) -
     assert drain_replica(ctx, ONE, owner=ME).state == "DRAINED"
 
 
+def test_streams_that_only_wait_are_ended_and_counted(ctx: Context, world: World) -> None:
+    world.machines[ONE].idle_streams = 3
+    evidence = drain_replica(ctx, ONE, owner=ME)
+    assert (evidence.state, evidence.idle_streams_ended, evidence.cut) == ("DRAINED", 3, 0)
+    assert world.seconds >= ctx.site.inference["chat"].drain_idle_stream_s
+
+
+def test_at_the_deadline_a_person_may_cut(ctx: Context, world: World) -> None:
+    world.request_s = 1e9
+    world.pass_time(2)
+    with pytest.raises(Failed, match="DRAIN_DEADLINE") as caught:
+        drain_replica(ctx, ONE, owner=ME, deadline_s=5)
+    assert "--cut" in caught.value.problems[0].hint
+    assert ctx.store.declared()[ONE].deadline
+    evidence = drain_replica(ctx, ONE, owner=ME, deadline_s=1, cut=True)
+    assert (evidence.state, evidence.cut) == ("DRAINED", 1)
+
+
+def test_with_one_of_two_edges_lost_a_drain_goes_on(tmp_path: Path) -> None:
+    site = small_site()
+    edge = site.edge.model_copy(update={"nodes": 2, "vip": IPv4Address("10.64.1.10")})
+    world = World.of(site.model_copy(update={"edge": edge}))
+    ctx = context(tmp_path / "state", world)
+    assert read_status(ctx).as_dict()["vip"] == {
+        "address": "10.64.1.10",
+        "holders": ["lab-edge-01"],
+    }
+    world.power_off("lab-edge-02")
+    assert "lab-edge-02 is off" in drain_replica(ctx, ONE, owner=ME).note
+    assert world.edge_state["lab-edge-01", ONE] is ServerState.DRAIN
+    assert world.edge_state["lab-edge-02", ONE] is ServerState.READY
+    world.power_on("lab-edge-02", boot_s=1)
+    world.pass_time(2)
+    assert reassert_drains(ctx) == (ONE,)
+    assert world.edge_state["lab-edge-02", ONE] is ServerState.DRAIN
+    world.power_off("lab-edge-01")
+    undrain_replica(ctx, ONE, owner=ME)
+    assert world.edge_state["lab-edge-02", ONE] is ServerState.READY
+
+
 def test_an_edge_that_is_off_sends_nobody_anything(ctx: Context, world: World) -> None:
     world.power_off("lab-edge-01")
     assert "lab-edge-01 is off" in drain_replica(ctx, ONE, owner=ME).note
@@ -255,7 +296,9 @@ def test_status_of_a_whole_site(ctx: Context, world: World) -> None:
     chat = status["endpoints"][0]
     assert chat["address"] == "10.64.1.20:8443"
     assert chat["live_checkpoint"] == "sha256:" + "a" * 64
-    assert chat["replicas"][0] == {
+    first = chat["replicas"][0]
+    assert first.pop("declared")["owner"] == "deploy"
+    assert first == {
         "name": ONE,
         "state": "ADMITTED",
         "host": "lab-esx-01",

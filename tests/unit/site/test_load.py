@@ -90,6 +90,18 @@ def test_a_problem_names_its_line_and_what_to_do(tmp_path: Path) -> None:
             [("ENDPOINT_NAME_RESERVED", "inference.edge")],
         ),
         (
+            lambda v: v.update(edge={"nodes": 2}),
+            [("EDGE_VIP_MISSING", "edge.vip")],
+        ),
+        (
+            lambda v: v.update(edge={"vip": "10.64.2.10"}),
+            [("EDGE_VIP_OUTSIDE_SUBNET", "edge.vip")],
+        ),
+        (
+            lambda v: v.update(edge={"vip": "10.64.1.25"}),
+            [("EDGE_VIP_TAKEN", "edge.vip")],
+        ),
+        (
             lambda v: v["network"].update(gateway="10.65.1.1"),
             [("GATEWAY_OUTSIDE_SUBNET", "network.gateway")],
         ),

@@ -1,0 +1,100 @@
+"""Commands about the keys with which clients ask."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from permafrost.cli.options import Output, OutputOption, SiteOption, YesOption
+from permafrost.cli.session import confirm, open_site, print_json, require_answer, say
+
+app = typer.Typer(help="Who may ask: client keys, on every edge.", no_args_is_help=True)
+NameArgument = Annotated[str, typer.Argument(help="The client's name.")]
+
+
+@app.command()
+def add(
+    name: NameArgument,
+    site: SiteOption = None,
+    yes: YesOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Make a client's key. It is printed once and kept nowhere."""
+    require_answer(yes)
+    from permafrost.runbook.clients import add_client
+    from permafrost.runbook.operations import operator, site_held
+
+    ctx = open_site(site)
+    confirm(f"Make a key for {name} and tell every edge?", yes)
+    with site_held(ctx, f"client add {name}"):
+        evidence = add_client(ctx, name, owner=operator())
+    _show(evidence.as_dict(), output)
+
+
+@app.command()
+def rotate(
+    name: NameArgument,
+    overlap_s: Annotated[
+        int, typer.Option("--overlap-s", min=0, help="The old keys go on for so long.")
+    ] = 86400,
+    site: SiteOption = None,
+    yes: YesOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Make another key; the old ones end after the overlap, by the edges' own clock."""
+    require_answer(yes)
+    from permafrost.runbook.clients import rotate_client
+    from permafrost.runbook.operations import operator, site_held
+
+    ctx = open_site(site)
+    confirm(f"Make another key for {name}; its old ones end in {overlap_s} s?", yes)
+    with site_held(ctx, f"client rotate {name}"):
+        evidence = rotate_client(ctx, name, overlap_s=overlap_s, owner=operator())
+    _show(evidence.as_dict(), output)
+
+
+@app.command()
+def revoke(
+    name: NameArgument,
+    site: SiteOption = None,
+    yes: YesOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Take all of a client's keys away, at once."""
+    require_answer(yes)
+    from permafrost.runbook.clients import revoke_client
+    from permafrost.runbook.operations import operator, site_held
+
+    ctx = open_site(site)
+    confirm(f"Take every key of {name} away?", yes)
+    with site_held(ctx, f"client revoke {name}"):
+        evidence = revoke_client(ctx, name, owner=operator())
+    _show(evidence.as_dict(), output)
+
+
+@app.command("list")
+def list_keys(site: SiteOption = None, output: OutputOption = Output.TEXT) -> None:
+    """Show every key by its hash, ended ones too."""
+    from permafrost.runbook.clients import list_clients
+
+    keys = list_clients(open_site(site))
+    if output is Output.JSON:
+        print_json({"schema": 1, "keys": keys})
+        return
+    for key in keys:
+        state = "valid" if key["valid"] else "ended"
+        typer.echo(f"{key['client']}  {str(key['digest'])[:19]}…  {state}  {key['added_at']}")
+    if not keys:
+        typer.echo("there are no client keys")
+
+
+def _show(evidence: dict[str, object], output: Output) -> None:
+    if output is Output.JSON:
+        print_json(evidence)
+        return
+    note = f" ({evidence['note']})" if evidence["note"] else ""
+    say(f"{evidence['client']}: {evidence['valid_keys']} valid{note}")
+    if evidence["key"]:
+        say("its key, shown this once:")
+        typer.echo(evidence["key"])
