@@ -19,19 +19,36 @@ import (
 
 func main() {
 	file := flag.String("config", "", "the configuration `FILE` (JSON)")
+	pipe := flag.Int("watch", -1, "end when this `DESCRIPTOR`, a pipe's reading end, is closed at the other end")
 	flag.Parse()
+	if *pipe >= 0 {
+		go endWith(*pipe)
+	}
 	if *file == "" || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
 	err := run(*file)
-	if errors.Is(err, server.ErrBroken) {
+	if errors.Is(err, server.ErrBroken) || errors.Is(err, server.ErrRestart) {
 		log.Print("starting again")
 		err = again()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "labvcenter:", err)
 		os.Exit(1)
+	}
+}
+
+// endWith ends the process with the one that holds the other end of the pipe.
+func endWith(descriptor int) {
+	f := os.NewFile(uintptr(descriptor), "watched pipe")
+	if f == nil {
+		return
+	}
+	for buf := make([]byte, 1); ; {
+		if _, err := f.Read(buf); err != nil {
+			os.Exit(3)
+		}
 	}
 }
 

@@ -228,7 +228,7 @@ func TestTheAdminSocketTellsTheStatus(t *testing.T) {
 	p.must(err)
 	var status struct {
 		Hosts []struct{ Name, Connection string }
-		VMs   []struct{ Name, Power, Host string }
+		VMs   []struct{ Name, Power, Host, Connection string }
 	}
 	p.must(json.NewDecoder(res.Body).Decode(&status))
 	if len(status.Hosts) != 2 || len(status.VMs) != 2 || status.VMs[1].Power != "on" {
@@ -237,7 +237,7 @@ func TestTheAdminSocketTellsTheStatus(t *testing.T) {
 	res, err = client.Post("http://vcenter/host/"+status.VMs[1].Host+"/lose", "", nil)
 	p.must(err)
 	p.must(json.NewDecoder(res.Body).Decode(&status))
-	if status.VMs[1].Power != "off" {
+	if status.VMs[1].Connection != "disconnected" {
 		t.Errorf("on a lost host: %+v", status.VMs[1])
 	}
 	if res, err = client.Post("http://vcenter/host/nonesuch/lose", "", nil); err != nil || res.StatusCode != http.StatusBadRequest {

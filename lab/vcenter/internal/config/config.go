@@ -3,10 +3,8 @@ package config
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -20,15 +18,22 @@ type GPU struct {
 	Name   string `json:"name"`
 }
 
-// Host is one ESXi host of the cluster.
+// Host is one ESXi host of a cluster.
 type Host struct {
 	Name      string `json:"name"`
+	Rack      string `json:"rack"` // shown as a tag of the category "rack"
 	CPUs      int    `json:"cpus"`
 	MemoryGiB int    `json:"memory_gib"`
 	GPUs      []GPU  `json:"gpus"`
 }
 
-// Template is the one virtual machine that exists from the beginning.
+// Cluster is a cluster beside the first one.
+type Cluster struct {
+	Name  string `json:"name"`
+	Hosts []Host `json:"hosts"`
+}
+
+// Template is a virtual machine that exists from the beginning.
 type Template struct {
 	Name            string `json:"name"`
 	DiskGiB         int    `json:"disk_gib"`
@@ -37,26 +42,59 @@ type Template struct {
 	Firmware        string `json:"firmware"`
 }
 
-// Config is the whole configuration file.
+// DRS is how the clusters begin; a client may change it.
+type DRS struct {
+	Level string `json:"level"` // fullyAutomated, partiallyAutomated, manual, off
+}
+
+// HA is how vSphere HA acts in the lab.
+type HA struct {
+	// DelaySeconds is how long a host is dead before its virtual machines are
+	// restarted: what detection and election take.
+	DelaySeconds *float64 `json:"delay_seconds"`
+}
+
+// Config is the whole configuration file. What is called more stands beside
+// the first of its kind.
 type Config struct {
-	Listen       string   `json:"listen"`
-	User         string   `json:"user"`
-	PasswordFile string   `json:"password_file"`
-	CertFile     string   `json:"cert_file"`
-	KeyFile      string   `json:"key_file"`
-	StateDir     string   `json:"state_dir"`
-	Hook         []string `json:"hook"`
-	CgroupRoot   string   `json:"cgroup_root"`
-	Datacenter   string   `json:"datacenter"`
-	Cluster      string   `json:"cluster"`
-	Datastore    string   `json:"datastore"`
-	Network      string   `json:"network"`
-	Hosts        []Host   `json:"hosts"`
-	Template     Template `json:"template"`
+	Listen         string     `json:"listen"`
+	User           string     `json:"user"`
+	PasswordFile   string     `json:"password_file"`
+	CertFile       string     `json:"cert_file"`
+	KeyFile        string     `json:"key_file"`
+	StateDir       string     `json:"state_dir"`
+	Hook           []string   `json:"hook"`
+	CgroupRoot     string     `json:"cgroup_root"`
+	Datacenter     string     `json:"datacenter"`
+	Cluster        string     `json:"cluster"`
+	MoreClusters   []Cluster  `json:"more_clusters"`
+	Datastore      string     `json:"datastore"`
+	MoreDatastores []string   `json:"more_datastores"`
+	Network        string     `json:"network"`
+	MoreNetworks   []string   `json:"more_networks"`
+	Hosts          []Host     `json:"hosts"`
+	Template       Template   `json:"template"`
+	MoreTemplates  []Template `json:"more_templates"`
+	DRS            DRS        `json:"drs"`
+	HA             HA         `json:"ha"`
 
 	// Password is the content of PasswordFile.
 	Password string `json:"-"`
 }
+
+// Clusters are all clusters, the first one first.
+func (c *Config) Clusters() []Cluster {
+	return append([]Cluster{{c.Cluster, c.Hosts}}, c.MoreClusters...)
+}
+
+// Datastores are the names of all datastores, the first one first.
+func (c *Config) Datastores() []string { return append([]string{c.Datastore}, c.MoreDatastores...) }
+
+// Networks are the names of all port groups, the first one first.
+func (c *Config) Networks() []string { return append([]string{c.Network}, c.MoreNetworks...) }
+
+// Templates are all templates, the first one first.
+func (c *Config) Templates() []Template { return append([]Template{c.Template}, c.MoreTemplates...) }
 
 var (
 	hex4    = regexp.MustCompile(`^[0-9a-fA-F]{4}$`)
@@ -89,86 +127,4 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("%s is empty", c.PasswordFile)
 	}
 	return c, nil
-}
-
-func (c *Config) complete() {
-	def := func(field *string, value string) {
-		if *field == "" {
-			*field = value
-		}
-	}
-	def(&c.User, "administrator@vsphere.local")
-	def(&c.Template.GuestID, "debian12_64Guest")
-	def(&c.Template.HardwareVersion, "vmx-21")
-	def(&c.Template.Firmware, "efi")
-	if c.Template.DiskGiB == 0 {
-		c.Template.DiskGiB = 20
-	}
-	for i := range c.Hosts {
-		h := &c.Hosts[i]
-		if h.CPUs == 0 {
-			h.CPUs = 64
-		}
-		if h.MemoryGiB == 0 {
-			h.MemoryGiB = 512
-		}
-		for j := range h.GPUs {
-			h.GPUs[j].ID = strings.ToLower(h.GPUs[j].ID)
-		}
-	}
-}
-
-// check names every problem at once.
-func (c *Config) check() error {
-	var bad []error
-	need := func(name, value string) {
-		if value == "" {
-			bad = append(bad, fmt.Errorf("%s is missing", name))
-		}
-	}
-	need("listen", c.Listen)
-	need("password_file", c.PasswordFile)
-	need("cert_file", c.CertFile)
-	need("key_file", c.KeyFile)
-	need("state_dir", c.StateDir)
-	need("datacenter", c.Datacenter)
-	need("cluster", c.Cluster)
-	need("datastore", c.Datastore)
-	need("network", c.Network)
-	need("template.name", c.Template.Name)
-	if c.StateDir != "" && !filepath.IsAbs(c.StateDir) {
-		bad = append(bad, fmt.Errorf("state_dir %q is not an absolute path", c.StateDir))
-	}
-	if len(c.Hosts) == 0 {
-		bad = append(bad, errors.New("hosts is empty"))
-	}
-	seen := map[string]bool{}
-	for _, h := range c.Hosts {
-		if h.Name == "" || seen[h.Name] {
-			bad = append(bad, fmt.Errorf("host name %q is empty or given twice", h.Name))
-		}
-		seen[h.Name] = true
-		bad = append(bad, h.check()...)
-	}
-	if !version.MatchString(c.Template.HardwareVersion) {
-		bad = append(bad, fmt.Errorf("template.hardware_version %q is not of the form vmx-21", c.Template.HardwareVersion))
-	}
-	return errors.Join(bad...)
-}
-
-func (h Host) check() []error {
-	var bad []error
-	seen := map[string]bool{}
-	for _, g := range h.GPUs {
-		if !address.MatchString(g.ID) || seen[g.ID] {
-			bad = append(bad, fmt.Errorf("host %s: gpu id %q is no PCI address or given twice", h.Name, g.ID))
-		}
-		seen[g.ID] = true
-		for _, v := range []string{g.Vendor, g.Device, g.Class} {
-			if !hex4.MatchString(v) {
-				bad = append(bad, fmt.Errorf("host %s: gpu %s: %q is not four hex digits", h.Name, g.ID, v))
-			}
-		}
-	}
-	return bad
 }

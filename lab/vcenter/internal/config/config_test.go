@@ -54,3 +54,36 @@ func TestUnknownKeysAreRefused(t *testing.T) {
 		t.Fatal("accepted")
 	}
 }
+
+func TestMoreOfEachKind(t *testing.T) {
+	more := `"more_clusters":[{"name":"edge","hosts":[{"name":"h2","rack":"r1"}]}],"more_datastores":["s2"],"more_networks":["n2"],` +
+		`"more_templates":[{"name":"t2","disk_gib":5}],"drs":{"level":"manual"},"ha":{"delay_seconds":0},`
+	c, err := load(t, strings.Replace(good, `"listen"`, more+`"listen"`, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Clusters()) != 2 || c.Clusters()[1].Hosts[0].MemoryGiB != 512 || c.Clusters()[1].Hosts[0].Rack != "r1" {
+		t.Errorf("clusters: %+v", c.Clusters())
+	}
+	if len(c.Datastores()) != 2 || len(c.Networks()) != 2 || c.Templates()[1].Firmware != "efi" || c.Templates()[1].DiskGiB != 5 {
+		t.Errorf("got %+v", c)
+	}
+	if *c.HA.DelaySeconds != 0 || c.DRS.Level != "manual" {
+		t.Errorf("HA %v, DRS %v", *c.HA.DelaySeconds, c.DRS.Level)
+	}
+}
+
+func TestNamesGivenTwiceAreRefused(t *testing.T) {
+	more := `"more_clusters":[{"name":"c","hosts":[{"name":"h"}]},{"name":"e","hosts":[]}],"more_datastores":["s"],"more_networks":[""],` +
+		`"more_templates":[{"name":"t","hardware_version":"21"}],"drs":{"level":"half"},"ha":{"delay_seconds":-1},`
+	_, err := load(t, strings.Replace(good, `"listen"`, more+`"listen"`, 1))
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{`cluster name "c"`, `host name "h"`, `cluster e: hosts is empty`, `datastore name "s"`, `network name ""`,
+		`template name "t"`, `hardware_version "21"`, `drs.level "half"`, "delay_seconds -1"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+}

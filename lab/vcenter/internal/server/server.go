@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"permafrost.dev/lab/vcenter/internal/config"
@@ -27,38 +28,45 @@ const (
 // ErrBroken says that the vCenter has to start again from what it has saved.
 var ErrBroken = errors.New("the simulator broke down")
 
+// ErrRestart says that the lab's operator wants it to start again.
+var ErrRestart = errors.New("asked to start again")
+
 // Run serves until the context ends.
 func Run(ctx context.Context, cfg *config.Config, c *vcenter.Center) error {
 	cert, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
 	if err != nil {
 		return err
 	}
-	public, err := net.Listen("tcp", cfg.Listen)
+	door, err := openDoor(cfg.Listen)
 	if err != nil {
 		return err
 	}
 	admin, err := listenUnix(filepath.Join(cfg.StateDir, adminSocket))
 	if err != nil {
-		_ = public.Close()
+		_ = door.Close()
 		return err
 	}
+	restart := make(chan struct{}, 1)
 	servers := []*http.Server{
-		{Handler: c.Handler(), ReadHeaderTimeout: 10 * time.Second, TLSConfig: &tls.Config{
+		{Handler: door.guard(c.Handler()), ReadHeaderTimeout: 10 * time.Second, TLSConfig: &tls.Config{
 			Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}},
-		{Handler: adminHandler(c), ReadHeaderTimeout: 10 * time.Second},
+		{Handler: adminHandler(c, door, restart), ReadHeaderTimeout: 10 * time.Second},
 	}
 	ended := make(chan error, len(servers))
-	go func() { ended <- servers[0].ServeTLS(public, "", "") }()
+	go func() { ended <- servers[0].ServeTLS(door, "", "") }()
 	go func() { ended <- servers[1].Serve(admin) }()
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
+	case <-restart:
+		err = ErrRestart
 	case <-c.Broken():
 		// Time for the task that failed to say so.
 		time.Sleep(grace)
 		err = ErrBroken
 	}
 	c.Stop()
+	door.set(doorState{})
 	limit, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	for _, s := range servers {
@@ -85,7 +93,7 @@ func listenUnix(path string) (net.Listener, error) {
 	return l, os.Chmod(path, 0o600)
 }
 
-func adminHandler(c *vcenter.Center) http.Handler {
+func adminHandler(c *vcenter.Center, door *door, restart chan<- struct{}) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, c.Status())
@@ -96,6 +104,31 @@ func adminHandler(c *vcenter.Center) http.Handler {
 			return
 		}
 		answer(w, http.StatusOK, c.Status())
+	})
+	mux.HandleFunc("POST /service/restart", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]string{})
+		restart <- struct{}{}
+	})
+	mux.HandleFunc("POST /service/refuse", func(w http.ResponseWriter, r *http.Request) {
+		times, err := strconv.Atoi(r.URL.Query().Get("times"))
+		method := r.URL.Query().Get("method")
+		if err != nil || times < 0 || method == "" {
+			answer(w, http.StatusBadRequest, map[string]string{"message": "refuse wants method=NAME&times=N"})
+			return
+		}
+		c.Refuse(method, times)
+		answer(w, http.StatusOK, map[string]string{})
+	})
+	mux.HandleFunc("POST /service/{state}", func(w http.ResponseWriter, r *http.Request) {
+		state, err := parseDoor(r.PathValue("state"), r.URL.Query().Get("seconds"))
+		if err == nil {
+			err = door.set(state)
+		}
+		if err != nil {
+			answer(w, http.StatusBadRequest, map[string]string{"message": err.Error()})
+			return
+		}
+		answer(w, http.StatusOK, map[string]string{})
 	})
 	return mux
 }

@@ -25,12 +25,22 @@ func (r *browserCalls) QueryConfigTarget(ctx *simulator.Context, req *types.Quer
 	}
 	target := *b.Res.Returnval
 	target.PciPassthrough = nil
-	for _, ref := range c.site.hosts {
+	for _, ref := range c.browsed(req.This) {
 		if req.Host == nil || *req.Host == ref {
 			target.PciPassthrough = append(target.PciPassthrough, c.devices(ref)...)
 		}
 	}
 	return &methods.QueryConfigTargetBody{Res: &types.QueryConfigTargetResponse{Returnval: &target}}
+}
+
+// browsed are the hosts of the cluster whose browser it is.
+func (c *Center) browsed(browser types.ManagedObjectReference) []types.ManagedObjectReference {
+	for _, cluster := range c.clusters() {
+		if cluster.EnvironmentBrowser != nil && *cluster.EnvironmentBrowser == browser {
+			return c.hostsOf(cluster.Self)
+		}
+	}
+	return c.site.hosts
 }
 
 // devices are the host's devices that a virtual machine may take.

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/simulator"
-	"github.com/vmware/govmomi/simulator/esx"
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -44,24 +43,36 @@ func (c *Center) build() error {
 	if err != nil {
 		return err
 	}
-	cluster, err := folders.HostFolder.CreateCluster(ctx, c.cfg.Cluster, types.ClusterConfigSpecEx{})
+	c.site.clusterOf = map[types.ManagedObjectReference]types.ManagedObjectReference{}
+	for _, want := range c.cfg.Clusters() {
+		if err := c.buildCluster(ctx, folders, dvs, want); err != nil {
+			return fmt.Errorf("cluster %s: %w", want.Name, err)
+		}
+	}
+	c.tidyNetworks()
+	for _, cluster := range c.clusters() {
+		c.setUpCluster(cluster)
+		c.setUpBrowser(cluster)
+	}
+	return nil
+}
+
+func (c *Center) buildCluster(ctx context.Context, folders *object.DatacenterFolders, dvs *object.DistributedVirtualSwitch, want config.Cluster) error {
+	cluster, err := folders.HostFolder.CreateCluster(ctx, want.Name, types.ClusterConfigSpecEx{})
 	if err != nil {
 		return err
 	}
-	c.site.cluster = cluster.Reference()
 	pool, err := cluster.ResourcePool(ctx)
 	if err != nil {
 		return err
 	}
-	c.site.rootPool = pool.Reference()
-	for _, h := range c.cfg.Hosts {
+	c.site.clusters = append(c.site.clusters, cluster.Reference())
+	c.site.rootPools = append(c.site.rootPools, pool.Reference())
+	for _, h := range want.Hosts {
 		if err := c.buildHost(ctx, cluster, dvs, h); err != nil {
 			return fmt.Errorf("host %s: %w", h.Name, err)
 		}
 	}
-	c.tidyNetworks()
-	c.setUpCluster()
-	c.setUpBrowser()
 	return nil
 }
 
@@ -86,15 +97,12 @@ func (c *Center) buildSwitch(ctx context.Context, folders *object.DatacenterFold
 	}
 	ref := r.(types.ManagedObjectReference)
 	dvs := object.NewDistributedVirtualSwitch(folders.NetworkFolder.Client(), ref)
-	t, err = dvs.AddPortgroup(ctx, []types.DVPortgroupConfigSpec{{
-		Name: c.cfg.Network, Type: string(types.DistributedVirtualPortgroupPortgroupTypeEarlyBinding), NumPorts: 128,
-	}})
-	if _, err = result(ctx, t, err); err != nil {
-		return nil, err
-	}
-	for _, e := range c.reg.All("DistributedVirtualPortgroup") {
-		if e.(*simulator.DistributedVirtualPortgroup).Name == c.cfg.Network {
-			c.site.network = e.Reference()
+	for _, name := range c.cfg.Networks() {
+		t, err = dvs.AddPortgroup(ctx, []types.DVPortgroupConfigSpec{{
+			Name: name, Type: string(types.DistributedVirtualPortgroupPortgroupTypeEarlyBinding), NumPorts: 128,
+		}})
+		if _, err = result(ctx, t, err); err != nil {
+			return nil, err
 		}
 	}
 	return dvs, nil
@@ -110,6 +118,7 @@ func (c *Center) buildHost(ctx context.Context, cluster *object.ClusterComputeRe
 	c.base.WithLock(cluster.Reference(), func() {})
 	host := object.NewHostSystem(cluster.Client(), r.(types.ManagedObjectReference))
 	c.site.hosts = append(c.site.hosts, host.Reference())
+	c.site.clusterOf[host.Reference()] = cluster.Reference()
 	t, err = dvs.Reconfigure(ctx, &types.DVSConfigSpec{Host: []types.DistributedVirtualSwitchHostMemberConfigSpec{{
 		Operation: string(types.ConfigSpecOperationAdd), Host: host.Reference(),
 	}}})
@@ -120,21 +129,28 @@ func (c *Center) buildHost(ctx context.Context, cluster *object.ClusterComputeRe
 	if err != nil {
 		return err
 	}
-	dir := c.datastoreDir()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+	for i, name := range c.cfg.Datastores() {
+		dir := c.datastoreDir(i)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		if _, err := dss.CreateLocalDatastore(ctx, name, dir); err != nil {
+			return err
+		}
 	}
-	ds, err := dss.CreateLocalDatastore(ctx, c.cfg.Datastore, dir)
-	if err != nil {
-		return err
-	}
-	c.site.datastore = ds.Reference()
 	c.equip(c.reg.Get(host.Reference()).(*simulator.HostSystem), h)
 	return nil
 }
 
-// datastoreDir is where the simulator keeps the files that it makes.
-func (c *Center) datastoreDir() string { return filepath.Join(c.cfg.StateDir, "datastore") }
+// datastoreDir is where the simulator keeps the files that it makes in the
+// datastore of that number.
+func (c *Center) datastoreDir(i int) string {
+	name := "datastore"
+	if i > 0 {
+		name += strconv.Itoa(i)
+	}
+	return filepath.Join(c.cfg.StateDir, name)
+}
 
 // equip gives a host its size and its GPUs. The simulator's hosts share what
 // they point to, so whatever is changed is copied first.
@@ -192,61 +208,4 @@ func vendorName(id string) string {
 		return "Intel Corporation"
 	}
 	return "Vendor " + id
-}
-
-// tidyNetworks takes out the port group's second mention, at which clients that
-// look it up by name would find it ambiguous.
-func (c *Center) tidyNetworks() {
-	once := func(refs []types.ManagedObjectReference) []types.ManagedObjectReference {
-		var out []types.ManagedObjectReference
-		for _, r := range refs {
-			if !slices.Contains(out, r) {
-				out = append(out, r)
-			}
-		}
-		return out
-	}
-	dc, cluster := c.reg.Get(c.site.datacenter).(*simulator.Datacenter), c.cluster()
-	dc.Network, cluster.Network = once(dc.Network), once(cluster.Network)
-	for _, ref := range c.site.hosts {
-		c.host(ref).Network = once(c.host(ref).Network)
-	}
-}
-
-// setUpCluster gives DRS and HA the settings that an operator of such a cluster has.
-func (c *Center) setUpCluster() {
-	cluster := c.cluster()
-	cfg := cluster.ConfigurationEx.(*types.ClusterConfigInfoEx)
-	cfg.DrsConfig = types.ClusterDrsConfigInfo{
-		Enabled: types.NewBool(true), EnableVmBehaviorOverrides: types.NewBool(true),
-		DefaultVmBehavior: types.DrsBehaviorFullyAutomated, VmotionRate: 3,
-	}
-	cfg.DasConfig = types.ClusterDasConfigInfo{
-		Enabled: types.NewBool(true), AdmissionControlEnabled: types.NewBool(true), FailoverLevel: 1,
-		HostMonitoring: string(types.ClusterDasConfigInfoServiceStateEnabled),
-		DefaultVmSettings: &types.ClusterDasVmSettings{
-			RestartPriority: string(types.DasVmPriorityMedium), IsolationResponse: string(types.ClusterDasVmSettingsIsolationResponseNone),
-		},
-		Option: []types.BaseOptionValue{&types.OptionValue{Key: "das.respectVmVmAntiAffinityRules", Value: "true"}},
-	}
-}
-
-// setUpBrowser makes every answer on hardware versions agree with the template's.
-func (c *Center) setUpBrowser() {
-	eb := c.reg.Get(*c.cluster().EnvironmentBrowser).(*simulator.EnvironmentBrowser)
-	newest, _ := types.ParseHardwareVersion(c.cfg.Template.HardwareVersion)
-	eb.QueryConfigOptionDescriptorResponse.Returnval = nil
-	for _, v := range types.GetHardwareVersions() {
-		if v > newest {
-			break
-		}
-		eb.QueryConfigOptionDescriptorResponse.Returnval = append(eb.QueryConfigOptionDescriptorResponse.Returnval,
-			types.VirtualMachineConfigOptionDescriptor{
-				Key: v.String(), Description: v.String(), Host: slices.Clone(c.site.hosts), DefaultConfigOption: v == newest,
-				CreateSupported: true, RunSupported: true, UpgradeSupported: true,
-			})
-	}
-	eb.QueryConfigOptionResponse.Returnval = &types.VirtualMachineConfigOption{
-		Version: newest.String(), DefaultDevice: esx.VirtualDevice,
-	}
 }

@@ -42,10 +42,14 @@ type Center struct {
 
 	// mu guards every decision on who may run where, and what follows.
 	mu       sync.Mutex
-	starting map[types.ManagedObjectReference]bool // being powered on: counts as running
-	entering map[types.ManagedObjectReference]bool // hosts on their way into maintenance mode
-	coming   []types.ManagedObjectReference        // hosts of virtual machines that are being made
-	lost     map[types.ManagedObjectReference]bool // hosts whose machines count as off
+	starting map[types.ManagedObjectReference]bool      // being powered on: counts as running
+	entering map[types.ManagedObjectReference]bool      // hosts on their way into maintenance mode
+	coming   []types.ManagedObjectReference             // hosts of virtual machines that are being made
+	lost     map[types.ManagedObjectReference]time.Time // dead hosts, since when
+	ha       restarts
+
+	violators map[types.ManagedObjectReference]map[violator]bool // of rules, by cluster
+	advices   atomic.Int32                                       // highest key of a recommendation so far
 
 	// tree guards what the simulator does to several folders and pools at once: it
 	// takes their locks in an order that differs from call to call.
@@ -55,10 +59,15 @@ type Center struct {
 	pulse      broadcast
 	collectors sync.Mutex // while a session gets its collector
 	routes     routes
+	refusals   refusals
 	last       atomic.Int64 // highest number in a managed object's id so far
 	rules      atomic.Int32 // highest key of a rule so far
 	dirty      dirtySet
 	store      *store.Store
+	eventLog   *store.Log
+	taskLog    *store.Log
+	flushing   sync.Mutex
+	flushed    int32 // key of the last event that is written down
 	saving     sync.Mutex
 	state      saved
 	tags       http.Handler
@@ -73,9 +82,11 @@ type Center struct {
 
 // layout are the objects that the configuration makes and nothing removes.
 type layout struct {
-	datacenter, cluster, datastore, network, rootPool types.ManagedObjectReference
-	vmFolder                                          types.ManagedObjectReference
-	hosts                                             []types.ManagedObjectReference
+	datacenter, vmFolder types.ManagedObjectReference
+	clusters             []types.ManagedObjectReference
+	rootPools            []types.ManagedObjectReference // of the clusters
+	hosts                []types.ManagedObjectReference // of all clusters
+	clusterOf            map[types.ManagedObjectReference]types.ManagedObjectReference
 }
 
 // Open builds the inventory, brings back what a former run has saved, and makes
@@ -85,9 +96,12 @@ func Open(cfg *config.Config) (*Center, error) {
 		cfg: cfg, hook: hook.Hook{Argv: cfg.Hook},
 		starting: map[types.ManagedObjectReference]bool{},
 		entering: map[types.ManagedObjectReference]bool{},
-		lost:     map[types.ManagedObjectReference]bool{},
-		stop:     make(chan struct{}),
-		broken:   make(chan struct{}, 1),
+		lost:     map[types.ManagedObjectReference]time.Time{},
+		ha: restarts{map[types.ManagedObjectReference]types.ManagedObjectReference{},
+			map[types.ManagedObjectReference]int{}, map[types.ManagedObjectReference]bool{}},
+		violators: map[types.ManagedObjectReference]map[violator]bool{},
+		stop:      make(chan struct{}),
+		broken:    make(chan struct{}, 1),
 	}
 	var err error
 	if c.store, err = store.Open(cfg.StateDir); err != nil {
@@ -123,13 +137,20 @@ func (c *Center) open() error {
 	if err := c.listen(); err != nil {
 		return err
 	}
+	c.knownEvents()
 	if known {
 		if err := c.restore(); err != nil {
 			return err
 		}
-	} else if err := c.makeTemplate(); err != nil {
+		if err := c.restoreHistory(); err != nil {
+			return err
+		}
+	} else if err := c.restoreHistory(); err != nil {
+		return err
+	} else if err := c.makeTemplates(); err != nil {
 		return err
 	}
+	c.tagRacks()
 	c.reg.Handler = c.dispatch
 	if err := c.reconcile(); err != nil {
 		return err
@@ -139,6 +160,7 @@ func (c *Center) open() error {
 		return err
 	}
 	c.watch()
+	c.govern()
 	return nil
 }
 
@@ -182,6 +204,11 @@ func (c *Center) Close() error {
 	err := c.commit()
 	c.saving.Lock() // tasks that are still at work may be saving
 	defer c.saving.Unlock()
+	for _, log := range []*store.Log{c.eventLog, c.taskLog} {
+		if e := log.Close(); err == nil {
+			err = e
+		}
+	}
 	if e := c.store.Close(); err == nil {
 		err = e
 	}

@@ -53,7 +53,7 @@ func (c *Center) clone(ctx *simulator.Context, vm *simulator.VirtualMachine, req
 	powerOn, spec := req.Spec.PowerOn && !req.Spec.Template, req.Spec
 	spec.PowerOn, spec.Config, spec.Customization = false, &own, nil
 
-	release, fault := c.placeNew(&spec.Location.Host)
+	release, fault := c.placeNew(&spec.Location.Host, *loc.Pool)
 	if fault != nil {
 		return nil, fault
 	}
@@ -71,7 +71,7 @@ func (c *Center) clone(ctx *simulator.Context, vm *simulator.VirtualMachine, req
 		return nil, fault
 	}
 	if powerOn {
-		if fault := c.powerOn(made, nil); fault != nil {
+		if fault := c.powerOn(ctx, made, nil); fault != nil {
 			return nil, fault
 		}
 	}
@@ -192,13 +192,13 @@ func (c *Center) create(ctx *simulator.Context, folder *simulator.Folder, req *t
 		spec.InstanceUuid = uuid.NewString()
 	}
 	if spec.Version == "" {
-		spec.Version = c.cfg.Template.HardwareVersion
+		spec.Version = c.newest().String()
 	}
-	if spec.Files == nil || !strings.HasPrefix(spec.Files.VmPathName, "["+c.cfg.Datastore+"]") {
+	if spec.Files == nil || !c.onKnownDatastore(spec.Files.VmPathName) {
 		return nil, &types.InvalidVmConfig{Property: "configSpec.files.vmPathName"}
 	}
 	host := req.Host
-	release, fault := c.placeNew(&host)
+	release, fault := c.placeNew(&host, req.Pool)
 	if fault != nil {
 		return nil, fault
 	}

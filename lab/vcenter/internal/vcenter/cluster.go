@@ -31,7 +31,7 @@ func (c *Center) reconfigureCluster(cluster *simulator.ClusterComputeResource, s
 	c.locked(cluster, func(ctx *simulator.Context) {
 		cfg := *cluster.ConfigurationEx.(*types.ClusterConfigInfoEx)
 		for _, step := range []func(*types.ClusterConfigInfoEx, *types.ClusterConfigSpecEx) types.BaseMethodFault{
-			services, c.changeRules, c.changeGroups, c.changeHAOverrides, c.changeDRSOverrides, c.changeOrchestration,
+			services, c.changeGroups, c.changeRules, c.changeHAOverrides, c.changeDRSOverrides, c.changeOrchestration,
 		} {
 			if fault = step(&cfg, spec); fault != nil {
 				return
@@ -136,7 +136,7 @@ func (c *Center) checkName(cfg *types.ClusterConfigInfoEx, info *types.ClusterRu
 	}
 	for _, r := range cfg.Rule {
 		if other := r.GetClusterRuleInfo(); other.Name == info.Name && other.Key != info.Key {
-			return &types.DuplicateName{Name: info.Name, Object: c.site.cluster}
+			return &types.DuplicateName{Name: info.Name, Object: c.site.clusters[0]}
 		}
 	}
 	return nil
@@ -189,7 +189,7 @@ func (c *Center) changeGroups(cfg *types.ClusterConfigInfoEx, spec *types.Cluste
 		i := groupIndex(cfg, info.Name)
 		switch {
 		case s.Operation == types.ArrayUpdateOperationAdd && i >= 0:
-			return &types.DuplicateName{Name: info.Name, Object: c.site.cluster}
+			return &types.DuplicateName{Name: info.Name, Object: c.site.clusters[0]}
 		case s.Operation == types.ArrayUpdateOperationAdd:
 			info.UniqueID = uuid.NewString()
 			cfg.Group = append(cfg.Group, s.Info)

@@ -20,6 +20,9 @@ func (r *vmCalls) DestroyTask(ctx *simulator.Context, req *types.Destroy_Task) s
 
 func (c *Center) destroy(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 	defer c.ops.lock(vm.Self)()
+	if fault := c.mustReach(vm); fault != nil {
+		return fault
+	}
 	if fault := c.mustBeOff(vm); fault != nil {
 		return fault
 	}
@@ -72,8 +75,18 @@ func (r *vmCalls) UnregisterVM(ctx *simulator.Context, req *types.UnregisterVM) 
 // forget takes a virtual machine that is gone out of rules, groups, overrides
 // and tags, as a vCenter does.
 func (c *Center) forget(ref types.ManagedObjectReference) {
+	for _, cluster := range c.clusters() {
+		c.forgetIn(cluster, ref)
+	}
+	c.untag(ref)
+	c.forgetMachine(ref)
+	c.dirty.add(ref)
+	c.dirty.add(c.site.clusters...)
+	c.ops.forget(ref)
+}
+
+func (c *Center) forgetIn(cluster *simulator.ClusterComputeResource, ref types.ManagedObjectReference) {
 	is := func(r types.ManagedObjectReference) bool { return r == ref }
-	cluster := c.cluster()
 	c.locked(cluster, func(ctx *simulator.Context) {
 		cfg := *cluster.ConfigurationEx.(*types.ClusterConfigInfoEx)
 		cfg.Rule = slices.Clone(cfg.Rule)
@@ -102,8 +115,4 @@ func (c *Center) forget(ref types.ManagedObjectReference) {
 		cfg.VmOrchestration = slices.DeleteFunc(slices.Clone(cfg.VmOrchestration), func(v types.ClusterVmOrchestrationInfo) bool { return v.Vm == ref })
 		c.reg.Update(ctx, cluster, []types.PropertyChange{{Name: "configurationEx", Val: &cfg}})
 	})
-	c.untag(ref)
-	c.forgetMachine(ref)
-	c.dirty.add(ref, c.site.cluster)
-	c.ops.forget(ref)
 }

@@ -40,6 +40,11 @@ type (
 	browserCalls struct{ receiver }
 	taskCalls    struct{ receiver }
 	searchCalls  struct{ receiver }
+	centerCalls  struct{ receiver }
+
+	eventCalls          struct{ receiver }
+	eventCollectorCalls struct{ receiver }
+	taskCollectorCalls  struct{ receiver }
 )
 
 // routes says for the type of an object and the name of a method who takes the call.
@@ -60,6 +65,8 @@ func (c *Center) connect() {
 		"VirtualMachine": &vmCalls{}, "HostSystem": &hostCalls{}, "ClusterComputeResource": &clusterCalls{},
 		"ResourcePool": &poolCalls{}, "Folder": &folderCalls{}, "CustomFieldsManager": &fieldCalls{},
 		"EnvironmentBrowser": &browserCalls{}, "Task": &taskCalls{}, "SearchIndex": &searchCalls{},
+		"Datacenter": &centerCalls{}, "EventManager": &eventCalls{},
+		"EventHistoryCollector": &eventCollectorCalls{}, "TaskHistoryCollector": &taskCollectorCalls{},
 	} {
 		r.bind(c, "Lab"+kind)
 		c.reg.Put(r)
@@ -85,8 +92,11 @@ func (c *Center) dispatch(ctx *simulator.Context, m *simulator.Method) (mo.Refer
 		return nil, anonymous(m)
 	}
 	c.sessionCollector(ctx)
+	if fault := c.refusals.take(m.Name); fault != nil {
+		return nil, fault
+	}
 	if to, ok := c.routes[m.This.Type][m.Name]; ok {
-		if c.reg.Get(m.This) == nil {
+		if c.reg.Get(m.This) == nil && ctx.Session.Registry.Get(m.This) == nil {
 			return nil, &types.ManagedObjectNotFound{Obj: m.This}
 		}
 		m.This = to

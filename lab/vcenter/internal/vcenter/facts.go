@@ -22,8 +22,28 @@ func (c *Center) host(ref types.ManagedObjectReference) *simulator.HostSystem {
 	return h
 }
 
-func (c *Center) cluster() *simulator.ClusterComputeResource {
-	return c.reg.Get(c.site.cluster).(*simulator.ClusterComputeResource)
+func (c *Center) cluster(ref types.ManagedObjectReference) *simulator.ClusterComputeResource {
+	cluster, _ := c.reg.Get(ref).(*simulator.ClusterComputeResource)
+	return cluster
+}
+
+func (c *Center) clusters() []*simulator.ClusterComputeResource {
+	var out []*simulator.ClusterComputeResource
+	for _, ref := range c.site.clusters {
+		out = append(out, c.cluster(ref))
+	}
+	return out
+}
+
+// hostsOf are the hosts of a cluster.
+func (c *Center) hostsOf(cluster types.ManagedObjectReference) []types.ManagedObjectReference {
+	var out []types.ManagedObjectReference
+	for _, ref := range c.site.hosts {
+		if c.site.clusterOf[ref] == cluster {
+			out = append(out, ref)
+		}
+	}
+	return out
 }
 
 // locked runs f with the object's lock.
@@ -75,56 +95,17 @@ func (c *Center) facts(vm *simulator.VirtualMachine) placement.VM {
 		if a := vm.Config.MemoryAllocation; a != nil && a.Reservation != nil {
 			f.ReservedMiB = *a.Reservation
 		}
-		if l := vm.Config.MemoryReservationLockedToMax; l != nil && *l {
+		if isTrue(vm.Config.MemoryReservationLockedToMax) {
 			f.ReservedMiB = f.MemoryMiB
+		}
+		if to, ok := c.ha.to[vm.Self]; ok { // HA is starting it there
+			f.Host, f.Active = to.Value, true
+		}
+		if a := vm.Config.CpuAllocation; a != nil && a.Reservation != nil {
+			f.ReservedMHz = *a.Reservation
 		}
 	})
 	return f
-}
-
-// picture is the cluster as placement sees it. The caller holds mu.
-func (c *Center) picture() placement.Site {
-	s := placement.Site{}
-	for _, ref := range c.site.hosts {
-		h := c.host(ref)
-		p := placement.Host{ID: ref.Value}
-		c.locked(h, func(*simulator.Context) {
-			p.Name = h.Name
-			p.Connected = h.Runtime.ConnectionState == types.HostSystemConnectionStateConnected
-			p.Closed = h.Runtime.InMaintenanceMode || c.entering[ref]
-			for _, i := range h.Config.PciPassthruInfo {
-				if d := i.GetHostPciPassthruInfo(); d.PassthruActive {
-					p.Devices = append(p.Devices, d.Id)
-				}
-			}
-		})
-		s.Hosts = append(s.Hosts, p)
-	}
-	for _, vm := range c.vms() {
-		s.VMs = append(s.VMs, c.facts(vm))
-	}
-	for _, r := range c.ruleInfos() {
-		aa, ok := r.(*types.ClusterAntiAffinityRuleSpec)
-		if !ok {
-			continue
-		}
-		rule := placement.Rule{Key: aa.Key, Name: aa.Name, Enabled: isTrue(aa.Enabled), Mandatory: isTrue(aa.Mandatory)}
-		for _, m := range aa.Vm {
-			rule.Members = append(rule.Members, m.Value)
-		}
-		s.Rules = append(s.Rules, rule)
-	}
-	return s
-}
-
-// ruleInfos are the cluster's rules as they stand.
-func (c *Center) ruleInfos() []types.BaseClusterRuleInfo {
-	var out []types.BaseClusterRuleInfo
-	cluster := c.cluster()
-	c.locked(cluster, func(*simulator.Context) {
-		out = slices.Clone(cluster.ConfigurationEx.(*types.ClusterConfigInfoEx).Rule)
-	})
-	return out
 }
 
 // passthrough lists the PCI addresses that a virtual machine takes from its host.

@@ -6,8 +6,6 @@ import (
 
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
-
-	"permafrost.dev/lab/vcenter/internal/placement"
 )
 
 // localized gives a fault the sentence that a vCenter says with it.
@@ -38,6 +36,14 @@ func sentence(fault types.BaseMethodFault) string {
 		return fmt.Sprintf("The attempted operation cannot be performed in the current state (%s).", stateName(f.ExistingState))
 	case *types.ManagedObjectNotFound:
 		return "The object has already been deleted or has not been completely created"
+	case *types.NoCompatibleHost:
+		return "No host is compatible with the virtual machine."
+	case *types.InvalidHostState:
+		return "The operation is not allowed in the current state of the host."
+	case *types.InsufficientFailoverResourcesFault:
+		return "Insufficient resources to satisfy configured failover level for vSphere HA."
+	case *types.HostNotConnected:
+		return "Unable to communicate with the remote host, since it is disconnected."
 	case *types.NotSupported:
 		return "The operation is not supported on the object."
 	case *types.InvalidState:
@@ -94,28 +100,6 @@ func powerState(have, want types.VirtualMachinePowerState) types.BaseMethodFault
 
 func argument(property string) types.BaseMethodFault {
 	return &types.InvalidArgument{InvalidProperty: property}
-}
-
-// refused translates a refusal of the placement into the fault of a vCenter.
-func (c *Center) refused(r *placement.Refusal) types.BaseMethodFault {
-	switch r.Reason {
-	case placement.HostDown:
-		return &types.HostNotConnected{HostCommunication: types.HostCommunication{
-			RuntimeFault: types.RuntimeFault{MethodFault: because(r.Message)}}}
-	case placement.HostClosed:
-		return invalidState(r.Message)
-	case placement.RuleBroken:
-		f := &types.RuleViolation{VmConfigFault: types.VmConfigFault{VimFault: types.VimFault{MethodFault: because(r.Message)}}}
-		for _, rule := range c.ruleInfos() {
-			if rule.GetClusterRuleInfo().Key == r.Rule {
-				f.Rule = rule
-			}
-		}
-		return f
-	case placement.NoHost:
-		return argument("host")
-	}
-	return configFault(r.Message)
 }
 
 func faultOf(f *soap.Fault) types.BaseMethodFault {

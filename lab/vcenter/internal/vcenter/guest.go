@@ -24,12 +24,14 @@ func (c *Center) reportGuest(vm *simulator.VirtualMachine, g hook.Guest) {
 		c.update(vm, guestGone()...)
 		return
 	}
-	nic, family := types.GuestNicInfo{Connected: true, DeviceConfigId: -1}, ""
+	nic, family := types.GuestNicInfo{Connected: true, DeviceConfigId: -1, Network: c.cfg.Network}, ""
 	c.locked(vm, func(*simulator.Context) {
 		family = vm.Config.GuestId
 		for _, d := range vm.Config.Hardware.Device {
 			if e, ok := d.(types.BaseVirtualEthernetCard); ok {
-				nic.MacAddress, nic.DeviceConfigId = e.GetVirtualEthernetCard().MacAddress, e.GetVirtualEthernetCard().Key
+				card := e.GetVirtualEthernetCard()
+				nic.MacAddress, nic.DeviceConfigId = card.MacAddress, card.Key
+				nic.Network = c.networkOf(card, nic.Network)
 				break
 			}
 		}
@@ -49,7 +51,7 @@ func (c *Center) reportGuest(vm *simulator.VirtualMachine, g hook.Guest) {
 		c.update(vm, first...)
 		return
 	}
-	nic.Network, nic.IpAddress = c.cfg.Network, []string{g.Address}
+	nic.IpAddress = []string{g.Address}
 	nic.IpConfig = &types.NetIpConfigInfo{IpAddress: []types.NetIpConfigInfoIpAddress{
 		{IpAddress: g.Address, PrefixLength: g.Prefix, State: "preferred"}}}
 	stack := []types.GuestStackInfo{{
@@ -63,6 +65,20 @@ func (c *Center) reportGuest(vm *simulator.VirtualMachine, g hook.Guest) {
 	time.Sleep(100 * time.Millisecond)
 	c.update(vm, types.PropertyChange{Name: "guest.net", Val: []types.GuestNicInfo{nic}},
 		types.PropertyChange{Name: "guest.ipAddress", Val: g.Address}, types.PropertyChange{Name: "summary.guest.ipAddress", Val: g.Address})
+}
+
+// networkOf is the name of the network that a card is connected to.
+func (c *Center) networkOf(card *types.VirtualEthernetCard, otherwise string) string {
+	switch b := card.Backing.(type) {
+	case *types.VirtualEthernetCardNetworkBackingInfo:
+		return b.DeviceName
+	case *types.VirtualEthernetCardDistributedVirtualPortBackingInfo:
+		// A port group's name does not change: nobody's lock is needed.
+		if pg, ok := c.reg.Get(types.ManagedObjectReference{Type: "DistributedVirtualPortgroup", Value: b.Port.PortgroupKey}).(*simulator.DistributedVirtualPortgroup); ok {
+			return pg.Name
+		}
+	}
+	return otherwise
 }
 
 // guestGone is the guest's part of a virtual machine whose Tools are silent.

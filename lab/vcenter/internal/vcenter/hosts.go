@@ -3,6 +3,7 @@ package vcenter
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
@@ -13,7 +14,8 @@ import (
 func (c *Center) isLost(host types.ManagedObjectReference) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.lost[host]
+	_, lost := c.lost[host]
+	return lost
 }
 
 func (c *Center) lostHosts() []string {
@@ -46,12 +48,12 @@ func (c *Center) SetHost(name, what string) error {
 	case "disconnect":
 		c.setConnection(h, types.HostSystemConnectionStateDisconnected)
 	case "lose":
-		c.lose(h)
-	case "return":
 		c.mu.Lock()
-		delete(c.lost, h.Self)
+		c.lost[h.Self] = time.Now()
 		c.mu.Unlock()
-		c.setConnection(h, types.HostSystemConnectionStateConnected)
+		c.setConnection(h, types.HostSystemConnectionStateNotResponding)
+	case "return":
+		c.regain(h)
 		if err := c.reconcile(); err != nil {
 			return err
 		}
@@ -61,21 +63,14 @@ func (c *Center) SetHost(name, what string) error {
 	return c.commit()
 }
 
-// lose shows a host that is dead: no answer from it, and its machines off.
-func (c *Center) lose(h *simulator.HostSystem) {
+// regain shows a host that answers again.
+func (c *Center) regain(h *simulator.HostSystem) {
 	c.mu.Lock()
-	c.lost[h.Self] = true
-	var on []*simulator.VirtualMachine
-	for _, vm := range c.vms() {
-		if f := c.facts(vm); f.Host == h.Self.Value && f.Active {
-			on = append(on, vm)
-		}
-	}
+	delete(c.lost, h.Self)
+	delete(c.ha.told, h.Self)
+	clear(c.ha.attempts)
 	c.mu.Unlock()
-	c.setConnection(h, types.HostSystemConnectionStateNotResponding)
-	for _, vm := range on {
-		c.setPower(vm, poweredOff)
-	}
+	c.setConnection(h, types.HostSystemConnectionStateConnected)
 }
 
 // GPUStatus is a device of a host and who holds it.
@@ -89,6 +84,8 @@ type GPUStatus struct {
 type HostStatus struct {
 	Name        string      `json:"name"`
 	ID          string      `json:"id"`
+	Cluster     string      `json:"cluster"`
+	Rack        string      `json:"rack"`
 	Connection  string      `json:"connection"`
 	Maintenance bool        `json:"maintenance"`
 	GPUs        []GPUStatus `json:"gpus"`
@@ -96,14 +93,15 @@ type HostStatus struct {
 
 // VMStatus is a virtual machine as the lab's operator sees it.
 type VMStatus struct {
-	Name     string `json:"name"`
-	ID       string `json:"id"`
-	UUID     string `json:"uuid"`
-	Host     string `json:"host"`
-	Power    string `json:"power"`
-	Address  string `json:"address"`
-	Template bool   `json:"template"`
-	Machine  string `json:"machine"`
+	Name       string `json:"name"`
+	ID         string `json:"id"`
+	UUID       string `json:"uuid"`
+	Host       string `json:"host"`
+	Power      string `json:"power"`
+	Connection string `json:"connection"`
+	Address    string `json:"address"`
+	Template   bool   `json:"template"`
+	Machine    string `json:"machine"`
 }
 
 // Status is the whole site.
@@ -129,7 +127,7 @@ func (c *Center) Status() Status {
 		c.locked(vm, func(*simulator.Context) {
 			v.Name, v.UUID, v.Template = vm.Name, vm.Config.Uuid, vm.Config.Template
 			v.Host = names[vm.Runtime.Host.Value]
-			v.Power, v.Address = "off", vm.Guest.IpAddress
+			v.Power, v.Address, v.Connection = "off", vm.Guest.IpAddress, string(vm.Runtime.ConnectionState)
 			if isOn(vm) {
 				v.Power = "on"
 			}
@@ -141,7 +139,7 @@ func (c *Center) Status() Status {
 }
 
 func (c *Center) hostStatus(ref types.ManagedObjectReference, site placement.Site) HostStatus {
-	h, out := c.host(ref), HostStatus{ID: ref.Value, GPUs: []GPUStatus{}}
+	h, out := c.host(ref), HostStatus{ID: ref.Value, GPUs: []GPUStatus{}, Cluster: c.nameOf(c.site.clusterOf[ref])}
 	c.locked(h, func(*simulator.Context) {
 		out.Name, out.Connection, out.Maintenance = h.Name, string(h.Runtime.ConnectionState), h.Runtime.InMaintenanceMode
 		for _, d := range h.Hardware.PciDevice {
@@ -152,6 +150,7 @@ func (c *Center) hostStatus(ref types.ManagedObjectReference, site placement.Sit
 			}
 		}
 	})
+	out.Rack = c.rackOf(out.Name)
 	for i := range out.GPUs {
 		if vm, ok := site.Holder(ref.Value, out.GPUs[i].ID, ""); ok {
 			out.GPUs[i].UsedBy = vm.Name

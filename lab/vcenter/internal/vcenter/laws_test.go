@@ -1,6 +1,8 @@
 package vcenter_test
 
 import (
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -128,9 +130,9 @@ func TestMaintenanceEvacuatesAndWaits(t *testing.T) {
 		continue
 	}
 	s.must(wait(entering, err))
-	refusedAs[*types.InvalidState](t, s.powerOn(gpu))
+	refusedAs[*types.InvalidHostState](t, s.powerOn(gpu))
 	s.reopen()
-	refusedAs[*types.InvalidState](t, s.powerOn(s.vm("gpu")))
+	refusedAs[*types.InvalidHostState](t, s.powerOn(s.vm("gpu")))
 	for _, name := range []string{"x", "y", "z"} {
 		if s.read(s.clone(name, 0, "")).Runtime.Host.Value == host.Reference().Value {
 			t.Error("a host in maintenance mode was chosen")
@@ -140,29 +142,65 @@ func TestMaintenanceEvacuatesAndWaits(t *testing.T) {
 	s.must(s.powerOn(s.vm("gpu")))
 }
 
+// Of a host that does not answer a vCenter shows what it has last heard.
 func TestALostHost(t *testing.T) {
 	s := newSite(t)
-	gpu, other := s.clone("gpu", 1, gpuA), s.clone("other", 2, gpuA)
+	gpu, other, off := s.clone("gpu", 1, gpuA), s.clone("other", 2, gpuA), s.clone("off", 1, "")
 	s.must(s.powerOn(gpu))
 	s.must(s.powerOn(other))
 	s.must(s.c.SetHost("esx-01", "lose"))
-	if s.isOn(gpu) || !s.isOn(other) {
-		t.Error("the machines of the lost host are off, and no others")
+	check := func(what string) {
+		t.Helper()
+		got := s.read(s.vm("gpu")).Runtime
+		if got.PowerState != types.VirtualMachinePowerStatePoweredOn || got.ConnectionState != types.VirtualMachineConnectionStateDisconnected {
+			t.Errorf("%s: %s, %s", what, got.PowerState, got.ConnectionState)
+		}
 	}
-	refusedAs[*types.HostNotConnected](t, s.powerOn(gpu))
+	check("lost")
+	if got := s.read(other).Runtime.ConnectionState; got != types.VirtualMachineConnectionStateConnected {
+		t.Errorf("on another host: %s", got)
+	}
+	refusedAs[*types.HostNotConnected](t, s.powerOn(off))
+	refusedAs[*types.HostNotConnected](t, wait(gpu.PowerOff(ctx)))
+	refusedAs[*types.HostNotConnected](t, wait(gpu.Reconfigure(ctx, types.VirtualMachineConfigSpec{Annotation: "a"})))
+	refusedAs[*types.HostNotConnected](t, wait(off.Destroy(ctx)))
 	s.reopen()
-	if s.isOn(s.vm("gpu")) {
-		t.Error("after a restart it is on")
+	check("after a restart")
+	if err := wait(s.hosts[0].Reconnect(ctx, nil, nil)); err == nil {
+		t.Error("a dead host was reconnected")
 	}
 	s.must(s.c.SetHost("esx-01", "return"))
-	if !s.isOn(s.vm("gpu")) {
-		t.Error("its machine still runs, so it is on when the host is back")
+	if got := s.read(s.vm("gpu")).Runtime; !s.isOn(s.vm("gpu")) || got.ConnectionState != types.VirtualMachineConnectionStateConnected {
+		t.Errorf("its machine still runs, so it is on when the host is back: %+v", got)
 	}
 	status := s.c.Status()
 	if status.Hosts[0].GPUs[0].UsedBy != "gpu" || status.Hosts[0].Connection != "connected" || status.Hosts[0].GPUs[1].UsedBy != "" {
 		t.Errorf("status: %+v", status.Hosts[0])
 	}
+	s.must(s.c.SetHost("esx-01", "lose"))
+	s.must(os.WriteFile(filepath.Join(s.dir, "m.gpu"), []byte("off"), 0o600))
+	s.must(s.c.SetHost("esx-01", "return"))
+	if s.isOn(s.vm("gpu")) {
+		t.Error("its machine died with the host, so it is off when the host is back")
+	}
 	if s.c.SetHost("esx-09", "lose") == nil || s.c.SetHost("esx-01", "paint") == nil {
 		t.Error("nonsense was accepted")
+	}
+}
+
+func TestADisconnectedHost(t *testing.T) {
+	s := newSite(t)
+	plain := s.clone("plain", 1, "")
+	s.must(s.powerOn(plain))
+	s.must(wait(s.hosts[0].Disconnect(ctx)))
+	s.until("HA has nothing to do with it", func() bool { return s.posted("VmDisconnectedEvent") > 0 })
+	s.must(os.WriteFile(filepath.Join(s.dir, "m.plain"), []byte("off"), 0o600))
+	if got := s.read(plain).Runtime; got.Host.Value != s.hosts[0].Reference().Value || !s.isOn(plain) {
+		t.Errorf("%+v", got)
+	}
+	refusedAs[*types.HostNotConnected](t, wait(s.hosts[0].EnterMaintenanceMode(ctx, 1, false, nil)))
+	s.must(wait(s.hosts[0].Reconnect(ctx, nil, nil)))
+	if s.isOn(plain) {
+		t.Error("what happened meanwhile is not seen")
 	}
 }

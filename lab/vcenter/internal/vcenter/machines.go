@@ -101,6 +101,11 @@ func (c *Center) reconcile() error {
 	return nil
 }
 
+// answers says whether the vCenter hears of what runs on the host.
+func (c *Center) answers(host types.ManagedObjectReference) bool {
+	return c.mustAnswer(c.host(host)) == nil
+}
+
 // agree sets the power state of one virtual machine to what its machine does.
 func (c *Center) agree(vm *simulator.VirtualMachine, runs func(string) bool) {
 	var name string
@@ -110,7 +115,7 @@ func (c *Center) agree(vm *simulator.VirtualMachine, runs func(string) bool) {
 		name, on, template, host = vm.Name, isOn(vm), vm.Config.Template, *vm.Runtime.Host
 		known = vm.Guest != nil && vm.Guest.IpAddress != ""
 	})
-	if template || c.isLost(host) {
+	if template || !c.answers(host) {
 		return
 	}
 	name = c.machineName(vm.Self, name)
@@ -118,10 +123,12 @@ func (c *Center) agree(vm *simulator.VirtualMachine, runs func(string) bool) {
 	case alive && !on:
 		c.logf("%s: its machine runs: powered on", name)
 		c.setPower(vm, poweredOn)
+		c.post(c.ctx(), &types.VmPoweredOnEvent{VmEvent: c.vmEvent(vm)})
 		known = false
 	case !alive && on:
 		c.logf("%s: its machine does not run: powered off", name)
 		c.setPower(vm, poweredOff)
+		c.post(c.ctx(), &types.VmPoweredOffEvent{VmEvent: c.vmEvent(vm)})
 		return
 	case !alive:
 		return

@@ -7,6 +7,8 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"permafrost.dev/lab/vcenter/internal/placement"
 )
 
 // EnterMaintenanceModeTask evacuates what can move and waits for the rest to be
@@ -14,20 +16,30 @@ import (
 func (r *hostCalls) EnterMaintenanceModeTask(ctx *simulator.Context, req *types.EnterMaintenanceMode_Task) soap.HasFault {
 	c, h := r.c, r.c.host(req.This)
 	t := c.start(ctx, h, "EnterMaintenanceMode_Task", "HostSystem.enterMaintenanceMode", true,
-		func(_ *simulator.Context, t *simulator.Task) (types.AnyType, types.BaseMethodFault) {
-			return nil, c.enterMaintenance(h, t, time.Duration(req.Timeout)*time.Second)
+		func(ctx *simulator.Context, t *simulator.Task) (types.AnyType, types.BaseMethodFault) {
+			fault := c.enterMaintenance(ctx, h, t, req)
+			switch fault.(type) {
+			case nil:
+				c.post(ctx, &types.EnteredMaintenanceModeEvent{HostEvent: c.hostEvent(h)})
+			case *types.Timedout, *types.RequestCanceled:
+				c.post(ctx, &types.CanceledHostOperationEvent{HostEvent: c.hostEvent(h)})
+			}
+			return nil, fault
 		})
 	return reply[methods.EnterMaintenanceMode_TaskBody](t.Self)
 }
 
-func (c *Center) enterMaintenance(h *simulator.HostSystem, t *simulator.Task, timeout time.Duration) types.BaseMethodFault {
+func (c *Center) enterMaintenance(ctx *simulator.Context, h *simulator.HostSystem, t *simulator.Task, req *types.EnterMaintenanceMode_Task) types.BaseMethodFault {
 	if fault := c.beginEntering(h); fault != nil {
 		return fault
 	}
+	c.post(ctx, &types.EnteringMaintenanceModeEvent{HostEvent: c.hostEvent(h)})
+	timeout := time.Duration(req.Timeout) * time.Second
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.entering, h.Self)
+		c.pulse.send()
 	}()
 	var deadline <-chan time.Time
 	if timeout > 0 {
@@ -40,7 +52,10 @@ func (c *Center) enterMaintenance(h *simulator.HostSystem, t *simulator.Task, ti
 		if c.canceled(t) {
 			return &types.RequestCanceled{}
 		}
-		if c.evacuate(h) {
+		if fault := c.mustAnswer(h); fault != nil {
+			return fault
+		}
+		if left := c.evacuate(h, t, isTrue(req.EvacuatePoweredOffVms)); left == 0 {
 			return nil
 		}
 		// What happens elsewhere may make room without a change that is told.
@@ -76,33 +91,60 @@ func (c *Center) beginEntering(h *simulator.HostSystem) (fault types.BaseMethodF
 	return fault
 }
 
-// evacuate moves away what can move. When nothing runs on the host any more, it
-// is in maintenance mode.
-func (c *Center) evacuate(h *simulator.HostSystem) bool {
+// mustAnswer refuses what a host that is not connected cannot do.
+func (c *Center) mustAnswer(h *simulator.HostSystem) (fault types.BaseMethodFault) {
+	c.locked(h, func(*simulator.Context) {
+		if h.Runtime.ConnectionState != types.HostSystemConnectionStateConnected {
+			fault = &types.HostNotConnected{}
+		}
+	})
+	return fault
+}
+
+// evacuate moves away what DRS may move and counts what is left. When nothing
+// is, the host is in maintenance mode, unless the task was cancelled meanwhile.
+func (c *Center) evacuate(h *simulator.HostSystem, t *simulator.Task, offToo bool) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	left := 0
+	left, gone := 0, 0
+	cluster := c.clusterAt(h.Self.Value)
 	for _, vm := range c.vms() {
 		facts := c.facts(vm)
-		if facts.Host != h.Self.Value || !facts.Active {
+		if facts.Host != h.Self.Value || (!facts.Active && !offToo) {
 			continue
 		}
 		to, ok := "", false
+		switch {
+		case !facts.Active:
+			to, ok = c.picture().Choose(placement.VM{ID: facts.ID}, cluster.Self.Value, h.Self.Value)
 		// One that is just being started has to be up before it can move.
-		if len(facts.Devices) == 0 && !c.starting[vm.Self] {
-			to, ok = c.picture().Choose(facts, h.Self.Value)
+		case facts.Tied(), c.comingUp(vm.Self):
+		case behavior(c.configuration(cluster), vm.Self) == types.DrsBehaviorFullyAutomated:
+			to, ok = c.picture().Choose(facts, cluster.Self.Value, h.Self.Value)
 		}
 		if !ok {
 			left++
 			continue
 		}
-		c.setHost(vm, types.ManagedObjectReference{Type: "HostSystem", Value: to})
+		gone++
+		c.move(c.ctx(), vm, hostRef(to), facts.Active)
 	}
 	if left > 0 {
-		return false
+		if gone > 0 {
+			c.progress(t, int32(100*gone/(gone+left)))
+		}
+		return left
+	}
+	if c.canceled(t) {
+		return 1
 	}
 	c.setMaintenance(h, true)
-	return true
+	return 0
+}
+
+// progress tells how far a task is, in percent.
+func (c *Center) progress(t *simulator.Task, percent int32) {
+	c.update(t, types.PropertyChange{Name: "info.progress", Val: percent})
 }
 
 func (c *Center) setMaintenance(h *simulator.HostSystem, in bool) {
@@ -115,7 +157,10 @@ func (c *Center) setMaintenance(h *simulator.HostSystem, in bool) {
 func (r *hostCalls) ExitMaintenanceModeTask(ctx *simulator.Context, req *types.ExitMaintenanceMode_Task) soap.HasFault {
 	c, h := r.c, r.c.host(req.This)
 	return reply[methods.ExitMaintenanceMode_TaskBody](c.task(ctx, h, "ExitMaintenanceMode_Task", "HostSystem.exitMaintenanceMode",
-		func(*simulator.Context, *simulator.Task) (types.AnyType, types.BaseMethodFault) {
+		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
+			if fault := c.mustAnswer(h); fault != nil {
+				return nil, fault
+			}
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			in := false
@@ -124,44 +169,7 @@ func (r *hostCalls) ExitMaintenanceModeTask(ctx *simulator.Context, req *types.E
 				return nil, invalidState("The host is not in maintenance mode.")
 			}
 			c.setMaintenance(h, false)
+			c.post(ctx, &types.ExitMaintenanceModeEvent{HostEvent: c.hostEvent(h)})
 			return nil, nil
 		}))
-}
-
-// DisconnectHostTask lets the vCenter stop talking to the host.
-func (r *hostCalls) DisconnectHostTask(ctx *simulator.Context, req *types.DisconnectHost_Task) soap.HasFault {
-	c, h := r.c, r.c.host(req.This)
-	return reply[methods.DisconnectHost_TaskBody](c.task(ctx, h, "DisconnectHost_Task", "HostSystem.disconnect",
-		func(*simulator.Context, *simulator.Task) (types.AnyType, types.BaseMethodFault) {
-			c.setConnection(h, types.HostSystemConnectionStateDisconnected)
-			return nil, nil
-		}))
-}
-
-// ReconnectHostTask lets it talk to the host again.
-func (r *hostCalls) ReconnectHostTask(ctx *simulator.Context, req *types.ReconnectHost_Task) soap.HasFault {
-	c, h := r.c, r.c.host(req.This)
-	return reply[methods.ReconnectHost_TaskBody](c.task(ctx, h, "ReconnectHost_Task", "HostSystem.reconnect",
-		func(*simulator.Context, *simulator.Task) (types.AnyType, types.BaseMethodFault) {
-			c.setConnection(h, types.HostSystemConnectionStateConnected)
-			return nil, nil
-		}))
-}
-
-// setConnection changes the host's connection and that of its virtual machines.
-func (c *Center) setConnection(h *simulator.HostSystem, state types.HostSystemConnectionState) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.dirty.add(h.Self)
-	c.update(h, types.PropertyChange{Name: "runtime.connectionState", Val: state})
-	vmState := types.VirtualMachineConnectionStateConnected
-	if state != types.HostSystemConnectionStateConnected {
-		vmState = types.VirtualMachineConnectionStateDisconnected
-	}
-	for _, vm := range c.vms() {
-		if c.facts(vm).Host == h.Self.Value {
-			c.update(vm, types.PropertyChange{Name: "runtime.connectionState", Val: vmState},
-				types.PropertyChange{Name: "summary.runtime.connectionState", Val: vmState})
-		}
-	}
 }

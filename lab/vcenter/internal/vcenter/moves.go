@@ -35,7 +35,7 @@ func (c *Center) knownPlace(folder types.ManagedObjectReference, pool, host, ds 
 
 // placeNew chooses a host for a virtual machine that is about to be made, where
 // its maker named none. Until release the choice counts for those that follow.
-func (c *Center) placeNew(host **types.ManagedObjectReference) (release func(), fault types.BaseMethodFault) {
+func (c *Center) placeNew(host **types.ManagedObjectReference, pool types.ManagedObjectReference) (release func(), fault types.BaseMethodFault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	site := c.picture()
@@ -44,14 +44,14 @@ func (c *Center) placeNew(host **types.ManagedObjectReference) (release func(), 
 	}
 	target := *host
 	if target == nil {
-		id, ok := site.Choose(placement.VM{})
+		id, ok := site.Choose(placement.VM{}, c.pool(pool).Owner.Value)
 		if !ok {
 			return nil, invalidState("No host of the cluster is connected and out of maintenance mode.")
 		}
 		target = &types.ManagedObjectReference{Type: "HostSystem", Value: id}
 		*host = target
 	} else if refusal := site.Migrate(placement.VM{}, target.Value); refusal != nil {
-		return nil, c.refused(refusal)
+		return nil, c.refused(target.Value, refusal)
 	}
 	c.coming = append(c.coming, *target)
 	return func() {
@@ -108,6 +108,9 @@ func (r *vmCalls) MigrateVMTask(ctx *simulator.Context, req *types.MigrateVM_Tas
 
 func (c *Center) relocate(ctx *simulator.Context, vm *simulator.VirtualMachine, spec types.VirtualMachineRelocateSpec) types.BaseMethodFault {
 	defer c.ops.lock(vm.Self)()
+	if fault := c.mustReach(vm); fault != nil {
+		return fault
+	}
 	var parent types.ManagedObjectReference
 	c.locked(vm, func(*simulator.Context) { parent = *vm.Parent })
 	folder := parent
@@ -121,7 +124,7 @@ func (c *Center) relocate(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 		return fault
 	}
 	if spec.Host != nil {
-		if fault := c.migrate(vm, *spec.Host); fault != nil {
+		if fault := c.migrate(ctx, vm, *spec.Host); fault != nil {
 			return fault
 		}
 	}
@@ -141,24 +144,48 @@ func (c *Center) relocate(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 
 // migrate changes the host. vMotion carries a running machine along, unless a
 // device ties it to its host. The caller holds the operation lock.
-func (c *Center) migrate(vm *simulator.VirtualMachine, to types.ManagedObjectReference) types.BaseMethodFault {
+func (c *Center) migrate(ctx *simulator.Context, vm *simulator.VirtualMachine, to types.ManagedObjectReference) types.BaseMethodFault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	facts := c.facts(vm)
 	if facts.Host == to.Value {
 		return nil
 	}
-	if facts.Active && len(facts.Devices) > 0 {
-		message := "The virtual machine uses the PCI passthrough device '" + facts.Devices[0] + "', which vMotion does not support."
+	fault := c.mayMigrate(facts, to)
+	if fault != nil {
+		c.post(ctx, &types.VmFailedMigrateEvent{VmEvent: c.vmEvent(vm), DestHost: *c.hostArgument(to), Reason: localized(fault)})
+		return fault
+	}
+	c.move(ctx, vm, to, false)
+	return nil
+}
+
+func (c *Center) mayMigrate(facts placement.VM, to types.ManagedObjectReference) types.BaseMethodFault {
+	if facts.Active && facts.Tied() {
 		f := &types.DeviceNotSupported{Device: "PCI device " + facts.Devices[0], Reason: "passthrough"}
-		f.MethodFault = because(message)
+		f.MethodFault = because("The virtual machine uses the PCI passthrough device '" + facts.Devices[0] + "', which vMotion does not support.")
 		return f
 	}
 	if refusal := c.picture().Migrate(facts, to.Value); refusal != nil {
-		return c.refused(refusal)
+		return c.refused(to.Value, refusal)
+	}
+	return nil
+}
+
+// move registers the virtual machine with another host and says so. The caller
+// holds mu.
+func (c *Center) move(ctx *simulator.Context, vm *simulator.VirtualMachine, to types.ManagedObjectReference, byDRS bool) {
+	before, on := c.vmEvent(vm), c.mustBeOn(vm) == nil
+	if on {
+		c.post(ctx, &types.VmBeingHotMigratedEvent{VmEvent: before, DestHost: *c.hostArgument(to)})
 	}
 	c.setHost(vm, to)
-	return nil
+	moved := types.VmMigratedEvent{VmEvent: c.vmEvent(vm), SourceHost: *before.Host}
+	if byDRS {
+		c.post(ctx, &types.DrsVmMigratedEvent{VmMigratedEvent: moved})
+	} else {
+		c.post(ctx, &moved)
+	}
 }
 
 // setPool registers the virtual machine with another resource pool.

@@ -1,15 +1,12 @@
 package vcenter
 
 import (
-	"errors"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
-
-	"permafrost.dev/lab/vcenter/internal/hook"
 )
 
 const (
@@ -21,8 +18,31 @@ const (
 func (r *vmCalls) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Task) soap.HasFault {
 	vm := r.c.vm(req.This)
 	return reply[methods.PowerOnVM_TaskBody](r.c.task(ctx, vm, "PowerOnVM_Task", "VirtualMachine.powerOn",
-		func(*simulator.Context, *simulator.Task) (types.AnyType, types.BaseMethodFault) {
-			return nil, r.c.powerOn(vm, req.Host)
+		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
+			return nil, r.c.powerOn(ctx, vm, req.Host)
+		}))
+}
+
+// PowerOnMultiVMTask starts several, each by a task of its own.
+func (r *centerCalls) PowerOnMultiVMTask(ctx *simulator.Context, req *types.PowerOnMultiVM_Task) soap.HasFault {
+	c, center := r.c, r.c.reg.Get(req.This)
+	return reply[methods.PowerOnMultiVM_TaskBody](c.task(ctx, center, "PowerOnMultiVM_Task", "Datacenter.powerOnMultiVM",
+		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
+			res := types.ClusterPowerOnVmResult{Attempted: []types.ClusterAttemptedVmInfo{}}
+			for _, ref := range req.Vm {
+				vm := c.vm(ref)
+				if vm == nil {
+					res.NotAttempted = append(res.NotAttempted, types.ClusterNotAttemptedVmInfo{
+						Vm: ref, Fault: localized(&types.ManagedObjectNotFound{Obj: ref})})
+					continue
+				}
+				task := c.task(ctx, vm, "PowerOnVM_Task", "VirtualMachine.powerOn",
+					func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
+						return nil, c.powerOn(ctx, vm, nil)
+					})
+				res.Attempted = append(res.Attempted, types.ClusterAttemptedVmInfo{Vm: ref, Task: &task})
+			}
+			return res, nil
 		}))
 }
 
@@ -30,8 +50,8 @@ func (r *vmCalls) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Tas
 func (r *vmCalls) PowerOffVMTask(ctx *simulator.Context, req *types.PowerOffVM_Task) soap.HasFault {
 	vm := r.c.vm(req.This)
 	return reply[methods.PowerOffVM_TaskBody](r.c.task(ctx, vm, "PowerOffVM_Task", "VirtualMachine.powerOff",
-		func(*simulator.Context, *simulator.Task) (types.AnyType, types.BaseMethodFault) {
-			return nil, r.c.powerOff(vm, "off")
+		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
+			return nil, r.c.powerOff(ctx, vm, "off")
 		}))
 }
 
@@ -39,8 +59,8 @@ func (r *vmCalls) PowerOffVMTask(ctx *simulator.Context, req *types.PowerOffVM_T
 func (r *vmCalls) ResetVMTask(ctx *simulator.Context, req *types.ResetVM_Task) soap.HasFault {
 	vm := r.c.vm(req.This)
 	return reply[methods.ResetVM_TaskBody](r.c.task(ctx, vm, "ResetVM_Task", "VirtualMachine.reset",
-		func(*simulator.Context, *simulator.Task) (types.AnyType, types.BaseMethodFault) {
-			return nil, r.c.restart(vm, "reset")
+		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
+			return nil, r.c.restart(ctx, vm, "reset")
 		}))
 }
 
@@ -72,8 +92,8 @@ func (r *vmCalls) ShutdownGuest(ctx *simulator.Context, req *types.ShutdownGuest
 		return refuse[methods.ShutdownGuestBody](fault)
 	}
 	r.c.task(ctx, vm, "ShutdownGuest", "VirtualMachine.shutdownGuest",
-		func(*simulator.Context, *simulator.Task) (types.AnyType, types.BaseMethodFault) {
-			return nil, r.c.powerOff(vm, "shutdown")
+		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
+			return nil, r.c.powerOff(ctx, vm, "shutdown")
 		})
 	return done[methods.ShutdownGuestBody]()
 }
@@ -85,13 +105,16 @@ func (r *vmCalls) RebootGuest(ctx *simulator.Context, req *types.RebootGuest) so
 		return refuse[methods.RebootGuestBody](fault)
 	}
 	r.c.task(ctx, vm, "RebootGuest", "VirtualMachine.rebootGuest",
-		func(*simulator.Context, *simulator.Task) (types.AnyType, types.BaseMethodFault) {
-			return nil, r.c.restart(vm, "shutdown")
+		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
+			return nil, r.c.restart(ctx, vm, "shutdown")
 		})
 	return done[methods.RebootGuestBody]()
 }
 
 func (c *Center) needsTools(vm *simulator.VirtualMachine) (fault types.BaseMethodFault) {
+	if fault := c.mustReach(vm); fault != nil {
+		return fault
+	}
 	c.locked(vm, func(*simulator.Context) {
 		switch {
 		case !isOn(vm):
@@ -101,101 +124,6 @@ func (c *Center) needsTools(vm *simulator.VirtualMachine) (fault types.BaseMetho
 		}
 	})
 	return fault
-}
-
-// powerOn claims host and devices, starts the machine, and reports its guest.
-func (c *Center) powerOn(vm *simulator.VirtualMachine, wanted *types.ManagedObjectReference) types.BaseMethodFault {
-	defer c.ops.lock(vm.Self)()
-	if fault := c.claim(vm, wanted); fault != nil {
-		return fault
-	}
-	defer c.unclaim(vm)
-	name, m := c.machine(vm)
-	c.nameMachine(vm.Self, name)
-	guest, err := c.hook.On(name, m)
-	if err != nil {
-		return configFault("Power on failed: " + err.Error())
-	}
-	c.setPower(vm, poweredOn)
-	c.reportGuest(vm, guest)
-	return nil
-}
-
-// claim decides under the cluster's lock that vm may run, and where; from then
-// on it counts as running, so that of two that exclude each other one is refused.
-func (c *Center) claim(vm *simulator.VirtualMachine, wanted *types.ManagedObjectReference) types.BaseMethodFault {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var fault types.BaseMethodFault
-	c.locked(vm, func(*simulator.Context) {
-		switch {
-		case c.reg.Get(vm.Self) == nil:
-			fault = &types.ManagedObjectNotFound{Obj: vm.Self}
-		case vm.Config.Template:
-			fault = invalidState("A template cannot be powered on.")
-		case isOn(vm):
-			fault = powerState(poweredOn, poweredOn)
-		}
-	})
-	if fault != nil {
-		return fault
-	}
-	facts := c.facts(vm)
-	if wanted != nil && wanted.Value != facts.Host && len(facts.Devices) == 0 {
-		facts.Host = wanted.Value
-	}
-	target, refusal := c.picture().PowerOn(facts)
-	if refusal != nil {
-		return c.refused(refusal)
-	}
-	c.starting[vm.Self] = true
-	c.setHost(vm, types.ManagedObjectReference{Type: "HostSystem", Value: target})
-	return nil
-}
-
-func (c *Center) unclaim(vm *simulator.VirtualMachine) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.starting, vm.Self)
-}
-
-// powerOff stops the machine by the verb off or shutdown.
-func (c *Center) powerOff(vm *simulator.VirtualMachine, verb string) types.BaseMethodFault {
-	defer c.ops.lock(vm.Self)()
-	if fault := c.mustBeOn(vm); fault != nil {
-		return fault
-	}
-	name, m := c.machine(vm)
-	if err := c.hook.Do(verb, name, m); errors.Is(err, hook.ErrStillOn) {
-		return &types.Timedout{VimFault: types.VimFault{MethodFault: because("The guest did not shut down.")}}
-	} else if err != nil {
-		return configFault("Power off failed: " + err.Error())
-	}
-	c.setPower(vm, poweredOff)
-	return nil
-}
-
-// restart takes the machine down by the verb reset or shutdown and reports the
-// guest that comes up; the virtual machine counts as on all the while.
-func (c *Center) restart(vm *simulator.VirtualMachine, verb string) types.BaseMethodFault {
-	defer c.ops.lock(vm.Self)()
-	if fault := c.mustBeOn(vm); fault != nil {
-		return fault
-	}
-	name, m := c.machine(vm)
-	c.reportGuest(vm, hook.Guest{})
-	if err := c.hook.Do(verb, name, m); errors.Is(err, hook.ErrStillOn) {
-		c.logf("%s: %v", name, err)
-	} else if err != nil {
-		return configFault("Restart failed: " + err.Error())
-	}
-	guest, err := c.hook.On(name, m) // answers at once where the machine is on
-	if err != nil {
-		c.setPower(vm, poweredOff)
-		return configFault("Restart failed: " + err.Error())
-	}
-	c.reportGuest(vm, guest)
-	return nil
 }
 
 func (c *Center) mustBeOn(vm *simulator.VirtualMachine) (fault types.BaseMethodFault) {

@@ -2,6 +2,7 @@ package vcenter
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,9 @@ func (r *vmCalls) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_T
 	return reply[methods.ReconfigVM_TaskBody](r.c.task(ctx, vm, "ReconfigVM_Task", "VirtualMachine.reconfigure",
 		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
 			defer r.c.ops.lock(vm.Self)()
+			if fault := r.c.mustReach(vm); fault != nil {
+				return nil, fault
+			}
 			if fault := r.c.mayReconfigure(vm, &req.Spec); fault != nil {
 				return nil, fault
 			}
@@ -84,12 +88,17 @@ func (c *Center) knownBackings(changes []types.BaseVirtualDeviceConfigSpec) type
 			if file.Datastore != nil && c.reg.Get(*file.Datastore) == nil {
 				return invalid
 			}
-			if strings.HasPrefix(file.FileName, "[") && !strings.HasPrefix(file.FileName, "["+c.cfg.Datastore+"]") && !strings.HasPrefix(file.FileName, "[]") {
+			if strings.HasPrefix(file.FileName, "[") && !c.onKnownDatastore(file.FileName) && !strings.HasPrefix(file.FileName, "[]") {
 				return invalid
 			}
 		}
 	}
 	return nil
+}
+
+// onKnownDatastore says whether a path begins with a datastore of the site.
+func (c *Center) onKnownDatastore(path string) bool {
+	return slices.ContainsFunc(c.cfg.Datastores(), func(name string) bool { return strings.HasPrefix(path, "["+name+"]") })
 }
 
 func (c *Center) networkNamed(name string) any {
@@ -206,12 +215,11 @@ func (r *vmCalls) UpgradeVMTask(ctx *simulator.Context, req *types.UpgradeVM_Tas
 }
 
 func (c *Center) upgrade(vm *simulator.VirtualMachine, to string) (fault types.BaseMethodFault) {
-	newest := c.cfg.Template.HardwareVersion
+	top := c.newest()
 	if to == "" {
-		to = newest
+		to = top.String()
 	}
 	want, err := types.ParseHardwareVersion(to)
-	top, _ := types.ParseHardwareVersion(newest)
 	if err != nil || want > top {
 		return &types.NotSupported{}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
@@ -58,7 +59,7 @@ func (c *Center) restore() error {
 	for _, name := range c.state.Lost {
 		for _, ref := range c.site.hosts {
 			if c.nameOf(ref) == name {
-				c.lost[ref] = true
+				c.lost[ref] = time.Time{}
 			}
 		}
 	}

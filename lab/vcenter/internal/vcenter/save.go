@@ -47,6 +47,9 @@ var ofAll = []string{"name", "customValue", "value"}
 
 // commit writes what has changed. The caller holds no object's lock.
 func (c *Center) commit() error {
+	if err := c.flushEvents(); err != nil {
+		return err
+	}
 	c.saving.Lock()
 	defer c.saving.Unlock()
 	refs, all := c.dirty.take()

@@ -82,6 +82,8 @@ func newSite(t *testing.T, change ...func(*config.Config)) *site {
 		Datacenter: "dc1", Cluster: "gpu-cluster", Datastore: "datastore1", Network: "site-network",
 		Template: config.Template{Name: "debian-13", DiskGiB: 8, GuestID: "debian12_64Guest", HardwareVersion: "vmx-21", Firmware: "efi"},
 	}
+	now := 0.0
+	s.cfg.HA.DelaySeconds = &now
 	for _, name := range []string{"esx-01", "esx-02", "esx-03"} {
 		h := config.Host{Name: name, CPUs: 16, MemoryGiB: 64}
 		for _, id := range []string{gpuA, gpuB} {
@@ -145,7 +147,7 @@ func (s *site) open() {
 	dc, err := s.finder.DefaultDatacenter(ctx)
 	s.must(err)
 	s.finder.SetDatacenter(dc)
-	s.cluster, err = s.finder.DefaultClusterComputeResource(ctx)
+	s.cluster, err = s.finder.ClusterComputeResource(ctx, "gpu-cluster")
 	s.must(err)
 	s.hosts, err = s.cluster.Hosts(ctx)
 	s.must(err)

@@ -94,6 +94,12 @@ func (d *dirtySet) all() {
 	d.everything = true
 }
 
+func (d *dirtySet) any() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.refs) > 0 || d.everything
+}
+
 func (d *dirtySet) take() (map[types.ManagedObjectReference]bool, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,6 +1,7 @@
 package vcenter
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -12,6 +13,8 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"permafrost.dev/lab/vcenter/internal/store"
 )
 
 // work is what a task does. It starts without any lock.
@@ -37,6 +40,7 @@ func (c *Center) start(ctx *simulator.Context, on mo.Reference, name, descriptio
 	c.reg.Put(t)
 	c.reg.AtomicUpdate(c.ctx(), t, []types.PropertyChange{
 		{Name: "info.key", Val: t.Self.Value}, {Name: "info.task", Val: t.Self}})
+	c.announce(ctx, t)
 
 	own := of(ctx)
 	c.running.Add(1)
@@ -78,6 +82,31 @@ func (c *Center) end(t *simulator.Task, res types.AnyType, fault types.BaseMetho
 		}
 		c.reg.Update(ctx, t, changes)
 	})
+	c.noteTask(t)
+}
+
+// announce posts the event that every task begins with.
+func (c *Center) announce(ctx *simulator.Context, t *simulator.Task) {
+	info := types.TaskInfo{}
+	c.locked(t, func(*simulator.Context) { info = t.Info })
+	vm, _ := c.reg.Get(*info.Entity).(*simulator.VirtualMachine)
+	host, _ := c.reg.Get(*info.Entity).(*simulator.HostSystem)
+	e := &types.TaskEvent{Event: c.event(vm, host), Info: info}
+	c.post(ctx, e)
+	c.update(t, types.PropertyChange{Name: "info.eventChainId", Val: e.Key})
+}
+
+// noteTask writes a task that has ended into the history.
+func (c *Center) noteTask(t *simulator.Task) {
+	info := types.TaskInfo{}
+	c.locked(t, func(*simulator.Context) { info = t.Info })
+	text, err := oneLine(taskLine{info})
+	if err == nil {
+		err = c.taskLog.Append(text)
+	}
+	if err != nil && !errors.Is(err, store.ErrClosed) {
+		c.logf("task %s: %v", info.Key, err)
+	}
 }
 
 // canceled tells a long task that its caller gave it up.

@@ -10,26 +10,39 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"permafrost.dev/lab/vcenter/internal/config"
 )
 
-// makeTemplate makes the one virtual machine that exists from the beginning: a
-// disk on a paravirtual controller, a vmxnet3 card on the site's network.
-func (c *Center) makeTemplate() error {
-	t := c.cfg.Template
+// makeTemplates makes the virtual machines that exist from the beginning.
+func (c *Center) makeTemplates() error {
 	// A first start that was killed may have left files, but no inventory.
-	if err := clearDir(c.datastoreDir()); err != nil {
-		return err
+	for i := range c.cfg.Datastores() {
+		if err := clearDir(c.datastoreDir(i)); err != nil {
+			return err
+		}
 	}
+	for _, t := range c.cfg.Templates() {
+		if err := c.makeTemplate(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeTemplate makes one: a disk on a paravirtual controller, a vmxnet3 card on
+// the site's first network.
+func (c *Center) makeTemplate(t config.Template) error {
 	folder := c.reg.Get(c.site.vmFolder).(*simulator.Folder)
 	spec := types.VirtualMachineConfigSpec{
 		Name: t.Name, GuestId: t.GuestID, Version: t.HardwareVersion, Firmware: t.Firmware,
 		Uuid: uuid.NewString(), InstanceUuid: uuid.NewString(), NumCPUs: 2, MemoryMB: 2048,
 		Files:        &types.VirtualMachineFileInfo{VmPathName: "[" + c.cfg.Datastore + "]"},
-		DeviceChange: c.templateDevices(),
+		DeviceChange: c.templateDevices(t),
 	}
 	ctx := c.ctx()
 	res, fault := c.stock(ctx, folder, func() soap.HasFault {
-		return folder.CreateVMTask(ctx, &types.CreateVM_Task{This: folder.Self, Config: spec, Pool: c.site.rootPool, Host: &c.site.hosts[0]})
+		return folder.CreateVMTask(ctx, &types.CreateVM_Task{This: folder.Self, Config: spec, Pool: c.site.rootPools[0], Host: &c.site.hosts[0]})
 	})
 	if fault != nil {
 		return soap.WrapVimFault(fault)
@@ -52,7 +65,7 @@ func clearDir(dir string) error {
 	return err
 }
 
-func (c *Center) templateDevices() []types.BaseVirtualDeviceConfigSpec {
+func (c *Center) templateDevices(t config.Template) []types.BaseVirtualDeviceConfigSpec {
 	var devices object.VirtualDeviceList
 	scsi, _ := devices.CreateSCSIController("pvscsi")
 	devices = append(devices, scsi)
@@ -63,12 +76,12 @@ func (c *Center) templateDevices() []types.BaseVirtualDeviceConfigSpec {
 			Backing: &types.VirtualDiskFlatVer2BackingInfo{
 				DiskMode: string(types.VirtualDiskModePersistent), ThinProvisioned: types.NewBool(true),
 				VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{
-					FileName: "[" + c.cfg.Datastore + "] " + c.cfg.Template.Name + "/" + c.cfg.Template.Name + ".vmdk"},
+					FileName: "[" + c.cfg.Datastore + "] " + t.Name + "/" + t.Name + ".vmdk"},
 			},
 		},
-		CapacityInKB: int64(c.cfg.Template.DiskGiB) << 20, CapacityInBytes: int64(c.cfg.Template.DiskGiB) << 30,
+		CapacityInKB: int64(t.DiskGiB) << 20, CapacityInBytes: int64(t.DiskGiB) << 30,
 	}
-	pg := c.reg.Get(c.site.network).(*simulator.DistributedVirtualPortgroup)
+	pg := c.networkNamed(c.cfg.Network).(*simulator.DistributedVirtualPortgroup)
 	dvs := c.reg.Get(*pg.Config.DistributedVirtualSwitch).(*simulator.DistributedVirtualSwitch)
 	card := &types.VirtualVmxnet3{VirtualVmxnet: types.VirtualVmxnet{VirtualEthernetCard: types.VirtualEthernetCard{
 		AddressType: string(types.VirtualEthernetCardMacTypeGenerated),

@@ -1,0 +1,34 @@
+package vcenter
+
+import (
+	"sync"
+
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// refusals are calls that the lab has asked to be refused: how a client bears
+// a vCenter that says no in the middle of its work.
+type refusals struct {
+	mu    sync.Mutex
+	times map[string]int
+}
+
+// Refuse lets the next calls of a method fail; 0 takes that back.
+func (c *Center) Refuse(method string, times int) {
+	c.refusals.mu.Lock()
+	defer c.refusals.mu.Unlock()
+	if c.refusals.times == nil {
+		c.refusals.times = map[string]int{}
+	}
+	c.refusals.times[method] = times
+}
+
+func (r *refusals) take(method string) types.BaseMethodFault {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.times[method] == 0 {
+		return nil
+	}
+	r.times[method]--
+	return systemError("The lab refuses this call of " + method + ".")
+}
