@@ -45,7 +45,9 @@ func (c *Center) setUpCluster(cluster *simulator.ClusterComputeResource) {
 		DefaultVmBehavior: level, VmotionRate: 3,
 	}
 	cfg.DasConfig = types.ClusterDasConfigInfo{
-		Enabled: types.NewBool(true), AdmissionControlEnabled: types.NewBool(true), FailoverLevel: 1,
+		Enabled: types.NewBool(true), FailoverLevel: 1,
+		AdmissionControlEnabled: types.NewBool(len(c.hostsOf(cluster.Self)) > 1), // one host cannot stand in for itself
+
 		HostMonitoring: string(types.ClusterDasConfigInfoServiceStateEnabled),
 		DefaultVmSettings: &types.ClusterDasVmSettings{
 			RestartPriority: string(types.DasVmPriorityMedium), IsolationResponse: string(types.ClusterDasVmSettingsIsolationResponseNone),
