@@ -91,6 +91,31 @@ class HardwareChanges:
         self.keys = devices.Keys()
         self.specs: list[Any] = []
 
+    def scsi(self, wanted: str) -> None:
+        """Put SCSI controllers of the wanted type in the place of others, disks and all."""
+        kind = devices.SCSI_TYPES.get(wanted)
+        if kind is None:
+            return
+        for old in devices.controllers(self.hardware, "scsi"):
+            if type(old) is kind:
+                continue
+            new = kind(
+                key=self.keys.take(),
+                busNumber=old.busNumber,
+                controllerKey=old.controllerKey,
+                sharedBus="noSharing",
+            )
+            self.specs += [devices.spec(devices.REMOVE, old), devices.spec(devices.ADD, new)]
+            self.hardware = [new if d is old else d for d in self.hardware]
+            for device in self.hardware:
+                if device.controllerKey == old.key:
+                    device.controllerKey = new.key
+                    self._edit(device)
+
+    def _edit(self, device: Any) -> None:
+        if not any(s.device is device for s in self.specs):
+            self.specs.append(devices.spec(devices.EDIT, device))
+
     def clone_disks(self, planned: list[Props]) -> None:
         """Fit a fresh clone's disks, by their places, and add the rest."""
         sources = devices.disks(self.hardware)
@@ -122,7 +147,7 @@ class HardwareChanges:
         if device.capacityInKB < wanted:
             device.capacityInKB = wanted
             device.capacityInBytes = wanted * 1024
-            self.specs.append(devices.spec(devices.EDIT, device))
+            self._edit(device)
 
     def network(self, planned: list[Props]) -> None:
         """Make the network cards those of the plan, in order."""

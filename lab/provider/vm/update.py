@@ -103,6 +103,7 @@ def _prepare(op: Operation, vm: Any, olds: Props, planned: Props) -> tuple[Any, 
     """Return what to reconfigure, and whether the machine is off; changes nothing."""
     found = op.session.properties(vm, "config.hardware.device", "runtime.powerState")
     changes = HardwareChanges(op.session, found["config.hardware.device"])
+    changes.scsi(planned["scsiType"])
     changes.update_disks(olds.get("disks") or [], planned["disks"])
     changes.network(planned["networkInterfaces"])
     changes.cdroms(planned["cdroms"])

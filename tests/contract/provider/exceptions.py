@@ -128,7 +128,6 @@ EXCEPTIONS: tuple[Expected, ...] = (
         r"clone\.customize|error\.message",
         DEBT + "guest customisation; it is refused, and nothing is left",
     ),
-    Expected(r"/scsi-type$", r"step 6 ", DEBT + "changing the type of the SCSI controllers"),
 )
 
 

@@ -65,6 +65,8 @@ def inventory(folder: Path, port: int) -> dict[str, Any]:
         "datastore": "LocalDS_0",
         "network": "DC0_DVPG0",
         "hosts": [{"name": f"DC0_C0_H{i}", "gpus": [GPU]} for i in range(4)],
+        # The recorded vCenter moved nothing by itself.
+        "drs": {"level": "manual"},
         "template": {
             "name": TEMPLATE,
             "disk_gib": 10,
@@ -119,13 +121,17 @@ class VCenter:
         (folder / "state").mkdir()
         write_certificate(folder)
         (folder / "config.json").write_text(json.dumps(inventory(folder, self.port)))
+        # It ends with this process, however that ends: the kernel closes the writing end.
+        watched, self._leash = os.pipe()
         with (folder / "log").open("w") as log:
             self._process = subprocess.Popen(
-                [str(program), "-config", str(folder / "config.json")],
+                [str(program), "-watch", str(watched), "-config", str(folder / "config.json")],
                 stdout=log,
                 stderr=log,
+                pass_fds=[watched],
                 env={**os.environ, "TMPDIR": str(folder)},
             )
+        os.close(watched)
         self._await_start()
         self.admin = Administrator(self.port)
 
@@ -140,6 +146,7 @@ class VCenter:
     ) -> None:
         self._process.kill()
         self._process.wait(10)
+        os.close(self._leash)
         with contextlib.suppress(OSError):
             self._folder.cleanup()
 

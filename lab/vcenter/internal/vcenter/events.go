@@ -56,8 +56,12 @@ func (c *Center) event(vm *simulator.VirtualMachine, host *simulator.HostSystem)
 		EntityEventArgument: types.EntityEventArgument{Name: c.cfg.Datacenter}, Datacenter: c.site.datacenter}}
 	if vm != nil {
 		var at types.ManagedObjectReference
+		var on []types.ManagedObjectReference
 		name := ""
-		c.locked(vm, func(*simulator.Context) { name, at = vm.Name, *vm.Runtime.Host })
+		c.locked(vm, func(*simulator.Context) { name, at, on = vm.Name, *vm.Runtime.Host, vm.Datastore })
+		if len(on) > 0 {
+			e.Ds = &types.DatastoreEventArgument{EntityEventArgument: types.EntityEventArgument{Name: c.nameOf(on[0])}, Datastore: on[0]}
+		}
 		e.Vm = &types.VmEventArgument{EntityEventArgument: types.EntityEventArgument{Name: name}, Vm: vm.Self}
 		if host == nil {
 			host = c.host(at)

@@ -180,7 +180,7 @@ func (c *Center) move(ctx *simulator.Context, vm *simulator.VirtualMachine, to t
 		c.post(ctx, &types.VmBeingHotMigratedEvent{VmEvent: before, DestHost: *c.hostArgument(to)})
 	}
 	c.setHost(vm, to)
-	moved := types.VmMigratedEvent{VmEvent: c.vmEvent(vm), SourceHost: *before.Host}
+	moved := types.VmMigratedEvent{VmEvent: c.vmEvent(vm), SourceHost: *before.Host, SourceDatastore: before.Ds, SourceDatacenter: before.Datacenter}
 	if byDRS {
 		c.post(ctx, &types.DrsVmMigratedEvent{VmMigratedEvent: moved})
 	} else {
