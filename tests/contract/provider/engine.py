@@ -60,6 +60,15 @@ class Plugin:
             self._process.kill()
             self._process.wait(5)
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def cancel(self) -> None:
+        """Ask every operation to stop, as the engine does when its user gives up."""
+        self._stub.Cancel(empty_pb2.Empty(), timeout=SHORT_S)
+
     def ask(self, method: str, q: dict[str, Any]) -> Answer:
         """Return response and error of one question."""
         try:

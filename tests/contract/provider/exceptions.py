@@ -78,7 +78,7 @@ EXCEPTIONS: tuple[Expected, ...] = (
         TRUER + "a destroyed machine leaves its rules and groups",
     ),
     Expected(
-        r"/(vm-duplicate-name|aa-duplicate-name|aa-deleted|vm-group-deleted)$",
+        r"/(vm-duplicate-name|create-power-on-refused|aa-duplicate-name|aa-deleted|vm-group-deleted)$",
         r" error\.(message|initFailed\.reasons)",
         TRUER + "faults say a sentence",
     ),
@@ -109,12 +109,12 @@ EXCEPTIONS: tuple[Expected, ...] = (
     ),
     Expected(r"/vm-group-duplicate-name$", r"error\.message", MEANT + "vCenter's reason is shown"),
     Expected(
-        r"/configure-(unreachable|unknown-name)$",
+        r"/configure-(unreachable|unknown-name|verify-certificate)$",
         r"error\.message",
         MEANT + "the reason in the words of this machine, not of a Go library",
     ),
     Expected(
-        r"/vm-tag-unknown$|/create-no-address(?!-no-wait)",
+        r"/vm-tag-unknown$|/create-no-address(?!-no-wait)|/create-power-on-refused$",
         r"initFailed\.properties\.(disks|networkInterfaces)\[\d\]",
         MEANT + "what is kept of an unfinished machine names its disks and cards by true keys",
     ),

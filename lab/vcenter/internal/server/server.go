@@ -113,10 +113,10 @@ func adminHandler(c *vcenter.Center, door *door, restart chan<- struct{}) http.H
 		times, err := strconv.Atoi(r.URL.Query().Get("times"))
 		method := r.URL.Query().Get("method")
 		if err != nil || times < 0 || method == "" {
-			answer(w, http.StatusBadRequest, map[string]string{"message": "refuse wants method=NAME&times=N"})
+			answer(w, http.StatusBadRequest, map[string]string{"message": "refuse wants method=NAME&times=N&words=TEXT"})
 			return
 		}
-		c.Refuse(method, times)
+		c.Refuse(method, times, r.URL.Query().Get("words"))
 		answer(w, http.StatusOK, map[string]string{})
 	})
 	mux.HandleFunc("POST /service/{state}", func(w http.ResponseWriter, r *http.Request) {

@@ -92,8 +92,10 @@ func (c *Center) dispatch(ctx *simulator.Context, m *simulator.Method) (mo.Refer
 		return nil, anonymous(m)
 	}
 	c.sessionCollector(ctx)
-	if fault := c.refusals.take(m.Name); fault != nil {
-		return nil, fault
+	if !spoken[m.Name] {
+		if fault := c.refusals.take(m.Name); fault != nil {
+			return nil, fault
+		}
 	}
 	if to, ok := c.routes[m.This.Type][m.Name]; ok {
 		if c.reg.Get(m.This) == nil && ctx.Session.Registry.Get(m.This) == nil {

@@ -1,6 +1,7 @@
 package vcenter_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/vmware/govmomi/object"
@@ -122,8 +123,12 @@ func TestAHostThatDiesOnItsWayIntoMaintenance(t *testing.T) {
 func TestACallIsRefusedAsOftenAsAsked(t *testing.T) {
 	s := newSite(t)
 	vm := s.clone("m", 1, "")
-	s.c.Refuse("PowerOnVM_Task", 1)
-	if _, err := vm.PowerOn(ctx); err == nil {
+	s.c.Refuse("PowerOnVM_Task", 1, "not now")
+	if _, err := vm.PowerOn(ctx); err == nil || !strings.Contains(err.Error(), "not now") {
+		t.Errorf("got %v", err)
+	}
+	s.c.Refuse("RelocateVM_Task", 1, "")
+	if _, err := vm.Relocate(ctx, types.VirtualMachineRelocateSpec{}, ""); err == nil {
 		t.Error("it was allowed")
 	}
 	s.must(s.powerOn(vm))

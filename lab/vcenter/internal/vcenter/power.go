@@ -17,6 +17,9 @@ const (
 // PowerOnVMTask starts the machine where rules, devices and hosts allow it.
 func (r *vmCalls) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Task) soap.HasFault {
 	vm := r.c.vm(req.This)
+	if fault := r.c.refusals.take("PowerOnVM_Task"); fault != nil {
+		return refuse[methods.PowerOnVM_TaskBody](fault)
+	}
 	return reply[methods.PowerOnVM_TaskBody](r.c.task(ctx, vm, "PowerOnVM_Task", "VirtualMachine.powerOn",
 		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
 			return nil, r.c.powerOn(ctx, vm, req.Host)

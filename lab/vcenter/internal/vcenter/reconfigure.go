@@ -15,6 +15,9 @@ import (
 // ReconfigVMTask changes the configuration, keeping what the simulator drops.
 func (r *vmCalls) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_Task) soap.HasFault {
 	vm := r.c.vm(req.This)
+	if fault := r.c.refusals.take("ReconfigVM_Task"); fault != nil {
+		return refuse[methods.ReconfigVM_TaskBody](fault)
+	}
 	return reply[methods.ReconfigVM_TaskBody](r.c.task(ctx, vm, "ReconfigVM_Task", "VirtualMachine.reconfigure",
 		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
 			defer r.c.ops.lock(vm.Self)()

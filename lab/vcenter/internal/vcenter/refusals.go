@@ -11,15 +11,20 @@ import (
 type refusals struct {
 	mu    sync.Mutex
 	times map[string]int
+	words map[string]string
 }
 
+// spoken are the methods that refuse by themselves, and so with words.
+var spoken = map[string]bool{"PowerOnVM_Task": true, "ReconfigVM_Task": true}
+
 // Refuse lets the next calls of a method fail; 0 takes that back.
-func (c *Center) Refuse(method string, times int) {
+func (c *Center) Refuse(method string, times int, words string) {
 	c.refusals.mu.Lock()
 	defer c.refusals.mu.Unlock()
 	if c.refusals.times == nil {
-		c.refusals.times = map[string]int{}
+		c.refusals.times, c.refusals.words = map[string]int{}, map[string]string{}
 	}
+	c.refusals.words[method] = words
 	c.refusals.times[method] = times
 }
 
@@ -30,5 +35,5 @@ func (r *refusals) take(method string) types.BaseMethodFault {
 		return nil
 	}
 	r.times[method]--
-	return systemError("The lab refuses this call of " + method + ".")
+	return systemError(r.words[method])
 }
