@@ -55,17 +55,21 @@ def test_a_cancelled_creation_keeps_the_machine_that_exists(bench: Bench) -> Non
         asking.join(SOON_S)
         assert not asking.is_alive(), "the creation goes on waiting for a guest"
         got, error = answers[0]
-        assert got is None and error is not None
+        assert got is None
+        assert error is not None
         assert "cancelled" in error["message"]
         kept = error["initFailed"]
         state = bench.vcenter.admin.do("state", {"vm": question["news"]["name"]})
-        assert state["exists"] and state["power"] == "poweredOn"
+        assert state["exists"]
+        assert state["power"] == "poweredOn"
         # What is kept is enough to go on with: another engine finds it by its id, and removes it.
     with configured(bench) as other:
         asked = {k: question[k] for k in ("type", "resource")}
         known = {"id": kept["id"], "properties": kept["properties"]}
         read, error = other.ask("Read", {**asked, **known})
-        assert error is None and read is not None and read["id"] == kept["id"]
+        assert error is None
+        assert read is not None
+        assert read["id"] == kept["id"]
         _, error = other.ask("Delete", {**asked, "id": kept["id"], "olds": kept["properties"]})
         assert error is None
     assert not bench.vcenter.admin.do("state", {"vm": question["news"]["name"]})["exists"]
@@ -101,7 +105,8 @@ def test_a_run_that_is_killed_leaves_no_process(vcenter_program: Path) -> None:
     )
     assert holder.stdout is not None
     started = [int(pid) for pid in holder.stdout.readline().split()]
-    assert len(started) == 2 and all(is_running(pid) for pid in started)
+    assert len(started) == 2
+    assert all(is_running(pid) for pid in started)
     holder.send_signal(signal.SIGKILL)
     holder.wait(SOON_S)
     deadline = time.monotonic() + SOON_S
