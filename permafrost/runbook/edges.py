@@ -55,6 +55,20 @@ def set_on_edges(ctx: Context, replica: str, state: ServerState) -> tuple[str, .
     return tuple(sorted(off))
 
 
+def _as_it_is(live: LiveState, replica: str) -> LiveState:
+    """Return the snapshot in which the others that serve do so, whatever was declared of them.
+
+    Drains that were made while no edge ran may leave nobody: those that edges send requests to
+    when they come back are then all there is.
+    """
+    declared = {
+        name: record
+        for name, record in live.declared.items()
+        if name == replica or not (record.is_away and live.traffic.serves(name))
+    }
+    return replace(live, declared=declared)
+
+
 def reassert_drains(ctx: Context, edge: str | None = None) -> tuple[str, ...]:
     """Tell the edges, or one of them, again whom they keep away; one made anew knows nobody.
 
@@ -72,7 +86,7 @@ def reassert_drains(ctx: Context, edge: str | None = None) -> tuple[str, ...]:
         if live.traffic.keeps_away(node.name, every - but):
             continue
         try:
-            plan_drain(ctx.site, live, node)
+            plan_drain(ctx.site, _as_it_is(live, node.name), node)
         except Refused as error:
             log.warning("%s is not set to drain again: %s", node.name, error)
             continue

@@ -188,7 +188,7 @@ class Operations(RuleBasedStateMachine):
         for (_, name), state in self.world.edge_state.items():
             declared = self.ctx.store.declared().get(name)
             if declared is not None and declared.is_away:
-                is_needed = name in serving and len(serving - {name}) < 2
+                is_needed = len(serving - {name}) < 2
                 assert state is ServerState.DRAIN or is_needed, f"{name} gets requests"
 
 
