@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// restartDelay is what a vCenter of the lab takes until HA acts, unless told otherwise.
-const restartDelay = 3.0
+// restartDelay is how long HA takes until it acts: on ESXi a host is declared dead
+// after some 15 s of silence, and what ran there is restarted soon after.
+const restartDelay = 20.0
 
 func (c *Config) complete() {
 	def := func(field *string, value string) {
