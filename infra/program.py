@@ -21,7 +21,7 @@ from permafrost.engine.state import StateStore
 from permafrost.errors import PermafrostError, Problem, Refused
 from permafrost.pki import ssh_key
 from permafrost.site.load import LoadedSite, load_site
-from permafrost.topology import edges, nodes, replicas
+from permafrost.topology import Tier, edges, nodes, replicas
 
 
 def deploy() -> None:
@@ -57,6 +57,9 @@ def declare_site(loaded: LoadedSite) -> None:
     for endpoint in sorted(site.inference):
         members = [vms[node.name] for node in replicas(site, endpoint)]
         AntiAffinity(site, endpoint, members, foundation=foundation, hooks=hooks)
+    # DRS may move edges: never both to one host, which would take the clients' address with it.
+    members = [vms[node.name] for node in edges(site)]
+    AntiAffinity(site, Tier.EDGE, members, foundation=foundation, hooks=hooks)
     converger = AnsibleConverger(loaded)
     edge_steps = [
         Convergence(site, vms[node.name], converger.fingerprint(node), hooks=hooks)

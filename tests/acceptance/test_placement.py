@@ -33,14 +33,16 @@ def test_each_replica_has_its_own_host_and_its_own_gpu(endpoint: str, vsphere: V
         assert device in {p.id for p in vm.runtime.host.config.pciPassthruInfo if p.passthruActive}
 
 
-@pytest.mark.parametrize("endpoint", sorted(REPLICAS))
-def test_a_mandatory_enabled_rule_keeps_them_apart(endpoint: str, vsphere: VCenter) -> None:
+@pytest.mark.parametrize("group", [*sorted(REPLICAS), "edge"])
+def test_a_mandatory_enabled_rule_keeps_them_apart(group: str, vsphere: VCenter) -> None:
+    members = REPLICAS.get(group, ["lab-edge-01", "lab-edge-02"])
+    assert len({vsphere.vm(name).runtime.host.name for name in members}) == len(members)
     (cluster,) = vsphere.all(vim.ClusterComputeResource)
     rules = [
         r
         for r in cluster.configurationEx.rule
         if isinstance(r, vim.cluster.AntiAffinityRuleSpec)
-        and {vm.name for vm in r.vm} == set(REPLICAS[endpoint])
+        and {vm.name for vm in r.vm} == set(members)
     ]
     assert [(r.enabled, r.mandatory) for r in rules] == [(True, True)]
 
