@@ -89,18 +89,31 @@ class _Reader:
         return self.number(_SCALARS[kind])
 
 
+def metadata_of(file: BinaryIO, name: str) -> dict[str, Any]:
+    """Return the metadata of a GGUF file's beginning; arrays are left out (None).
+
+    Raises RegistryError where it is broken, or longer than what there is of the file.
+    """
+    return _metadata(_Reader(file, Path(name)))[0]
+
+
+def _metadata(reader: _Reader) -> tuple[dict[str, Any], int]:
+    if reader.take(4) != MAGIC:
+        raise reader.broken("not a GGUF file")
+    version = reader.number("<I")
+    if version not in _VERSIONS:
+        raise reader.broken(f"GGUF version {version} is not known")
+    tensors = reader.bounded(_MOST_TENSORS, "tensors")
+    pairs = reader.bounded(_MOST_PAIRS, "metadata pairs")
+    found = {reader.string(): reader.value(reader.number("<I")) for _ in range(pairs)}
+    return found, tensors
+
+
 def read(path: Path) -> GgufFacts:
     """Return the facts of a GGUF file. Raises RegistryError where its header is broken."""
     with path.open("rb") as file:
         reader = _Reader(file, path)
-        if reader.take(4) != MAGIC:
-            raise reader.broken("not a GGUF file")
-        version = reader.number("<I")
-        if version not in _VERSIONS:
-            raise reader.broken(f"GGUF version {version} is not known")
-        tensors = reader.bounded(_MOST_TENSORS, "tensors")
-        pairs = reader.bounded(_MOST_PAIRS, "metadata pairs")
-        metadata = {reader.string(): reader.value(reader.number("<I")) for _ in range(pairs)}
+        metadata, tensors = _metadata(reader)
         parameters = sum(_tensor_size(reader) for _ in range(tensors))
     return _facts(metadata.get, parameters)
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
+from permafrost.planning.gpu_memory import Architecture
 from permafrost.planning.snapshot import Inventory
 from permafrost.topology import Node
 
@@ -60,6 +61,18 @@ class Change(Protocol):
     def name(self) -> str:
         """The resource's name."""
 
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """Paths of the properties that differ, to the kind of difference."""
+
+    @property
+    def old(self) -> Mapping[str, Any]:
+        """The values that the resource has."""
+
+    @property
+    def new(self) -> Mapping[str, Any]:
+        """The inputs that it would get."""
+
 
 class Provisioner(Protocol):
     """Pulumi: which VMs exist."""
@@ -70,10 +83,13 @@ class Provisioner(Protocol):
     def repair(self) -> None:
         """Clear what an interrupted run left behind."""
 
-    def preview(self) -> Sequence[Change]:
-        """Return what an ``up`` would change; nothing is touched."""
+    def preview(self, *, refresh: bool = False) -> Sequence[Change]:
+        """Return what an ``up`` would change; nothing is touched.
 
-    def up(self, lock_token: str) -> None:
+        ``refresh``: first look at what there really is; without, drift is not seen.
+        """
+
+    def up(self, lock_token: str, *, refresh: bool = False) -> None:
         """Make it so. Hooks and converging resources join the operation by the token."""
 
     def refresh(self) -> None:
@@ -258,13 +274,14 @@ class ModelServer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFacts:
-    """A checkpoint in the registry."""
+    """A checkpoint in the registry. ``architecture``: where its own metadata tells it."""
 
     name: str
     digest: str
     files: int
     bytes: int
     has_fingerprint: bool
+    architecture: Architecture | None = None
 
 
 class Catalog(Protocol):

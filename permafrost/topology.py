@@ -85,3 +85,8 @@ def vm_shape(site: Site, node: Node) -> VmShape:
 def endpoint_of(site: Site, node: Node) -> Endpoint:
     """Return the endpoint that an inference node serves."""
     return site.inference[node.endpoint]
+
+
+def rule_name(site: Site, endpoint: str) -> str:
+    """Return the name of the DRS rule that keeps the members of a group apart."""
+    return f"keep-apart-{site.site}-{endpoint}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_vsphere as vsphere
 
+from permafrost.topology import rule_name
+
 if TYPE_CHECKING:
     from infra.components.foundation import Foundation
     from infra.components.hooks import SiteHooks
@@ -27,7 +29,7 @@ class AntiAffinity(pulumi.ComponentResource):
         foundation: Foundation,
         hooks: SiteHooks,
     ) -> None:
-        name = f"keep-apart-{site.site}-{endpoint}"
+        name = rule_name(site, endpoint)
         super().__init__("permafrost:infra:AntiAffinity", name)
         if len(members) > 1:
             rule = vsphere.ComputeClusterVmAntiAffinityRule(

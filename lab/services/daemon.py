@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.instance.cgroups import Cgroup
 from lab.instance.model import Instance
 from lab.instance.secrets import write_private
 from lab.instance.spawn import locked, spawn
@@ -44,14 +43,9 @@ class Daemon:
         return self.instance.run_dir / f"{self.name}.log"
 
     @property
-    def group(self) -> Cgroup:
-        """The control group that holds its processes."""
-        return self.instance.service_group(self.name)
-
-    @property
     def is_running(self) -> bool:
         """Whether any of its processes lives."""
-        return self.group.populated
+        return self.instance.service_group(self.name).populated
 
     @property
     def _stamp_file(self) -> Path:
@@ -68,7 +62,7 @@ class Daemon:
 
         Raises LabError when it ends or does not answer in time.
         """
-        group = self.group
+        group = self.instance.service_group(self.name)
         started = False
         with locked(self.instance.lock_file(self.name)) as lock:
             stamp = self._stamp()
@@ -118,7 +112,7 @@ class Daemon:
             self._stop()
 
     def _stop(self) -> None:
-        group = self.group
+        group = self.instance.service_group(self.name)
         for pid in group.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)

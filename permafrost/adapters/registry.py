@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from permafrost.adapters.checkpoint_metadata import architecture_of
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.ports import CheckpointFacts
 from permafrost.site.load import LoadedSite
@@ -55,6 +56,9 @@ class OciCatalog:
                 files=len(layers),
                 bytes=sum(int(layer["size"]) for layer in layers),
                 has_fingerprint=self._has_fingerprint(client, name, digest),
+                architecture=architecture_of(
+                    layers, lambda blob, most: self._beginning(client, name, blob, most)
+                ),
             )
 
     def has_image(self, pinned: str) -> bool:
@@ -62,6 +66,23 @@ class OciCatalog:
         with self._client() as client:
             manifest = self._manifest(client, image_repository(pinned), digest_of(pinned))
         return manifest is not None
+
+    def _beginning(self, client: httpx.Client, name: str, digest: str, most: int) -> bytes | None:
+        """Return the first bytes of a blob; None where the registry does not give them."""
+        headers = {"Range": f"bytes=0-{most - 1}"}
+        got = b""
+        try:
+            with client.stream("GET", f"/v2/{name}/blobs/{digest}", headers=headers) as answer:
+                if answer.status_code not in (200, 206):
+                    return None
+                # A registry without ranges sends the whole blob: no more of it is read.
+                for chunk in answer.iter_bytes():
+                    got += chunk
+                    if len(got) >= most:
+                        break
+        except httpx.HTTPError:
+            return None
+        return got[:most]
 
     def _client(self) -> httpx.Client:
         registry = self._loaded.site.registry

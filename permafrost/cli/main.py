@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from permafrost import __version__
-from permafrost.cli import client, deployment, model, replicas, serving, setup
+from permafrost.cli import client, deployment, model, observation, replicas, serving, setup
 from permafrost.cli.render import show_problems
 from permafrost.errors import ExitStatus, PermafrostError, Problem
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (setup.app, deployment.app, serving.app, replicas.app):
+for group in (setup.app, deployment.app, serving.app, observation.app, replicas.app):
     app.registered_commands += group.registered_commands
 app.add_typer(model.app, name="model")
 app.add_typer(client.app, name="client")

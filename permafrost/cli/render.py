@@ -13,6 +13,7 @@ from permafrost.errors import Problem
 from permafrost.planning.deploy import Plan, as_lines
 from permafrost.planning.drain import DrainPlan
 from permafrost.planning.lifecycle import ReplicaState
+from permafrost.planning.reboot import Effect
 from permafrost.planning.status import SiteStatus
 from permafrost.runbook.doctor import Finding, Level
 
@@ -76,6 +77,8 @@ def show_status(status: SiteStatus) -> None:
         out.print(f"vcenter [red]DOWN[/] {escape(status.blind)}: hosts and GPUs are not known")
     _show_edges(status, out)
     _show_topology(status, out)
+    for drift in status.drift:
+        out.print(f"[red]drift[/] {escape(str(drift))}")
     if status.operation:
         out.print(
             f"under way: {escape(status.operation['command'])}, since {status.operation['since']}"
@@ -91,6 +94,10 @@ def show_plan(plan: Plan) -> None:
         out.print(f"{number}  {escape(line)}")
     for note in plan.notes:
         out.print(f"    {escape(note)}")
+    effects = dict.fromkeys(v.effect for v in plan.vms.values())
+    for effect in effects if effects.keys() - {Effect.UNTOUCHED} else ():
+        names = ", ".join(name for name, v in plan.vms.items() if v.effect is effect)
+        out.print(f"    {effect.value}: {names}")
     out.print(f"plan {plan.fingerprint[:19]}…", style="dim")
 
 

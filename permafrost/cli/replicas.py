@@ -18,6 +18,9 @@ def drain(
     replica: ReplicaArgument,
     site: SiteOption = None,
     reason: Annotated[str, typer.Option("--reason", help="Kept with the declaration.")] = "",
+    despite_drift: Annotated[
+        bool, typer.Option("--despite-drift", help="Drain although vCenter is not as deployed.")
+    ] = False,
     deadline_s: Annotated[
         float | None,
         typer.Option("--deadline-s", min=0, help="Wait so long; default: the endpoint's own."),
@@ -37,18 +40,18 @@ def drain(
     from permafrost.runbook.operations import operator, site_held
 
     ctx = open_site(site)
-    if plan_only or output is Output.TEXT:
-        made = preview_drain(ctx, replica)
-        if output is Output.TEXT:
-            show_drain_plan(made)
-        elif plan_only:
-            steps = [
-                {"id": f"{i:02}", "kind": s.value, "target": replica}
-                for i, s in enumerate(made.steps, start=1)
-            ]
-            print_json({"schema": 1, "command": "drain", "steps": steps})
-        if plan_only:
-            return
+    made = preview_drain(ctx, replica, despite_drift=despite_drift)
+    if output is Output.TEXT:
+        show_drain_plan(made)
+    elif plan_only:
+        steps = [
+            {"id": f"{i:02}", "kind": s.value, "target": replica}
+            for i, s in enumerate(made.steps, start=1)
+        ]
+        print_json({"schema": 1, "command": "drain", "steps": steps})
+    if plan_only:
+        return
+    if output is Output.TEXT:
         confirm(f"Drain {replica}?", yes or not made.steps)
     with site_held(ctx, f"drain {replica}"):
         evidence = drain_replica(

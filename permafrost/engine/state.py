@@ -174,6 +174,25 @@ class StateStore:
             for table in (schema.replicas, schema.converged, schema.placement):
                 connection.execute(delete(table).where(table.c.node == node))
 
+    def remember(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep one document under a name; it takes the place of what was there."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(schema.meta).where(schema.meta.c.key == _document(key)))
+            connection.execute(
+                insert(schema.meta).values(
+                    key=_document(key), value=json.dumps(dict(value), sort_keys=True)
+                )
+            )
+
+    def recall(self, key: str) -> dict[str, Any] | None:
+        """Return the document that is kept under a name."""
+        with self._engine.begin() as connection:
+            text = connection.execute(
+                select(schema.meta.c.value).where(schema.meta.c.key == _document(key))
+            ).scalar_one_or_none()
+        found: dict[str, Any] | None = None if text is None else json.loads(text)
+        return found
+
     def record_converged(self, node: str, vm: str, fingerprint: str) -> None:
         """Note with which inputs a VM was last configured."""
         with self._engine.begin() as connection:
@@ -274,6 +293,10 @@ class StateStore:
             )
             for r in rows
         )
+
+
+def _document(key: str) -> str:
+    return f"document:{key}"
 
 
 def _declared(connection: Connection) -> dict[str, Declared]:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from permafrost.errors import Refused
+from permafrost.planning.drift_report import Drift, blocks_deploy, needs_refresh
 from permafrost.planning.lifecycle import ReplicaState
 from permafrost.planning.live import LiveState
 from permafrost.planning.placement import Placement
+from permafrost.planning.reboot import Effect, Verdict, verdict_of_change
 from permafrost.ports import Change
 from permafrost.site.model import Site
 from permafrost.topology import nodes
@@ -49,6 +52,8 @@ class Plan:
     steps: tuple[Step, ...]
     placement: Placement
     notes: tuple[str, ...] = ()
+    mends: tuple[Drift, ...] = ()
+    vms: Mapping[str, Verdict] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the machine-readable form (docs/interfaces.md)."""
@@ -62,11 +67,18 @@ class Plan:
             ],
             "placement": self.placement.as_dict(),
             "notes": list(self.notes),
+            "mends": [d.as_dict() for d in self.mends],
+            "vms": {name: verdict.as_dict() for name, verdict in self.vms.items()},
         }
 
     def of_kind(self, kind: str) -> tuple[Step, ...]:
         """Return the steps of one kind."""
         return tuple(s for s in self.steps if s.kind == kind)
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether Pulumi must look at vCenter again before it acts."""
+        return needs_refresh(self.mends)
 
     @property
     def is_pulumis(self) -> bool:
@@ -81,8 +93,15 @@ def plan_deploy(
     recorded: Placement,
     placement: Placement,
     changes: Iterable[Change],
+    drift: Iterable[Drift] = (),
 ) -> Plan:
-    """Return the steps: placement first, then Pulumi's, then power and admission."""
+    """Return the steps: placement first, then Pulumi's, then power and admission.
+
+    ``drift`` is what is mended by them. Raises Refused for drift that no deployment mends.
+    """
+    drift = tuple(drift)
+    if blocking := blocks_deploy(drift):
+        raise Refused(*(d.as_problem() for d in blocking))
     steps: list[tuple[str, str, str]] = []
     for node, slot in placement.items():
         old = recorded.get(node)
@@ -90,12 +109,17 @@ def plan_deploy(
             where = " ".join((slot.host, *slot.gpus))
             steps.append(("place", node, f"from {old.host} to {where}" if old else f"on {where}"))
     touched: set[str] = set()
+    verdicts: dict[str, Verdict] = {}
     for change in changes:
         if not change.type.startswith(BOOKKEEPING) or _is_convergence(change.type):
             kind, target = _kind(change), _target(change)
             touched.add(target)
-            if (kind, target, "") not in steps:
-                steps.append((kind, target, ""))
+            detail = ""
+            if kind in ("update-vm", "replace-vm"):
+                verdicts[target] = verdict_of_change(live.inventory, change)
+                detail = str(verdicts[target])
+            if (kind, target, detail) not in steps:
+                steps.append((kind, target, detail))
     notes: list[str] = []
     for node_ in nodes(site):
         if node_.name in touched:
@@ -113,7 +137,13 @@ def plan_deploy(
         fingerprint_of(site, live, recorded),
         _numbered(steps),
         placement,
-        tuple(notes),
+        (*notes, *(f"mends {d}" for d in drift)),
+        drift,
+        {
+            n.name: verdicts.get(n.name, Verdict(Effect.UNTOUCHED))
+            for n in nodes(site)
+            if live.inventory.vm(n.name) is not None
+        },
     )
 
 
@@ -134,7 +164,14 @@ def fingerprint_of(site: Site, live: LiveState, recorded: Placement) -> str:
         "recorded": recorded.as_dict(),
         "declared": {n: [d.state.value, d.owner] for n, d in sorted(live.declared.items())},
         "hosts": [[h.name, h.connected, h.in_maintenance] for h in live.inventory.hosts],
-        "vms": [[v.name, v.uuid, v.host, v.is_on, v.gpus] for v in live.inventory.vms],
+        "vms": [
+            [v.name, v.uuid, v.host, v.is_on, v.gpus, v.is_fully_reserved]
+            for v in live.inventory.vms
+        ],
+        "rules": [
+            [r.name, r.is_enabled, r.is_mandatory, sorted(r.vms)] for r in live.inventory.rules
+        ],
+        "cluster": live.inventory.cluster.as_dict(),
     }
     text = json.dumps(basis, sort_keys=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

@@ -1,8 +1,16 @@
-"""What vCenter shows, as values: hosts with their GPUs, VMs and rules at one moment."""
+"""What vCenter shows, as values: hosts with their GPUs, VMs, rules and cluster at one moment."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from permafrost.planning.cluster import (
+    ClusterSettings,
+    DatastoreFacts,
+    LicenseFacts,
+    TemplateFacts,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +20,8 @@ class GpuFacts:
     address: str
     vendor_device: str
     used_by: str = ""
+    name: str = ""
+    is_passthrough: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +33,12 @@ class HostFacts:
     connected: bool
     in_maintenance: bool
     gpus: tuple[GpuFacts, ...] = ()
+    memory_mib: int = 0
+    version: str = ""
+
+    def gpu(self, address: str) -> GpuFacts | None:
+        """Return an accelerator by its PCI address."""
+        return next((g for g in self.gpus if g.address == address), None)
 
     @property
     def is_usable(self) -> bool:
@@ -32,7 +48,11 @@ class HostFacts:
 
 @dataclass(frozen=True, slots=True)
 class VmFacts:
-    """One VM as it really is."""
+    """One VM as it really is.
+
+    ``gpus`` are the addresses on its host that it owns. ``drs_override`` is the automation level
+    of this VM alone ("" as the cluster, "disabled" none); ``ha_override`` its restart priority.
+    """
 
     name: str
     moid: str
@@ -44,16 +64,37 @@ class VmFacts:
     memory_reservation_mib: int = 0
     address: str = ""
     is_connected: bool = True
+    is_reservation_locked: bool = False
+    datastores: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    firmware: str = ""
+    hardware_version: str = ""
+    drs_override: str = ""
+    ha_override: str = ""
+    annotation: str = ""
+
+    @property
+    def is_fully_reserved(self) -> bool:
+        """Whether all of its memory is reserved, as a passed-through device demands."""
+        return self.is_reservation_locked or self.memory_reservation_mib >= self.memory_mib
+
+
+class RuleKind(StrEnum):
+    """What a rule of the cluster asks of its VMs."""
+
+    APART = "apart"
+    TOGETHER = "together"
 
 
 @dataclass(frozen=True, slots=True)
 class RuleFacts:
-    """One anti-affinity rule."""
+    """One VM-VM rule."""
 
     name: str
     is_enabled: bool
     is_mandatory: bool
     vms: frozenset[str] = frozenset()
+    kind: RuleKind = RuleKind.APART
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +104,11 @@ class Inventory:
     hosts: tuple[HostFacts, ...] = ()
     vms: tuple[VmFacts, ...] = ()
     rules: tuple[RuleFacts, ...] = ()
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    datastores: tuple[DatastoreFacts, ...] = ()
+    networks: frozenset[str] = frozenset()
+    templates: tuple[TemplateFacts, ...] = ()
+    licenses: tuple[LicenseFacts, ...] = ()
 
     def host(self, name: str) -> HostFacts | None:
         """Return a host by name."""
@@ -71,3 +117,19 @@ class Inventory:
     def vm(self, name: str) -> VmFacts | None:
         """Return a VM by name."""
         return next((v for v in self.vms if v.name == name), None)
+
+    def rule(self, name: str) -> RuleFacts | None:
+        """Return a rule by name."""
+        return next((r for r in self.rules if r.name == name), None)
+
+    def rules_of(self, vm: str) -> tuple[RuleFacts, ...]:
+        """Return the rules that name a VM."""
+        return tuple(r for r in self.rules if vm in r.vms)
+
+    def datastore(self, name: str) -> DatastoreFacts | None:
+        """Return a datastore by name."""
+        return next((d for d in self.datastores if d.name == name), None)
+
+    def template(self, name: str) -> TemplateFacts | None:
+        """Return a template by name."""
+        return next((t for t in self.templates if t.name == name), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from permafrost.planning.drift_report import Drift
 from permafrost.planning.lifecycle import Declared, ReplicaState
 from permafrost.planning.live import LiveState
 from permafrost.site.model import Site
@@ -64,6 +65,7 @@ class SiteStatus:
     vip: str | None = None
     operation: dict[str, str] | None = None
     blind: str = ""
+    drift: tuple[Drift, ...] = ()
 
     @property
     def is_healthy(self) -> bool:
@@ -99,6 +101,7 @@ class SiteStatus:
             "vip": {"address": self.vip, "holders": list(self.vip_holders)} if self.vip else None,
             "vcenter": {"state": "DOWN" if self.blind else "UP", "reason": self.blind},
             "operation": self.operation,
+            "drift": [d.as_dict() for d in self.drift],
         }
 
     def blast_radius(self) -> dict[str, dict[str, int]]:
@@ -117,7 +120,10 @@ class SiteStatus:
 
 
 def site_status(
-    site: Site, live: LiveState, operation: dict[str, str] | None = None
+    site: Site,
+    live: LiveState,
+    operation: dict[str, str] | None = None,
+    drift: tuple[Drift, ...] = (),
 ) -> SiteStatus:
     """Return the status that a snapshot shows."""
     address = str(service_address(site))
@@ -129,6 +135,7 @@ def site_status(
         vip=address if site.edge.vip else None,
         operation=operation,
         blind="; ".join(p.message for p in live.blind),
+        drift=drift,
     )
 
 

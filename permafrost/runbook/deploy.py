@@ -15,6 +15,7 @@ from permafrost.engine.state import Phase
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.planning.deploy import Plan, fingerprint_of, plan_deploy
+from permafrost.planning.drift_report import blocks_deploy, needs_refresh
 from permafrost.planning.lifecycle import ReplicaState
 from permafrost.planning.live import LiveState
 from permafrost.planning.lookup import node_named
@@ -23,6 +24,7 @@ from permafrost.planning.status import SiteStatus, site_status
 from permafrost.runbook.admit import admit_replica
 from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
+from permafrost.runbook.drift import drift_of, record_baseline, refuse
 from permafrost.runbook.edges import reassert_drains
 from permafrost.runbook.looking import look
 from permafrost.runbook.operations import operation, site_held
@@ -42,9 +44,13 @@ def make_plan(ctx: Context) -> Plan:
     if live.blind:
         raise Failed(*live.blind)
     recorded = ctx.store.placement()
+    drift = drift_of(ctx, live)
+    refuse(blocks_deploy(drift))
     placement = plan_placement(ctx.site, live.inventory.hosts, recorded)
-    changes = ctx.provisioner.preview()
-    return plan_deploy(ctx.site, live, recorded=recorded, placement=placement, changes=changes)
+    changes = ctx.provisioner.preview(refresh=needs_refresh(drift))
+    return plan_deploy(
+        ctx.site, live, recorded=recorded, placement=placement, changes=changes, drift=drift
+    )
 
 
 def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
@@ -60,7 +66,9 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
             _journalled(journal, "place", ctx.site.site, lambda: _place(ctx, plan))
         if plan.is_pulumis:
             ctx.guard()
-            _journalled(journal, "up", ctx.site.control.pulumi_stack, lambda: _up(ctx, token))
+            _journalled(
+                journal, "up", ctx.site.control.pulumi_stack, lambda: _up(ctx, token, plan)
+            )
         for step in plan.of_kind("power-on"):
             ctx.guard()
             _journalled(
@@ -76,6 +84,7 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
         reassert_drains(ctx)
         tell_edges(ctx)
         status = _verify(ctx)
+        record_baseline(ctx)
     receipt = {
         "command": "deploy",
         "fingerprint": plan.fingerprint,
@@ -148,9 +157,9 @@ def _place(ctx: Context, plan: Plan) -> None:
     ctx.store.record_placement(plan.placement)
 
 
-def _up(ctx: Context, token: str) -> None:
+def _up(ctx: Context, token: str, plan: Plan) -> None:
     ctx.provisioner.repair()
-    ctx.provisioner.up(token)
+    ctx.provisioner.up(token, refresh=plan.refreshes)
 
 
 def _verify(ctx: Context) -> SiteStatus:

@@ -14,9 +14,11 @@ from permafrost.engine.state import DeclaredState, Phase
 from permafrost.engine.timestamps import rfc3339
 from permafrost.errors import PermafrostError
 from permafrost.planning.drain import DrainPlan, plan_drain
+from permafrost.planning.drift_report import blocks_drain
 from permafrost.planning.lifecycle import is_automatic
 from permafrost.ports import ServerState
 from permafrost.runbook.context import Context
+from permafrost.runbook.drift import drift_of, refuse
 from permafrost.runbook.edges import set_on_edges
 from permafrost.runbook.idle import await_idle, deadline_of
 from permafrost.runbook.looking import as_replica, look_around
@@ -57,10 +59,14 @@ class DrainEvidence:
         }
 
 
-def preview_drain(ctx: Context, replica: Node | str) -> DrainPlan:
+def preview_drain(ctx: Context, replica: Node | str, *, despite_drift: bool = False) -> DrainPlan:
     """Return what a drain would do now; raises Refused as the drain would."""
     node = as_replica(ctx, replica)
-    return plan_drain(ctx.site, look_around(ctx, node), node)
+    live = look_around(ctx, node)
+    plan = plan_drain(ctx.site, live, node)
+    if plan.steps and not despite_drift:
+        refuse(blocks_drain(drift_of(ctx, live), node.name, node.endpoint))
+    return plan
 
 
 def drain_replica(
@@ -75,6 +81,7 @@ def drain_replica(
     """Take a replica out of rotation; nothing happens when it is out already.
 
     ``deadline_s``: instead of the endpoint's own. ``cut``: end what is left then, and count it.
+    Drift is looked at by who asks (``preview_drain``): a deployment drains to mend it.
     """
     node = as_replica(ctx, replica)
     ctx.guard()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from permafrost.planning.status import SiteStatus, site_status
 from permafrost.runbook.context import Context
+from permafrost.runbook.drift import drift_of
 from permafrost.runbook.looking import look
 
 
@@ -17,4 +18,5 @@ def read_status(ctx: Context) -> SiteStatus:
             "since": holder.acquired_at,
             "holder": str(holder.holder),
         }
-    return site_status(ctx.site, look(ctx), running)
+    live = look(ctx)
+    return site_status(ctx.site, live, running, drift_of(ctx, live))

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from permafrost.errors import Failed, Problem, Refused
+from permafrost.planning.cluster import DatastoreFacts, LicenseFacts, TemplateFacts
+from permafrost.planning.gpu_memory import Architecture
 from permafrost.planning.snapshot import Inventory, RuleFacts, VmFacts
 from permafrost.ports import (
     BackendFacts,
@@ -19,7 +21,7 @@ from permafrost.ports import (
     StreamsEnded,
     Traffic,
 )
-from permafrost.topology import Node, edges, replicas
+from permafrost.topology import Node, edges, replicas, rule_name
 from tests.fakes.world import World
 
 
@@ -53,19 +55,39 @@ class FakeHypervisor:
                 m.is_on,
                 m.gpus,
                 is_connected=self.world.hosts[m.host].connected,
+                memory_mib=4096,
+                memory_reservation_mib=4096 if m.is_reserved else 0,
+                is_reservation_locked=m.is_reserved,
             )
             for m in self.world.machines.values()
         )
         rules = tuple(
             RuleFacts(
-                f"keep-apart-{e}",
+                rule_name(self.world.site, e),
+                e not in self.world.rules_off,
                 True,
-                True,
-                frozenset(n.name for n in replicas(self.world.site, e)),
+                frozenset(n.name for n in group),
             )
-            for e in self.world.site.inference
+            for e, group in {
+                **{e: replicas(self.world.site, e) for e in self.world.site.inference},
+                "edge": edges(self.world.site),
+            }.items()
+            if len(group) > 1
         )
-        return Inventory(hosts, vms, rules)
+        return Inventory(
+            hosts,
+            vms,
+            rules,
+            self.world.cluster,
+            datastores=(
+                DatastoreFacts(
+                    "datastore1", self.world.free_gib, 4096, True, frozenset(self.world.hosts)
+                ),
+            ),
+            networks=frozenset({"site-network"}),
+            templates=(TemplateFacts("debian-13", 20, "efi", "vmx-21"),),
+            licenses=(LicenseFacts("esx.enterprisePlus", "Enterprise Plus", frozenset({"drs"})),),
+        )
 
     def power_on(self, vm: str, *, deadline_s: float) -> None:
         self.world.effect("power-on", vm, lambda: self.world.power_on(vm))
@@ -216,6 +238,8 @@ class FakeConverger:
 class FakeProvisioner:
     world: World
     changes: tuple[Any, ...] = ()
+    drifted: tuple[Any, ...] = ()
+    refreshed: bool = False
     on_up: Callable[[], None] = lambda: None
     tokens: list[str] = field(default_factory=list)
 
@@ -225,13 +249,14 @@ class FakeProvisioner:
     def repair(self) -> None:
         pass
 
-    def preview(self) -> tuple[Any, ...]:
-        return self.changes
+    def preview(self, *, refresh: bool = False) -> tuple[Any, ...]:
+        return (*self.changes, *self.drifted) if refresh else self.changes
 
-    def up(self, lock_token: str) -> None:
+    def up(self, lock_token: str, *, refresh: bool = False) -> None:
+        self.refreshed = refresh
         self.tokens.append(lock_token)
         self.world.effect("up", "stack", self.on_up)
-        self.changes = ()
+        self.changes = self.drifted = ()
 
     def refresh(self) -> None:
         pass
@@ -248,12 +273,15 @@ class FakeProvisioner:
 class FakeCatalog:
     missing: frozenset[str] = frozenset()
     without_fingerprint: frozenset[str] = frozenset()
+    architecture: Architecture | None = field(default_factory=lambda: Architecture(30, 3, 64))
 
     def resolve(self, pinned: str) -> CheckpointFacts:
         name, _, digest = pinned.partition("@")
         if pinned in self.missing:
             raise Refused(Problem("CHECKPOINT_MISSING", f"the registry has no {pinned}"))
-        return CheckpointFacts(name, digest, 3, 1000, pinned not in self.without_fingerprint)
+        return CheckpointFacts(
+            name, digest, 3, 1000, pinned not in self.without_fingerprint, self.architecture
+        )
 
     def has_image(self, pinned: str) -> bool:
         return pinned not in self.missing

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from permafrost.planning.cluster import ClusterSettings
 from permafrost.planning.placement import Placement, plan_placement
 from permafrost.planning.snapshot import GpuFacts, HostFacts
 from permafrost.ports import ServerState
@@ -32,6 +33,7 @@ class Machine:
     passes_probe: bool = True
     checkpoint: str = ""
     boot_s: float = 0.0
+    is_reserved: bool = True
     requests: list[float] = field(default_factory=list)
     idle_streams: int = 0
     quiet_since: float = 0.0
@@ -54,6 +56,9 @@ class World:
     edges_down: set[str] = field(default_factory=set)
     vcenter_down: bool = False
     client_keys: dict[str, str] = field(default_factory=dict)
+    free_gib: int = 4000
+    rules_off: set[str] = field(default_factory=set)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
 
     @classmethod
     def of(cls, site: Site, hosts: int = 3) -> World:

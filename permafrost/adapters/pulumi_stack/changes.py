@@ -19,6 +19,9 @@ class Change:
     operation: str
     type: str
     name: str
+    properties: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    old: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    new: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.operation} {self.type.rsplit(':', 1)[-1]} {self.name}"
@@ -37,8 +40,17 @@ class EventLog:
         return bool(self.summary())
 
     def summary(self) -> tuple[Change, ...]:
-        """Return the changes, each resource once, without Pulumi's own books."""
-        return tuple(dict.fromkeys(c for c in self.changes if not c.type.startswith(BOOKKEEPING)))
+        """Return the changes, each resource once, without Pulumi's own books.
+
+        A replacement comes as several events; the one that tells most of it is kept.
+        """
+        found: dict[Change, Change] = {}
+        for change in self.changes:
+            if not change.type.startswith(BOOKKEEPING):
+                known = found.get(change)
+                if known is None or len(change.properties) > len(known.properties):
+                    found[change] = change
+        return tuple(found.values())
 
     def feed(self, line: str) -> str | None:
         """Take one line of ``pulumi --json``; return a line of progress worth showing."""
@@ -79,8 +91,15 @@ def _progress(what: str, metadata: Mapping[str, Any]) -> str | None:
 
 def _change(metadata: Mapping[str, Any]) -> Change:
     operation = str(metadata["op"])
+    old, new = metadata.get("old") or {}, metadata.get("new") or {}
     return Change(
         operation="replace" if operation in REPLACEMENT else operation,
         type=str(metadata["type"]),
         name=str(metadata["urn"]).rsplit("::", 1)[-1],
+        properties={
+            path: str(difference.get("kind", ""))
+            for path, difference in (metadata.get("detailedDiff") or {}).items()
+        },
+        old={**(old.get("outputs") or {}), **(old.get("inputs") or {})},
+        new=new.get("inputs") or {},
     )

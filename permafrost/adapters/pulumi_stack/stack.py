@@ -69,20 +69,20 @@ class PulumiStack:
                 # In the folder of the working copy, so that the salt is written there.
                 self._run("stack", "init", self._stack, cwd=files, deadline_s=SHORT_S)
 
-    def preview(self) -> tuple[Change, ...]:
+    def preview(self, *, refresh: bool = False) -> tuple[Change, ...]:
         """Return what an ``up`` would change; nothing is touched."""
         events = EventLog()
         self._run(
-            *("preview", "--json", "--non-interactive"),
+            *("preview", "--json", "--non-interactive", *(["--refresh"] if refresh else [])),
             events=events,
             extra={"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"},
             deadline_s=self._deadline_s,
         )
         return events.summary()
 
-    def up(self, lock_token: str = "") -> None:
+    def up(self, lock_token: str = "", *, refresh: bool = False) -> None:
         """Make it so. Hooks and converging resources join the operation by the token."""
-        self._act("up", lock_token=lock_token)
+        self._act("up", *(["--refresh"] if refresh else []), lock_token=lock_token)
 
     def refresh(self) -> None:
         """Read the real state of every resource into the stack."""

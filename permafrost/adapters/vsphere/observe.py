@@ -1,46 +1,46 @@
-"""One traversal of vCenter's inventory, turned into values."""
+"""vCenter's inventory by one PropertyCollector traversal, turned into values.
+
+Everything is asked in one filter: a loop over objects would make a round trip for each property
+of each VM. ``retrieve`` brings the rows, ``inventory_of`` reads them and touches nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pyVmomi import vim, vmodl
+from pyVmomi import vim
 
+from permafrost.adapters.vsphere.cluster_rows import (
+    datastores_of,
+    licenses_of,
+    overrides_of,
+    settings_of,
+    template_of,
+)
+from permafrost.adapters.vsphere.traversal import Row, retrieve
 from permafrost.errors import Failed, Problem
-from permafrost.planning.snapshot import GpuFacts, HostFacts, Inventory, RuleFacts, VmFacts
-
-Row = dict[str, Any]
+from permafrost.planning.snapshot import (
+    GpuFacts,
+    HostFacts,
+    Inventory,
+    RuleFacts,
+    RuleKind,
+    VmFacts,
+)
 
 DISPLAY_CLASS = 0x03
 """PCI base class of display controllers: accelerators say they are one."""
 
-PROPERTIES: dict[Any, list[str]] = {
-    vim.HostSystem: [
-        "name",
-        "parent",
-        "runtime.connectionState",
-        "runtime.inMaintenanceMode",
-        "hardware.pciDevice",
-    ],
-    vim.VirtualMachine: [
-        "name",
-        "config.uuid",
-        "config.template",
-        "config.hardware",
-        "config.memoryAllocation",
-        "runtime.host",
-        "runtime.powerState",
-        "runtime.connectionState",
-        "guest.ipAddress",
-    ],
-    vim.ClusterComputeResource: ["name", "configurationEx"],
+RULE_KINDS = {
+    vim.cluster.AntiAffinityRuleSpec: RuleKind.APART,
+    vim.cluster.AffinityRuleSpec: RuleKind.TOGETHER,
 }
 
 
 def read_inventory(content: Any, datacenter: str, cluster: str) -> Inventory:
-    """Return hosts, VMs and rules of one cluster."""
-    return inventory_of(_retrieve(content, _datacenter(content, datacenter)), cluster)
+    """Return hosts, VMs, rules and settings of one cluster."""
+    return inventory_of(retrieve(content, _datacenter(content, datacenter)), cluster)
 
 
 def inventory_of(rows: Mapping[Any, Sequence[Row]], cluster: str) -> Inventory:
@@ -55,21 +55,29 @@ def inventory_of(rows: Mapping[Any, Sequence[Row]], cluster: str) -> Inventory:
         for row in rows[vim.HostSystem]
         if row.get("parent") is not None and row["parent"]._moId == found[0]["moid"]
     }
-    machines = [
-        row
-        for row in rows[vim.VirtualMachine]
-        if not row.get("config.template") and _host_of(row) in hosts
-    ]
+    machines = [row for row in rows[vim.VirtualMachine] if _host_of(row) in hosts]
+    owned = [row for row in machines if not row.get("config.template")]
+    named = {
+        str(row["moid"]): str(row["name"])
+        for kind in (vim.VirtualMachine, vim.Datastore, vim.Network)
+        for row in rows.get(kind, ())
+    }
     owners = {
         (_host_of(row), address): str(row["name"])
-        for row in machines
-        for address in _passed_through(row)
+        for row in owned
+        for address in passed_through(row)
     }
-    names = {str(row["moid"]): str(row["name"]) for row in machines}
+    configuration = found[0].get("configurationEx")
+    drs, ha = overrides_of(configuration)
     return Inventory(
         hosts=tuple(sorted((_host(r, owners) for r in hosts.values()), key=lambda h: h.name)),
-        vms=tuple(sorted((_vm(r, hosts) for r in machines), key=lambda v: v.name)),
-        rules=tuple(sorted(_rules(found[0], names), key=lambda r: r.name)),
+        vms=tuple(sorted((_vm(r, hosts, named, drs, ha) for r in owned), key=lambda v: v.name)),
+        rules=tuple(sorted(_rules(configuration, named), key=lambda r: r.name)),
+        cluster=settings_of(configuration),
+        datastores=datastores_of(rows.get(vim.Datastore, ()), hosts),
+        networks=frozenset(str(row["name"]) for row in rows.get(vim.Network, ())),
+        templates=tuple(template_of(r) for r in rows[vim.VirtualMachine] if _is_template(r)),
+        licenses=licenses_of(rows.get(vim.LicenseManager, ())),
     )
 
 
@@ -82,44 +90,8 @@ def _datacenter(content: Any, name: str) -> Any:
     )
 
 
-def _retrieve(content: Any, root: Any) -> dict[Any, list[Row]]:
-    kinds = list(PROPERTIES)
-    view = content.viewManager.CreateContainerView(root, kinds, True)
-    try:
-        collector = content.propertyCollector
-        query: Any = vmodl.query.PropertyCollector
-        spec = query.FilterSpec(
-            objectSet=[
-                query.ObjectSpec(
-                    obj=view,
-                    skip=True,
-                    selectSet=[
-                        query.TraversalSpec(
-                            name="view", path="view", skip=False, type=vim.view.ContainerView
-                        )
-                    ],
-                )
-            ],
-            propSet=[
-                query.PropertySpec(type=kind, pathSet=paths, all=False)
-                for kind, paths in PROPERTIES.items()
-            ],
-        )
-        rows: dict[Any, list[Row]] = {kind: [] for kind in kinds}
-        answer = collector.RetrievePropertiesEx([spec], query.RetrieveOptions())
-        while answer is not None:
-            for item in answer.objects:
-                row: Row = {p.name: p.val for p in item.propSet}
-                row["moid"] = item.obj._moId
-                for kind in kinds:
-                    if isinstance(item.obj, kind) and "name" in row:
-                        rows[kind].append(row)
-            if not answer.token:
-                break
-            answer = collector.ContinueRetrievePropertiesEx(answer.token)
-        return rows
-    finally:
-        view.DestroyView()
+def _is_template(row: Row) -> bool:
+    return bool(row.get("config.template"))
 
 
 def _host_of(row: Row) -> str:
@@ -129,11 +101,18 @@ def _host_of(row: Row) -> str:
 
 def _host(row: Row, owners: dict[tuple[str, str], str]) -> HostFacts:
     moid = str(row["moid"])
+    active = {
+        str(info.id)
+        for info in row.get("config.pciPassthruInfo") or []
+        if getattr(info, "passthruActive", False)
+    }
     gpus = [
         GpuFacts(
             address=str(device.id),
             vendor_device=f"{device.vendorId & 0xFFFF:04x}:{device.deviceId & 0xFFFF:04x}",
             used_by=owners.get((moid, str(device.id)), ""),
+            name=str(device.deviceName or ""),
+            is_passthrough=str(device.id) in active,
         )
         for device in row.get("hardware.pciDevice") or []
         if (device.classId & 0xFFFF) >> 8 == DISPLAY_CLASS
@@ -144,39 +123,63 @@ def _host(row: Row, owners: dict[tuple[str, str], str]) -> HostFacts:
         connected=str(row.get("runtime.connectionState")) == "connected",
         in_maintenance=bool(row.get("runtime.inMaintenanceMode")),
         gpus=tuple(sorted(gpus, key=lambda g: g.address)),
+        memory_mib=int(row.get("hardware.memorySize") or 0) >> 20,
+        version=str(row.get("config.product.version") or ""),
     )
 
 
-def _vm(row: Row, hosts: dict[str, Row]) -> VmFacts:
-    hardware = row.get("config.hardware")
-    allocation = row.get("config.memoryAllocation")
+def _vm(
+    row: Row,
+    hosts: Mapping[str, Row],
+    named: Mapping[str, str],
+    drs: Mapping[str, str],
+    ha: Mapping[str, str],
+) -> VmFacts:
+    moid = str(row["moid"])
     return VmFacts(
         name=str(row["name"]),
-        moid=str(row["moid"]),
+        moid=moid,
         uuid=str(row.get("config.uuid") or ""),
         host=str(hosts[_host_of(row)]["name"]),
         is_on=str(row.get("runtime.powerState")) == "poweredOn",
-        gpus=tuple(sorted(_passed_through(row))),
-        memory_mib=int(hardware.memoryMB) if hardware is not None else 0,
-        memory_reservation_mib=int(getattr(allocation, "reservation", None) or 0),
+        gpus=tuple(sorted(passed_through(row))),
+        memory_mib=int(row.get("config.hardware.memoryMB") or 0),
+        memory_reservation_mib=int(row.get("config.memoryAllocation.reservation") or 0),
         address=str(row.get("guest.ipAddress") or ""),
         is_connected=str(row.get("runtime.connectionState") or "connected") == "connected",
+        is_reservation_locked=bool(row.get("config.memoryReservationLockedToMax")),
+        datastores=_names(row.get("datastore"), named),
+        networks=_names(row.get("network"), named),
+        firmware=str(row.get("config.firmware") or ""),
+        hardware_version=str(row.get("config.version") or ""),
+        drs_override=drs.get(moid, ""),
+        ha_override=ha.get(moid, ""),
+        annotation=str(row.get("config.annotation") or ""),
     )
 
 
-def _passed_through(row: Row) -> Iterator[str]:
-    hardware = row.get("config.hardware")
-    for device in hardware.device if hardware is not None else ():
+def _names(references: Any, named: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(sorted(named.get(str(r._moId), str(r._moId)) for r in references or ()))
+
+
+def passed_through(row: Row) -> Iterator[str]:
+    """Yield the addresses of the devices that a VM takes from its host."""
+    for device in row.get("config.hardware.device") or ():
         if isinstance(device, vim.vm.device.VirtualPCIPassthrough):
-            address = getattr(device.backing, "id", "")
+            backing = device.backing
+            address = getattr(backing, "id", "") or getattr(backing, "assignedId", "")
             if address:
                 yield str(address)
 
 
-def _rules(cluster: Row, names: dict[str, str]) -> Iterator[RuleFacts]:
-    for rule in getattr(cluster.get("configurationEx"), "rule", None) or []:
-        if isinstance(rule, vim.cluster.AntiAffinityRuleSpec):
-            members = [names.get(str(vm._moId), str(vm._moId)) for vm in rule.vm]
+def _rules(configuration: Any, named: Mapping[str, str]) -> Iterator[RuleFacts]:
+    for rule in getattr(configuration, "rule", None) or []:
+        kind = next((k for cls, k in RULE_KINDS.items() if isinstance(rule, cls)), None)
+        if kind is not None:
             yield RuleFacts(
-                str(rule.name), bool(rule.enabled), bool(rule.mandatory), frozenset(members)
+                str(rule.name),
+                bool(rule.enabled),
+                bool(rule.mandatory),
+                frozenset(_names(rule.vm, named)),
+                kind,
             )

@@ -108,9 +108,14 @@ def free_port() -> int:
 
 
 class VCenter:
-    """A vCenter with the recorded inventory and nothing behind it."""
+    """A vCenter with the recorded inventory and nothing behind it.
 
-    def __init__(self, program: Path) -> None:
+    ``shape`` may change the configuration before it starts.
+    """
+
+    def __init__(
+        self, program: Path, shape: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="contract-")
         folder = Path(self._folder.name)
         self.events_file = folder / "events"
@@ -122,7 +127,9 @@ class VCenter:
         (folder / "password").write_text(PASSWORD)
         (folder / "state").mkdir()
         write_certificate(folder)
-        (folder / "config.json").write_text(json.dumps(inventory(folder, self.port)))
+        configuration = inventory(folder, self.port)
+        shape(configuration)
+        (folder / "config.json").write_text(json.dumps(configuration))
         # It ends with this process, however that ends: the kernel closes the writing end.
         watched, self._leash = os.pipe()
         with (folder / "log").open("w") as log:

@@ -19,6 +19,10 @@ def pci(address: str, class_id: int, vendor: int, device: int) -> Any:
     )
 
 
+def passthrough(address: str) -> Any:
+    return vim.host.PciPassthruInfo(id=address, passthruActive=True)
+
+
 def passed(address: str) -> Any:
     backing = vim.vm.device.VirtualPCIPassthrough.DeviceBackingInfo(id=address)
     return vim.vm.device.VirtualPCIPassthrough(backing=backing)
@@ -59,6 +63,7 @@ def rows(cluster: str = "gpu-cluster") -> dict[Any, list[dict[str, Any]]]:
                 "parent": here,
                 "runtime.connectionState": "connected",
                 "runtime.inMaintenanceMode": False,
+                "config.pciPassthruInfo": [passthrough("0000:3b:00.0")],
                 "hardware.pciDevice": [
                     pci("0000:d8:00.0", 0x302, 0x10DE, 0x2330),
                     pci("0000:3b:00.0", 0x302, 0x10DE, 0x2330),
@@ -71,8 +76,9 @@ def rows(cluster: str = "gpu-cluster") -> dict[Any, list[dict[str, Any]]]:
                 "moid": "vm-1",
                 "name": "lab-chat-01",
                 "config.uuid": "u-1",
-                "config.hardware": SimpleNamespace(memoryMB=4096, device=[passed("0000:3b:00.0")]),
-                "config.memoryAllocation": SimpleNamespace(reservation=4096),
+                "config.hardware.memoryMB": 4096,
+                "config.hardware.device": [passed("0000:3b:00.0")],
+                "config.memoryAllocation.reservation": 4096,
                 "runtime.host": host,
                 "runtime.powerState": "poweredOn",
                 "guest.ipAddress": "10.0.0.21",
@@ -87,7 +93,7 @@ def test_hosts_vms_and_rules_of_one_cluster() -> None:
     one, two = inventory.hosts
     assert one.gpus == (
         GpuFacts("0000:3b:00.0", "10de:2330", "lab-chat-01"),
-        GpuFacts("0000:d8:00.0", "10de:2330"),
+        GpuFacts("0000:d8:00.0", "10de:2330", is_passthrough=False),
     )
     assert (one.is_usable, two.is_usable) == (True, False)
     (vm,) = inventory.vms

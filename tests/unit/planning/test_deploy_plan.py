@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from permafrost.adapters.pulumi_stack.changes import Change
 from permafrost.planning.deploy import Plan, as_lines, fingerprint_of, plan_deploy, plan_destroy
 from permafrost.planning.lifecycle import Declared, DeclaredState
 from permafrost.planning.live import LiveState
@@ -26,7 +26,7 @@ CONVERGENCE = "pulumi-python:dynamic/permafrost:Convergence"
 
 
 def change(operation: str, type_: str, name: str) -> Any:
-    return SimpleNamespace(operation=operation, type=type_, name=name)
+    return Change(operation, type_, name)
 
 
 def seen(world: World) -> LiveState:

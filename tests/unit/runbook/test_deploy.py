@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from permafrost.adapters.pulumi_stack.changes import Change
 from permafrost.engine.state import DeclaredState
 from permafrost.errors import Failed, Held, Refused
 from permafrost.runbook.context import Context
@@ -40,7 +40,7 @@ def settled(ctx: Context) -> Context:
 
 
 def change(operation: str, type_: str, name: str) -> Any:
-    return SimpleNamespace(operation=operation, type=type_, name=name)
+    return Change(operation, type_, name)
 
 
 def provisioner(ctx: Context) -> FakeProvisioner:
@@ -80,6 +80,34 @@ def test_pulumis_changes_become_named_steps(ctx: Context) -> None:
         "02 create-x keep-apart-chat",
         f"03 converge {ONE}",
     ]
+
+
+def test_the_plan_says_which_vm_is_power_cycled_and_why(ctx: Context) -> None:
+    settled(ctx)
+    vm = "vsphere:index/virtualMachine:VirtualMachine"
+    sizes = {"memory": 4096, "memoryReservation": 4096, "firmware": "efi"}
+    old = {"numCpus": 4, "pciDeviceIds": ["0000:3b:00.0"], "forcePowerOff": False, **sizes}
+    provisioner(ctx).changes = (
+        Change("update", vm, ONE, {"numCpus": "update"}, old, {**old, "numCpus": 8}),
+        Change("update", vm, "lab-chat-02", {"annotation": "update"}, old, old),
+        Change("replace", vm, "lab-chat-03", {"clone.templateUuid": "update"}, old, old),
+    )
+    plan = make_plan(ctx)
+    assert [s.detail.partition(" (")[0] for s in plan.steps] == [
+        "power-cycled",
+        "untouched",
+        "replaced",
+    ]
+    vms = plan.as_dict()["vms"]
+    assert vms[ONE]["properties"] == [
+        {
+            "property": "numCpus",
+            "effect": "power-cycled",
+            "why": "4 to 8, and cpuHotAddEnabled is not on",
+        }
+    ]
+    assert vms["lab-edge-01"] == {"effect": "untouched", "properties": []}
+    assert len(vms) == 7
 
 
 def test_pulumi_runs_with_the_lock_token(ctx: Context, world: World) -> None:

@@ -64,3 +64,19 @@ def test_lines_that_are_no_events_are_passed_over() -> None:
     assert log.feed("Previewing update (lab):\n") is None
     assert log.feed("[1, 2]") is None
     assert log.summary() == ()
+
+
+def test_what_differs_is_kept_from_whichever_event_of_a_replacement_tells_it() -> None:
+    log = EventLog()
+    log.feed(resource("resourcePreEvent", "delete-replaced"))
+    event = json.loads(resource("resourcePreEvent", "create-replacement"))
+    event["resourcePreEvent"]["metadata"] |= {
+        "detailedDiff": {"clone.templateUuid": {"kind": "update", "inputDiff": True}},
+        "old": {"inputs": {"numCpus": 4}, "outputs": {"powerState": "on", "numCpus": 2}},
+        "new": {"inputs": {"numCpus": 8}},
+    }
+    log.feed(json.dumps(event))
+    (change,) = log.summary()
+    assert change.operation == "replace"
+    assert change.properties == {"clone.templateUuid": "update"}
+    assert (change.old, change.new) == ({"powerState": "on", "numCpus": 4}, {"numCpus": 8})

@@ -1,0 +1,97 @@
+"""One PropertyCollector filter over a whole datacenter, page by page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyVmomi import vim, vmodl
+
+Row = dict[str, Any]
+
+PROPERTIES: dict[Any, list[str]] = {
+    vim.HostSystem: [
+        "name",
+        "parent",
+        "runtime.connectionState",
+        "runtime.inMaintenanceMode",
+        "hardware.pciDevice",
+        "hardware.memorySize",
+        "config.pciPassthruInfo",
+        "config.product.version",
+    ],
+    vim.VirtualMachine: [
+        "name",
+        "config.uuid",
+        "config.template",
+        "config.annotation",
+        "config.firmware",
+        "config.version",
+        "config.guestId",
+        "config.hardware.memoryMB",
+        "config.hardware.device",
+        "config.memoryAllocation.reservation",
+        "config.memoryReservationLockedToMax",
+        "runtime.host",
+        "runtime.powerState",
+        "runtime.connectionState",
+        "guest.ipAddress",
+        "datastore",
+        "network",
+    ],
+    vim.ClusterComputeResource: ["name", "configurationEx"],
+    vim.Datastore: ["name", "summary.freeSpace", "summary.capacity", "summary.accessible", "host"],
+    vim.Network: ["name"],
+}
+"""What is read of each kind of object; nothing else crosses the wire."""
+
+LICENSES = "licenses"
+
+
+def retrieve(content: Any, root: Any) -> dict[Any, list[Row]]:
+    """Return the properties of every object below a datacenter, and of the licences."""
+    kinds = list(PROPERTIES)
+    view = content.viewManager.CreateContainerView(root, kinds, True)
+    try:
+        rows: dict[Any, list[Row]] = {kind: [] for kind in (*kinds, vim.LicenseManager)}
+        collector = content.propertyCollector
+        answer = collector.RetrievePropertiesEx(
+            [_filter(view, content.licenseManager)],
+            _query().RetrieveOptions(),
+        )
+        while answer is not None:
+            for item in answer.objects:
+                _keep(rows, item)
+            if not answer.token:
+                break
+            answer = collector.ContinueRetrievePropertiesEx(answer.token)
+        return rows
+    finally:
+        view.DestroyView()
+
+
+def _keep(rows: dict[Any, list[Row]], item: Any) -> None:
+    row: Row = {p.name: p.val for p in item.propSet}
+    row["moid"] = item.obj._moId
+    for kind, found in rows.items():
+        if isinstance(item.obj, kind) and ("name" in row or kind is vim.LicenseManager):
+            found.append(row)
+
+
+def _filter(view: Any, licenses: Any) -> Any:
+    query = _query()
+    through_view = query.TraversalSpec(
+        name="view", path="view", skip=False, type=vim.view.ContainerView
+    )
+    objects = [query.ObjectSpec(obj=view, skip=True, selectSet=[through_view])]
+    wanted = [
+        query.PropertySpec(type=kind, pathSet=paths, all=False)
+        for kind, paths in PROPERTIES.items()
+    ]
+    if licenses is not None:
+        objects.append(query.ObjectSpec(obj=licenses, skip=False))
+        wanted.append(query.PropertySpec(type=vim.LicenseManager, pathSet=[LICENSES], all=False))
+    return query.FilterSpec(objectSet=objects, propSet=wanted)
+
+
+def _query() -> Any:
+    return vmodl.query.PropertyCollector  # pyvmomi's types carry no types

@@ -1,0 +1,139 @@
+"""Kinds of drift, what each means for the operations, and how one is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from permafrost.errors import Problem
+
+
+class DriftCode(StrEnum):
+    """Stable codes; scripts rely on them."""
+
+    TOGETHER = "DRIFT_TOGETHER"
+    RULE_MISSING = "DRIFT_RULE_MISSING"
+    RULE_DISABLED = "DRIFT_RULE_DISABLED"
+    RULE_NOT_MANDATORY = "DRIFT_RULE_NOT_MANDATORY"
+    RULE_MEMBERS = "DRIFT_RULE_MEMBERS"
+    RULE_AGAINST = "DRIFT_RULE_AGAINST"
+    DEVICE_MOVED = "DRIFT_DEVICE_MOVED"
+    DEVICE_TAKEN = "DRIFT_DEVICE_TAKEN"
+    RESERVATION_LOST = "DRIFT_RESERVATION_LOST"
+    VM_OFF = "DRIFT_VM_OFF"
+    VM_MISSING = "DRIFT_VM_MISSING"
+    DRS_CHANGED = "DRIFT_DRS_CHANGED"
+    HA_CHANGED = "DRIFT_HA_CHANGED"
+
+
+BY_REFRESH = frozenset(
+    {
+        DriftCode.RULE_MISSING,
+        DriftCode.RULE_DISABLED,
+        DriftCode.RULE_NOT_MANDATORY,
+        DriftCode.RULE_MEMBERS,
+        DriftCode.RESERVATION_LOST,
+        DriftCode.VM_MISSING,
+    }
+)
+"""What Pulumi puts right once it has looked at vCenter again: without, it sees no drift."""
+
+BY_DEPLOY = BY_REFRESH | {DriftCode.VM_OFF}
+"""What ``deploy`` mends, and what therefore does not block it."""
+
+OF_ITSELF = frozenset({DriftCode.DEVICE_MOVED, DriftCode.DEVICE_TAKEN, DriftCode.RESERVATION_LOST})
+"""What would keep a replica's own VM from coming back after a power-cycle."""
+
+OF_ITS_ENDPOINT = frozenset(
+    {
+        DriftCode.TOGETHER,
+        DriftCode.RULE_MISSING,
+        DriftCode.RULE_DISABLED,
+        DriftCode.RULE_NOT_MANDATORY,
+        DriftCode.RULE_MEMBERS,
+        DriftCode.RULE_AGAINST,
+    }
+)
+"""What lets the replicas that stay share a fate while one is away."""
+
+_DEPLOY = "`permafrost deploy` mends it"
+_ACCEPT = (
+    "put the setting back, or, where the change is meant, `permafrost drift --accept` records it"
+)
+HINTS = {
+    DriftCode.TOGETHER: "move one of them to a host of its own (vMotion, or off, move, on)",
+    DriftCode.RULE_MISSING: _DEPLOY,
+    DriftCode.RULE_DISABLED: _DEPLOY,
+    DriftCode.RULE_NOT_MANDATORY: _DEPLOY,
+    DriftCode.RULE_MEMBERS: _DEPLOY,
+    DriftCode.RULE_AGAINST: "remove or disable that rule",
+    DriftCode.DEVICE_MOVED: "drain it, power it off, and give it back its host and device",
+    DriftCode.DEVICE_TAKEN: "take the device from that VM, or remove the VM",
+    DriftCode.RESERVATION_LOST: _DEPLOY,
+    DriftCode.VM_OFF: "`permafrost deploy` powers it on; `permafrost drain` keeps it away",
+    DriftCode.VM_MISSING: "`permafrost deploy` makes it anew",
+    DriftCode.DRS_CHANGED: _ACCEPT,
+    DriftCode.HA_CHANGED: _ACCEPT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One difference. ``target`` is a node, a rule or "cluster"; ``endpoint`` whose it is."""
+
+    code: DriftCode
+    target: str
+    seen: str
+    wanted: str
+    endpoint: str = ""
+
+    @property
+    def is_mended_by_deploy(self) -> bool:
+        """Whether a deployment puts it right."""
+        return self.code in BY_DEPLOY
+
+    @property
+    def hint(self) -> str:
+        """What to do."""
+        return HINTS[self.code]
+
+    def as_dict(self) -> dict[str, str | bool]:
+        """Return plain values for JSON."""
+        return {
+            "code": self.code.value,
+            "target": self.target,
+            "endpoint": self.endpoint,
+            "seen": self.seen,
+            "wanted": self.wanted,
+            "hint": self.hint,
+            "mended_by_deploy": self.is_mended_by_deploy,
+        }
+
+    def as_problem(self) -> Problem:
+        """Return it as the reason of a refusal."""
+        message = f"vCenter shows: {self.seen}; wanted: {self.wanted}"
+        return Problem(self.code.value, message, self.target, self.hint)
+
+    def __str__(self) -> str:
+        return f"{self.code.value} {self.target}: {self.seen}; wanted: {self.wanted}"
+
+
+def blocks_deploy(drift: Iterable[Drift]) -> tuple[Drift, ...]:
+    """Return what a deployment must not build upon."""
+    return tuple(d for d in drift if not d.is_mended_by_deploy)
+
+
+def needs_refresh(drift: Iterable[Drift]) -> bool:
+    """Whether Pulumi must look at vCenter again to see what it has to mend."""
+    return any(d.code in BY_REFRESH for d in drift)
+
+
+def blocks_drain(drift: Iterable[Drift], replica: str, endpoint: str) -> tuple[Drift, ...]:
+    """Return what makes it unsafe to take a replica away now."""
+    return tuple(
+        d
+        for d in drift
+        if (d.target == replica and d.code in OF_ITSELF)
+        or (d.endpoint == endpoint and d.code in OF_ITS_ENDPOINT)
+    )

@@ -1,0 +1,33 @@
+"""Look before power-on: what would stop a VM, and what the site could not hold."""
+
+from __future__ import annotations
+
+from permafrost.engine.observe import observe_machines
+from permafrost.errors import Failed, Refused
+from permafrost.planning.placement import plan_placement
+from permafrost.planning.preflight import plan_preflight
+from permafrost.planning.preflight_report import PreflightReport
+from permafrost.ports import CheckpointFacts
+from permafrost.runbook.context import Context
+
+
+def read_preflight(ctx: Context) -> PreflightReport:
+    """Return every check of the site, as if each of its VMs were powered on now."""
+    live = observe_machines(ctx.hypervisor)
+    if live.blind:
+        raise Failed(*live.blind)
+    placement = plan_placement(ctx.site, live.inventory.hosts, ctx.store.placement())
+    checkpoints: dict[str, CheckpointFacts] = {}
+    for name, endpoint in sorted(ctx.site.inference.items()):
+        try:
+            checkpoints[name] = ctx.catalog.resolve(endpoint.model)
+        except Refused:
+            continue  # what the registry lacks, `plan` refuses with its own code
+    ctx.provisioner.ensure_stack()
+    return plan_preflight(
+        ctx.site,
+        live.inventory,
+        placement,
+        checkpoints=checkpoints,
+        changes=ctx.provisioner.preview(),
+    )

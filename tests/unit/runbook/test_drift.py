@@ -1,0 +1,153 @@
+"""What drift blocks, what a deployment mends, and what a person accepts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from permafrost.adapters.pulumi_stack.changes import Change
+from permafrost.errors import Refused
+from permafrost.runbook.context import Context
+from permafrost.runbook.deploy import execute, make_plan
+from permafrost.runbook.drain import drain_replica, preview_drain
+from permafrost.runbook.drift import accept_settings, read_drift
+from permafrost.runbook.status import read_status
+from tests.fakes.ports import FakeProvisioner
+from tests.fakes.site import context, small_site
+from tests.fakes.world import Machine, World
+
+ONE, TWO = "lab-chat-01", "lab-chat-02"
+
+
+@pytest.fixture
+def world() -> World:
+    return World.of(small_site())
+
+
+@pytest.fixture
+def ctx(tmp_path: Path, world: World) -> Context:
+    """A site that was deployed, and whose settings were recorded by that."""
+    made = context(tmp_path / "state", world)
+    execute(made, make_plan(made))
+    return made
+
+
+def codes(ctx: Context) -> list[str]:
+    return [d.code.value for d in read_drift(ctx).drift]
+
+
+def provisioner(ctx: Context) -> FakeProvisioner:
+    assert isinstance(ctx.provisioner, FakeProvisioner)
+    return ctx.provisioner
+
+
+def test_as_deployed_there_is_none(ctx: Context) -> None:
+    assert codes(ctx) == []
+    assert read_drift(ctx).has_baseline
+    assert read_status(ctx).as_dict()["drift"] == []
+
+
+def test_a_disabled_rule_blocks_the_drain_and_a_deployment_mends_it(
+    ctx: Context, world: World
+) -> None:
+    world.rules_off.add("chat")
+    assert codes(ctx) == ["DRIFT_RULE_DISABLED"]
+    with pytest.raises(Refused, match="DRIFT_RULE_DISABLED: keep-apart-lab-chat"):
+        preview_drain(ctx, ONE)
+    rule = "vsphere:index/computeClusterVmAntiAffinityRule:ComputeClusterVmAntiAffinityRule"
+    made = provisioner(ctx)
+    made.drifted = (Change("update", rule, "keep-apart-lab-chat"),)
+    made.on_up = world.rules_off.clear
+    plan = make_plan(ctx)
+    assert [(s.kind, s.target) for s in plan.steps] == [("update-rule", "keep-apart-lab-chat")]
+    assert any("DRIFT_RULE_DISABLED" in note for note in plan.notes)
+    execute(ctx, plan)
+    assert made.refreshed
+    assert codes(ctx) == []
+    assert preview_drain(ctx, ONE).steps
+
+
+def test_without_drift_pulumi_does_not_look_again(ctx: Context) -> None:
+    provisioner(ctx).drifted = (Change("update", "x", "y"),)
+    assert make_plan(ctx).steps == ()
+
+
+def test_drift_of_one_endpoint_does_not_hold_the_other(ctx: Context, world: World) -> None:
+    world.rules_off.add("chat")
+    assert preview_drain(ctx, "lab-pulse-01").steps
+
+
+def test_a_person_may_drain_despite_drift(ctx: Context, world: World) -> None:
+    world.rules_off.add("chat")
+    assert preview_drain(ctx, ONE, despite_drift=True).steps
+
+
+def test_a_replica_that_is_away_already_is_no_drain_to_refuse(ctx: Context, world: World) -> None:
+    drain_replica(ctx, ONE, owner="operator:me")
+    world.rules_off.add("chat")
+    assert preview_drain(ctx, ONE).steps == ()
+
+
+def test_a_stranger_with_our_device_blocks_both(ctx: Context, world: World) -> None:
+    mine = world.machines[ONE]
+    world.machines["stranger"] = Machine("stranger", mine.host, mine.gpus, is_on=False)
+    for attempt in (lambda: preview_drain(ctx, ONE), lambda: make_plan(ctx)):
+        with pytest.raises(Refused, match="DRIFT_DEVICE_TAKEN: lab-chat-01") as caught:
+            attempt()
+        assert "stranger (off) holds" in caught.value.problems[0].message
+    assert preview_drain(ctx, TWO).steps, "its own device is not touched"
+
+
+def test_a_lost_reservation_holds_its_own_replica_alone(ctx: Context, world: World) -> None:
+    world.machines[ONE].is_reserved = False
+    with pytest.raises(Refused, match="DRIFT_RESERVATION_LOST"):
+        preview_drain(ctx, ONE)
+    assert preview_drain(ctx, TWO).steps
+    assert make_plan(ctx).refreshes
+
+
+def test_changed_settings_block_a_deployment_until_they_are_accepted(
+    ctx: Context, world: World
+) -> None:
+    world.cluster = replace(world.cluster, ha_admission_control=False, drs_automation="manual")
+    assert codes(ctx) == ["DRIFT_DRS_CHANGED", "DRIFT_HA_CHANGED"]
+    with pytest.raises(Refused) as caught:
+        make_plan(ctx)
+    assert len(caught.value.problems) == 2
+    ended = accept_settings(ctx, owner="operator:me")
+    assert [d.code.value for d in ended] == ["DRIFT_DRS_CHANGED", "DRIFT_HA_CHANGED"]
+    assert codes(ctx) == []
+    assert make_plan(ctx).steps == ()
+    assert [o.command for o in ctx.store.operations(1)] == ["drift --accept"]
+
+
+def test_accepting_settings_accepts_nothing_else(ctx: Context, world: World) -> None:
+    world.rules_off.add("chat")
+    assert accept_settings(ctx, owner="operator:me") == ()
+    assert codes(ctx) == ["DRIFT_RULE_DISABLED"]
+
+
+def test_what_a_person_keeps_off_is_no_drift(ctx: Context, world: World) -> None:
+    world.power_off(ONE)
+    assert codes(ctx) == ["DRIFT_VM_OFF"]
+    world.power_on(ONE, boot_s=0)
+    world.machines[ONE].state = "ADMITTED"
+    drain_replica(ctx, ONE, owner="operator:me", reason="fan")
+    world.power_off(ONE)
+    assert codes(ctx) == []
+
+
+def test_a_blind_look_concludes_nothing(ctx: Context, world: World) -> None:
+    world.vcenter_down = True
+    world.rules_off.add("chat")
+    assert read_status(ctx).as_dict()["drift"] == []
+    assert preview_drain(ctx, ONE).steps
+
+
+def test_drift_between_plan_and_act_makes_the_plan_stale(ctx: Context, world: World) -> None:
+    plan = make_plan(ctx)
+    world.rules_off.add("chat")
+    with pytest.raises(Refused, match="PLAN_STALE"):
+        execute(ctx, plan)
