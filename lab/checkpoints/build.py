@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from lab.checkpoints import chat, pulse
 from lab.errors import LabError
 from model_registry.checkpoint import pack
-from model_registry.fingerprint import attach
+from model_registry.fingerprint.referrers import attach
 from model_registry.layout import OciLayout
 from model_registry.verify import verify
 

@@ -10,7 +10,7 @@ import pytest
 
 from model_registry.checkpoint import files_of, pack
 from model_registry.client import RegistryClient
-from model_registry.fingerprint import attach
+from model_registry.fingerprint.referrers import attach
 from model_registry.layout import OciLayout
 from model_registry.transfer import push_layout
 from permafrost.node.errors import NodeError

@@ -13,7 +13,7 @@ from model_registry import digests
 from model_registry.checkpoint import files_of, pack
 from model_registry.client import CHUNK, RegistryClient
 from model_registry.errors import RegistryError
-from model_registry.fingerprint import attach, find_fingerprint, find_in_layout
+from model_registry.fingerprint.referrers import attach, find_fingerprint, find_in_layout
 from model_registry.layout import OciLayout
 from model_registry.transfer import pull, push_layout
 from model_registry.verify import verify

@@ -7,7 +7,7 @@ from pathlib import Path
 from lab.checkpoints import chat
 from lab.checkpoints.build import build
 from model_registry.checkpoint import files_of
-from model_registry.fingerprint import find_in_layout
+from model_registry.fingerprint.referrers import find_in_layout
 from model_registry.layout import OciLayout
 
 

@@ -14,7 +14,7 @@ from model_registry.bundle import export, import_bundle
 from model_registry.catalogue.model import Stage, Verb
 from model_registry.differing import differ
 from model_registry.errors import RegistryError
-from model_registry.fingerprint import attach, find_in_layout
+from model_registry.fingerprint.referrers import attach, find_in_layout
 from model_registry.lineage import Lineage, Method, Parent
 from model_registry.registry import Registry
 from model_registry.verify import verify

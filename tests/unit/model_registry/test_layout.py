@@ -10,7 +10,7 @@ import pytest
 
 from model_registry import digests
 from model_registry.errors import RegistryError
-from model_registry.fingerprint import attach, find_in_layout
+from model_registry.fingerprint.referrers import attach, find_in_layout
 from model_registry.layout import OciLayout, copy_blob
 
 MANIFEST = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}

@@ -10,7 +10,7 @@ from model_registry.catalogue.audit import audit
 from model_registry.catalogue.model import Verb
 from model_registry.digests import canonical_json
 from model_registry.errors import RegistryRefused
-from model_registry.fingerprint import attach, find_in_layout
+from model_registry.fingerprint.referrers import attach, find_in_layout
 from model_registry.lineage import Lineage, Method, Parent
 from model_registry.promotion import carry_out
 from model_registry.registry import Registry
