@@ -174,6 +174,11 @@ class VCenter:
         raise RuntimeError(f"the vCenter did not start: {log[-1000:]}")
 
     @property
+    def vcenter_dir(self) -> Path:
+        """Where the lab would keep the vCenter's files."""
+        return Path(self._folder.name)
+
+    @property
     def pid(self) -> int:
         """Its process."""
         return self._process.pid

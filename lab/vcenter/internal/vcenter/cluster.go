@@ -16,14 +16,18 @@ func (r *clusterCalls) ReconfigureComputeResourceTask(ctx *simulator.Context, re
 	c := r.c
 	cluster := c.reg.Get(req.This).(*simulator.ClusterComputeResource)
 	return reply[methods.ReconfigureComputeResource_TaskBody](c.task(ctx, cluster, "ReconfigureComputeResource_Task", "ComputeResource.reconfigureEx",
-		func(*simulator.Context, *simulator.Task) (types.AnyType, types.BaseMethodFault) {
+		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
 			spec, ok := req.Spec.(*types.ClusterConfigSpecEx)
 			if !ok {
 				return nil, argument("spec")
 			}
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			return nil, c.reconfigureCluster(cluster, spec)
+			fault := c.reconfigureCluster(cluster, spec)
+			if fault == nil {
+				c.post(ctx, &types.ClusterReconfiguredEvent{ClusterEvent: c.clusterEvent(cluster.Self)})
+			}
+			return nil, fault
 		}))
 }
 

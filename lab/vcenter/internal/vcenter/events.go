@@ -84,6 +84,13 @@ func (c *Center) hostEvent(h *simulator.HostSystem) types.HostEvent {
 	return types.HostEvent{Event: c.event(nil, h)}
 }
 
+func (c *Center) clusterEvent(ref types.ManagedObjectReference) types.ClusterEvent {
+	e := c.event(nil, nil)
+	e.ComputeResource = &types.ComputeResourceEventArgument{
+		EntityEventArgument: types.EntityEventArgument{Name: c.nameOf(ref)}, ComputeResource: ref}
+	return types.ClusterEvent{Event: e}
+}
+
 func (c *Center) hostArgument(ref types.ManagedObjectReference) *types.HostEventArgument {
 	return &types.HostEventArgument{EntityEventArgument: types.EntityEventArgument{Name: c.nameOf(ref)}, Host: ref}
 }

@@ -53,6 +53,10 @@ func TestEventsTellWhatHappened(t *testing.T) {
 	if off := s.events("VmStoppingEvent")[0].GetEvent(); off.UserName != user {
 		t.Errorf("by %q", off.UserName)
 	}
+	s.must(s.keepApart("keep-apart", plain, gpu))
+	if got := s.events("ClusterReconfiguredEvent"); len(got) != 1 || got[0].GetEvent().ComputeResource.Name != "gpu-cluster" {
+		t.Errorf("the cluster's change: %+v", got)
+	}
 	failed := s.events("VmFailedToPowerOnEvent")[0].(*types.VmFailedToPowerOnEvent)
 	if _, ok := failed.Reason.Fault.(*types.InvalidHostState); !ok || failed.FullFormattedMessage == "" {
 		t.Errorf("the failure: %+v", failed)
