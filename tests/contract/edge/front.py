@@ -1,0 +1,175 @@
+"""The edges' and nodes' own configurations, run by a real HAProxy in a network of their own.
+
+What is rendered for the golden site is moved to loopback addresses: one edge, three nodes of
+``chat``, and behind each of them a server that waits and answers. Addresses and ports are fixed,
+so this runs in a fresh network namespace (``unshare --net``).
+"""
+
+from __future__ import annotations
+
+import http.server
+import re
+import ssl
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from permafrost.pki import SitePki
+from tests.golden.ansible.rendering import render
+
+NODES = {f"oslo-chat-0{i}": (f"10.20.0.{21 + i}", f"127.0.0.{10 + i}") for i in (1, 2, 3)}
+OWN, VIP, PORT = "127.0.0.1", "127.0.0.2", 18443
+ANSWER_S = 0.2
+# What only a later HAProxy than the one on the build machine knows, and what asks for more rights.
+NOT_HERE = ("chroot", "user ", "group ", "log /dev", "tune.h2.", "stats socket")
+
+
+class Behind(http.server.BaseHTTPRequestHandler):
+    """Triton and permafrost-node: every call is answered, a generation after a while."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer(0)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self._answer(ANSWER_S)
+
+    def _answer(self, after_s: float) -> None:
+        time.sleep(after_s)
+        # What a server behind the edge was told by way of headers, for the client to see.
+        seen = ",".join(sorted(name.lower() for name in self.headers))
+        self.send_response(200)
+        self.send_header("seen", seen)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Checks end by a reset: nothing to tell."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: when it began, how long it took, what came back."""
+
+    began: float
+    took_s: float
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+@dataclass
+class Front:
+    """Edge and nodes; ``plain`` gives servers HAProxy's own defaults instead of ours."""
+
+    folder: Path
+    plain: bool = False
+    clients: dict[str, str] = field(default_factory=dict)
+    _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __enter__(self) -> Front:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        for port in (8000, 9100):
+            server = _Server((OWN, port), Behind)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        self._certificates()
+        lines = "".join(f"{digest} {value}\n" for digest, value in self.clients.items())
+        (self.folder / "clients.map").write_text(lines, encoding="ascii")
+        for name in NODES:
+            self._run(name, self._moved(render("haproxy/node.cfg.j2", name)))
+        edge = self._moved(render("haproxy/edge.cfg.j2", "oslo-edge-01"))
+        self._run("edge", _with_defaults(edge) if self.plain else edge)
+        self._await_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._running:
+            process.terminate()
+        for process in self._running:
+            process.wait(10)
+
+    def ask(self, address: str = OWN, data: bytes = b"{}", **headers: str) -> Asked:
+        """Ask as a client does; underscores in header names stand for hyphens."""
+        context = ssl.create_default_context(cafile=str(self.folder / "pki/ca.pem"))
+        url = f"https://{address}:{PORT}/v2/models/chat/generate"
+        named = {k.replace("_", "-"): v for k, v in headers.items()}
+        request = urllib.request.Request(url, data=data, headers=named)
+        began = time.time()
+        try:
+            with urllib.request.urlopen(request, context=context, timeout=40) as answer:
+                status, told, body = answer.status, answer.headers, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            status, told, body = error.code, error.headers, error.read().decode()
+        except OSError as error:
+            return Asked(began, time.time() - began, 0, {}, repr(error))
+        lower = {name.lower(): value for name, value in told.items()}
+        return Asked(began, time.time() - began, status, lower, body)
+
+    def lose(self, node: str) -> None:
+        """Drop every packet to and from a node where it arrives: nobody is told."""
+        address = NODES[node][1]
+        rules = f"ip daddr {address} drop\nip saddr {address} drop\n"
+        text = (
+            "table ip lost {\nchain input {\ntype filter hook input priority 0; policy accept;\n"
+            f"{rules}}}\n}}\n"
+        )
+        subprocess.run(["nft", "-f", "-"], input=text.encode(), check=True)
+
+    def _certificates(self) -> None:
+        pki = SitePki(self.folder, "oslo")
+        certificate = pki.server_certificate(
+            "edge", names=NODES, addresses=[IPv4Address(OWN), IPv4Address(VIP)]
+        )
+        text = certificate.certificate_pem + certificate.key_pem
+        (self.folder / "server.pem").write_text(text, encoding="ascii")
+        (self.folder / "ca.pem").write_text(pki.ca_pem(), encoding="ascii")
+
+    def _moved(self, text: str) -> str:
+        text = text.replace("/etc/haproxy/tls/", f"{self.folder}/")
+        text = text.replace("/etc/haproxy/", f"{self.folder}/")
+        text = text.replace("/var/lib/haproxy/server-state", f"{self.folder}/server-state")
+        text = text.replace("10.20.0.20:", f"{OWN}:1").replace("10.20.0.10:", f"{VIP}:1")
+        for address, here in NODES.values():
+            text = text.replace(f"{address}:8443", f"{here}:8443")
+        text = re.sub(r"10\.20\.0\.\d+:8443", "127.0.0.99:8443", text)  # the other endpoint's
+        kept = (line for line in text.splitlines() if not line.strip().startswith(NOT_HERE))
+        return "\n".join(kept) + "\n"
+
+    def _run(self, name: str, text: str) -> None:
+        path = self.folder / f"{name}.cfg"
+        path.write_text(text, encoding="utf-8")
+        log = (self.folder / f"{name}.log").open("wb")
+        self._running.append(subprocess.Popen(["haproxy", "-db", "-f", str(path)], stderr=log))
+
+    def _await_all(self) -> None:
+        """Wait until every node has answered a client."""
+        missing, end = set(NODES), time.monotonic() + 40
+        while missing:
+            assert time.monotonic() < end, f"no answer from {missing}"
+            missing.discard(self.ask().headers.get("permafrost-replica", ""))
+
+
+def _with_defaults(text: str) -> str:
+    """Return the edge's configuration with HAProxy's own ways to notice a lost server."""
+    text = re.sub(r" tcp-ut \d+ms", "", text)
+    checks = "default-server check check-ssl check-alpn http/1.1 ssl verify"
+    text = re.sub(r"default-server check .*? ssl verify", checks, text)
+    text = re.sub(r"    (option srvtcpka|srvtcpka-.*|option redispatch.*|retry-on.*)\n", "", text)
+    text = re.sub(r"timeout connect \d+ms", "timeout connect 5s", text)
+    return re.sub(r"    timeout check \d+ms\n", "", text)

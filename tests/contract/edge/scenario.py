@@ -1,0 +1,101 @@
+"""One scenario in a network of its own, run as ``unshare --net python -m …``; prints JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.contract.edge.front import NODES, VIP, Asked, Front
+
+RATE, LOST_AFTER_S, LASTS_S = 12, 3.0, 11.0
+LOST = "oslo-chat-02"
+SLOW_S = 0.8
+PINNED = "sha256:" + "1" * 64
+OTHER = "sha256:" + "2" * 64
+
+
+def loss(folder: Path, *, plain: bool) -> dict[str, Any]:
+    """Send requests on a schedule, lose a node silently in the middle; say what clients saw."""
+    asked: list[Asked] = []
+    threads = []
+    with Front(folder, plain=plain) as front:
+        began = time.time()
+        lost = 0.0
+        for n in range(int(RATE * LASTS_S)):
+            time.sleep(max(0.0, began + n / RATE - time.time()))
+            if not lost and n >= RATE * LOST_AFTER_S:
+                front.lose(LOST)
+                lost = time.time()
+            thread = threading.Thread(target=lambda: asked.append(front.ask()))
+            thread.start()
+            threads.append(thread)
+        for thread in threads:
+            thread.join()
+    under_way = [a for a in asked if a.began < lost <= a.began + a.took_s]
+    new = [a for a in asked if a.began >= lost]
+    return {
+        "new": len(new),
+        "new_failed": sum(a.status != 200 for a in new),
+        "new_slowest_s": max(a.took_s for a in new),
+        "gap_s": max([a.began - lost for a in new if a.took_s > SLOW_S or a.status != 200] or [0]),
+        "under_way": len(under_way),
+        "under_way_failed": sum(a.status != 200 for a in under_way),
+        "under_way_slowest_s": max([a.took_s for a in under_way] or [0]),
+        "failures": [
+            [a.began - lost, a.took_s, a.status, a.body] for a in asked if a.status != 200
+        ],
+        "answered_by_lost": sum(a.headers.get("permafrost-replica") == LOST for a in new),
+    }
+
+
+def digest(key: str) -> str:
+    """Return a key's hash as the edges know it."""
+    return hashlib.sha256(key.encode()).hexdigest().upper()
+
+
+def door(folder: Path) -> dict[str, Any]:
+    """Ask for everything that the front door decides."""
+    now = int(time.time())
+    clients = {
+        digest("pf-good"): "shop:0",
+        digest("pf-later"): f"shop:{now + 600}",
+        digest("pf-ended"): f"shop:{now - 5}",
+    }
+    with Front(folder, clients=clients) as front:
+        asks = {
+            "plain": front.ask(),
+            "by the common address": front.ask(VIP),
+            "id kept": front.ask(x_request_id="order-66"),
+            "id replaced": front.ask(x_request_id="two words"),
+            "pin loaded": front.ask(permafrost_checkpoint=PINNED),
+            "pin not loaded": front.ask(permafrost_checkpoint=OTHER),
+            # Only told, not sent: an older HAProxy resets a client that is still sending.
+            "too large": front.ask(data=b"x", content_length="300000"),
+            "40 KB": front.ask(data=b"x" * 40_000),
+        }
+        for key in ("good", "later", "ended", "wrong"):
+            asks[f"key {key}"] = front.ask(authorization=f"Bearer pf-{key}")
+        asks["key otherwise"] = front.ask(authorization="Basic cGYtZ29vZA==")
+        wrong = [front.ask(authorization=f"Bearer pf-{n}").status for n in range(200)]
+        asks["key good again"] = front.ask(authorization="Bearer pf-good")
+    found: dict[str, Any] = {
+        name: {"status": a.status, "headers": a.headers, "body": a.body}
+        for name, a in asks.items()
+    }
+    return {**found, "wrong keys": sorted(set(wrong)), "nodes": sorted(NODES)}
+
+
+def main() -> None:
+    """Run the scenario that the command line names, in the folder that it names."""
+    name, folder = sys.argv[1], Path(sys.argv[2])
+    result = door(folder) if name == "door" else loss(folder, plain=name == "plain")
+    sys.stdout.write(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
