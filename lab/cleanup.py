@@ -14,10 +14,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from lab.instance import naming
-from lab.instance.cgroups import instance_group, memory_root
+from lab.instance.cgroups import controller_roots, instance_group
 from lab.instance.waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -33,7 +34,7 @@ def remove(root: Path) -> Iterator[str]:
     yield from _links(lab_id)
     yield from _walls(lab_id)
     yield from _mounts(root)
-    yield from _memory_groups(lab_id)
+    yield from _controller_groups(lab_id)
     yield from _nspawn_leftovers(lab_id)
     if root.exists():
         _remove_tree(root)
@@ -60,23 +61,24 @@ def _processes(lab_id: str) -> Iterator[str]:
         group.path.parent.rmdir()
 
 
-def _memory_groups(lab_id: str) -> Iterator[str]:
-    root = memory_root()
-    group = root / "permafrost" / lab_id if root else None
-    if group is None or not group.exists():
-        return
+def _controller_groups(lab_id: str) -> Iterator[str]:
+    # The memory limits are ours; systemd-nspawn mirrors its group in systemd's own hierarchy.
+    for root in controller_roots():
+        group = root / "permafrost" / lab_id
+        if not group.exists():
+            continue
+        if not wait_until(partial(_removed, group), 5):
+            raise OSError(f"{group} cannot be removed")
+        yield f"{root.name} group {group}"
+        with suppress(OSError):
+            group.parent.rmdir()
 
-    def removed() -> bool:
-        for folder, _, _ in os.walk(group, topdown=False):
-            with suppress(OSError):
-                Path(folder).rmdir()
-        return not group.exists()
 
-    if not wait_until(removed, 5):
-        raise OSError(f"{group} cannot be removed")
-    yield f"memory group {group}"
-    with suppress(OSError):
-        group.parent.rmdir()
+def _removed(group: Path) -> bool:
+    for folder, _, _ in os.walk(group, topdown=False):
+        with suppress(OSError):
+            Path(folder).rmdir()
+    return not group.exists()
 
 
 def _links(lab_id: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from permafrost.errors import Failed, Problem
+from permafrost.errors import ExitStatus, Failed, Problem
 
 
 class LabError(Failed):
@@ -10,3 +10,9 @@ class LabError(Failed):
 
     def __init__(self, code: str, message: str, hint: str = "", path: str = "") -> None:
         super().__init__(Problem(code=code, message=message, path=path, hint=hint))
+
+
+class LabRefused(LabError):  # noqa: N818
+    """Nothing was done in the lab, and this is why (exit status 3)."""
+
+    exit_status = ExitStatus.REFUSED

@@ -15,7 +15,9 @@ app = typer.Typer(help="Apply and heal faults.", no_args_is_help=True)
 @app.command()
 def apply(
     kind: Annotated[str, typer.Argument(help="see `fault list`")],
-    target: Annotated[str, typer.Argument(help="a host, a machine, or machine:unit")],
+    target: Annotated[
+        str, typer.Argument(help="a host, a machine, machine:unit, machine:machine …")
+    ],
     options: Annotated[list[str] | None, typer.Argument(help="k=v …")] = None,
     site: SiteOption = None,
     output: OutputOption = Output.TEXT,
@@ -53,10 +55,19 @@ def list_kinds(output: OutputOption = Output.TEXT) -> None:
     from lab.faults.kinds import KINDS
 
     if output is Output.JSON:
-        emit({"kinds": [{"kind": name, "about": kind.about} for name, kind in KINDS.items()]})
+        emit(
+            {
+                "kinds": [
+                    {"kind": name, "about": kind.about, "options": dict(kind.options)}
+                    for name, kind in KINDS.items()
+                ]
+            }
+        )
     else:
         for name, kind in KINDS.items():
-            typer.echo(f"{name:<16} {kind.about}")
+            typer.echo(f"{name:<18} {kind.about}")
+            if kind.options:
+                typer.echo(f"{'':<18} " + " ".join(f"{k}={v}" for k, v in kind.options.items()))
 
 
 def _pairs(options: list[str]) -> dict[str, str]:

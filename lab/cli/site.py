@@ -1,8 +1,8 @@
-"""``permafrost-lab up | down | status``."""
+"""``permafrost-lab up | down | status | usage``."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(down)
     app.command()(status)
+    app.command()(usage)
 
 
 def up() -> None:
@@ -50,6 +51,26 @@ def status(site: SiteOption = None, output: OutputOption = Output.TEXT) -> None:
         return
     for line in _lines(document):
         typer.echo(line)
+
+
+def usage(
+    seconds: Annotated[float, typer.Option("--for", help="for how many seconds")] = 10.0,
+    site: SiteOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Say what the lab's servers and machines cost: memory, and CPU over a while."""
+    from lab.instance.usage import measure
+
+    found = measure(instance_of(site), seconds)
+    total = {key: round(sum(p[key] for p in found), 4) for key in ("processes", "pss_mib", "cpu")}
+    if output is Output.JSON:
+        emit({"seconds": seconds, "parts": found, "total": total})
+        return
+    for part in [*found, {"name": "total", **total}]:
+        typer.echo(
+            f"{part['name']:<18} {part['processes']:>4} processes "
+            f"{part['pss_mib']:>8.1f} MiB {part['cpu'] * 100:>6.1f} % of a core"
+        )
 
 
 def _lines(document: dict[str, Any]) -> list[str]:

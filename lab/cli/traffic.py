@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lab.cli.options import Output, OutputOption, SiteOption, emit, site_file
+from lab.cli.options import Output, OutputOption, SiteOption, emit, instance_of, site_file
+from lab.errors import LabError
 from permafrost.errors import ExitStatus
 
 
@@ -15,6 +16,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(traffic)
     app.command()(check)
+    app.command()(note)
 
 
 def traffic(
@@ -27,6 +29,10 @@ def traffic(
     max_tokens: Annotated[int, typer.Option(help="tokens asked for")] = 16,
     timeout_s: Annotated[float, typer.Option(help="limit of one request")] = 120.0,
     fresh: Annotated[bool, typer.Option(help="each request on a connection of its own")] = False,
+    conversations: Annotated[int, typer.Option(help="conversations at a time, beside")] = 0,
+    turns: Annotated[int, typer.Option(help="turns of a conversation")] = 4,
+    channels: Annotated[int, typer.Option(help="long-open gRPC streams, beside")] = 0,
+    channel_every_s: Annotated[float, typer.Option(help="time between requests on one")] = 5.0,
     site: SiteOption = None,
 ) -> None:
     """Send a load and record each answer beside what the frozen model must say."""
@@ -43,6 +49,10 @@ def traffic(
         max_tokens=max_tokens,
         timeout_s=timeout_s,
         fresh=fresh,
+        conversations=conversations,
+        turns=turns,
+        channels=channels,
+        channel_every_s=channel_every_s,
     )
     typer.echo(f"{sent} requests recorded in {out}")
 
@@ -53,17 +63,47 @@ def check(
         list[str] | None, typer.Option(help="a time (RFC 3339): say how many were in flight")
     ] = None,
     strict: Annotated[bool, typer.Option(help="exit 4 when anything was lost")] = False,
+    window_s: Annotated[float, typer.Option(help="how long a request counts as new")] = 10.0,
+    picture: Annotated[
+        Path | None, typer.Option(help="draw rate, latency and errors: a .png or .svg file")
+    ] = None,
+    site: SiteOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Count the outcomes of a recorded load."""
+    """Count the outcomes of a recorded load, apart for each fault and step of this lab."""
     from lab.traffic import cli
 
-    summary = cli.summary(file, at or [])
+    records = cli.history(file)
+    happened = cli.relevant(records, cli.marks(instance_of(site))) if _has_lab(site) else []
+    summary = cli.summary(records, at or [], happened, window_s)
+    if picture is not None:
+        from lab.traffic.picture import draw
+
+        draw(records, happened, picture)
     if output is Output.JSON:
         emit(summary)
     else:
-        for key, value in summary.items():
-            typer.echo(f"{key}: {value}")
-    outcomes = summary.get("outcomes", summary)
-    if strict and any(outcomes.get(name) for name in ("failed", "cut", "wrong", "refused")):
+        from lab.traffic.table import show
+
+        show(summary)
+    outcomes = {**summary["outcomes"], "channels": 0}
+    outcomes["channels"] = summary["channels"]["cut"] + summary["channels"]["failed"]
+    lost = ("failed", "cut", "wrong", "refused", "channels")
+    if strict and any(outcomes[name] for name in lost):
         raise typer.Exit(int(ExitStatus.FAILED))
+
+
+def note(
+    text: Annotated[str, typer.Argument(help="what happens now")], site: SiteOption = None
+) -> None:
+    """Write a note into the lab's record of faults, for `check` to mark."""
+    from lab.faults.record import FaultRecord
+
+    FaultRecord(instance_of(site).faults_file).remark(text)
+
+
+def _has_lab(site: Path | None) -> bool:
+    try:
+        return bool(instance_of(site))
+    except LabError:
+        return False

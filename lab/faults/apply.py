@@ -4,33 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lab.errors import LabError
+from lab.errors import LabError, LabRefused
 from lab.faults.kinds import KINDS
+from lab.faults.model import Kind
 from lab.faults.record import Fault, FaultRecord
 from lab.instance.model import Instance
 
 
 def apply(instance: Instance, kind: str, target: str, options: Mapping[str, str]) -> Fault:
-    """Apply one fault and return its record. Raises LabError when the target does not fit."""
-    chosen = KINDS.get(kind)
-    if chosen is None:
-        raise LabError(
-            "FAULT_UNKNOWN", f"there is no fault {kind}", f"there are: {', '.join(KINDS)}"
-        )
-    if options:
-        raise LabError(
-            "FAULT_OPTION_UNKNOWN", f"{kind} knows no option {next(iter(options))}", "leave it out"
-        )
-    undo = chosen.prepare(instance, target)
+    """Apply one fault and return its record.
+
+    Raises LabRefused when target or options do not fit (nothing was done), LabError when the
+    fault broke half way (it is recorded and can be healed).
+    """
     record = FaultRecord(instance.faults_file)
-    fault = record.begin(kind, target, options, undo)
+    chosen, settings, undo = _prepared(instance, record, kind, target, options)
+    fault = record.begin(kind, target, settings, undo)
     chosen.apply(instance, target, undo)
     record.note("applied", fault.id)
     return fault
 
 
+def _prepared(
+    instance: Instance, record: FaultRecord, kind: str, target: str, options: Mapping[str, str]
+) -> tuple[Kind, dict[str, str], dict[str, str]]:
+    chosen = KINDS.get(kind)
+    if chosen is None:
+        raise LabRefused(
+            "FAULT_UNKNOWN", f"there is no fault {kind}", f"there are: {', '.join(KINDS)}"
+        )
+    same = [f for f in record.active() if (f.kind, f.target) == (kind, target)]
+    if same and chosen.lasts:
+        raise LabRefused(
+            "FAULT_ALREADY_ACTIVE",
+            f"{kind} of {target} is active as {same[0].id}",
+            f"heal it first: permafrost-lab fault heal {same[0].id}",
+        )
+    try:
+        settings = chosen.chosen(kind, options)
+        return chosen, settings, chosen.prepare(instance, target, settings)
+    except LabError as error:
+        first = error.problems[0]
+        raise LabRefused(first.code, first.message, first.hint, first.path) from error
+
+
 def heal(instance: Instance, which: str) -> list[Fault]:
-    """Undo one fault by its id, or all; the last applied first."""
+    """Undo one fault by its id, or all; the last applied first.
+
+    One that cannot be healed stays active and keeps no other from it. Raises LabError naming it.
+    """
     record = FaultRecord(instance.faults_file)
     active = record.active()
     chosen = [fault for fault in active if which in ("all", fault.id)]
@@ -40,7 +62,17 @@ def heal(instance: Instance, which: str) -> list[Fault]:
             f"no active fault has the id {which}",
             f"active: {', '.join(f.id for f in active) or 'none'}",
         )
+    healed, problems = [], []
     for fault in reversed(chosen):
-        KINDS[fault.kind].heal(instance, fault.target, fault.undo)
+        try:
+            KINDS[fault.kind].heal(instance, fault.target, fault.undo)
+        except LabError as error:
+            problems.append(f"{fault.id} {fault.kind} {fault.target}: {error}")
+            continue
         record.note("healed", fault.id)
-    return list(reversed(chosen))
+        healed.append(fault)
+    if problems:
+        raise LabError(
+            "FAULT_NOT_HEALED", "; ".join(problems), "mend what is in the way and heal again"
+        )
+    return healed

@@ -60,6 +60,10 @@ class FaultRecord:
         """Write down what became of a fault: ``applied``, ``healed``."""
         self._append({"event": event, "id": fault_id, "at": now()})
 
+    def remark(self, text: str) -> None:
+        """Write down something else that happened."""
+        self._append({"event": "note", "id": "", "at": now(), "text": text})
+
     def _append(self, entry: dict[str, object]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"schema": 1, **entry}) + "\n"

@@ -29,6 +29,8 @@ START_TIMEOUT_S = 10.0
 ADDRESS_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 30.0
 SHUTDOWN_TIMEOUT_S = 180.0
+# What systemd as a first process takes for "power off".
+HALT = signal.SIGRTMIN + 4
 NSPAWN_ENVIRONMENT = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_SECCOMP": "0"}
 
 
@@ -131,10 +133,11 @@ def _limit_memory(machine: Machine, memory_mib: int) -> Path | None:
 def power_off(machine: Machine) -> None:
     """Pull the plug: every process of the machine ends at once."""
     with locked(machine.lock_file):
-        _kill(machine)
+        end(machine)
 
 
-def _kill(machine: Machine) -> None:
+def end(machine: Machine) -> None:
+    """End every process of a machine. The caller holds the machine's lock."""
     if not machine.group.kill():
         raise LabError("MACHINE_DOES_NOT_DIE", f"{machine.name} still has processes")
     machine.group.freeze(on=False)
@@ -151,11 +154,15 @@ def shut_down(machine: Machine, timeout_s: float = SHUTDOWN_TIMEOUT_S) -> bool:
         return True
 
     def asked() -> bool | None:
-        pid = guest.nspawn_pid(machine)
-        if pid is None:
+        init = guest.init_pid(machine)
+        if init is None:
             return True if not machine.is_on else None
+        pid = guest.nspawn_pid(machine)
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+            if pid is not None:
+                os.kill(pid, signal.SIGTERM)
+            else:  # its supervisor was killed: the guest is asked itself
+                os.kill(init, HALT)
         return True
 
     # A machine just switched on has no first process yet.
@@ -167,7 +174,7 @@ def shut_down(machine: Machine, timeout_s: float = SHUTDOWN_TIMEOUT_S) -> bool:
 def destroy(machine: Machine) -> None:
     """Switch off and remove the machine's files and groups."""
     with locked(machine.lock_file):
-        _kill(machine)
+        end(machine)
         machine.record.unlink(missing_ok=True)
         shutil.rmtree(machine.folder, ignore_errors=True)
         if machine.folder.exists():

@@ -36,6 +36,12 @@ def memory_root(mounts: Path = MOUNTS) -> Path | None:
     return None
 
 
+def controller_roots(mounts: Path = MOUNTS) -> list[Path]:
+    """Return where v1 hierarchies are mounted, systemd's own among them."""
+    lines = [line.split() for line in mounts.read_text().splitlines()]
+    return [Path(where) for _, where, kind, *_ in lines if kind == "cgroup"]
+
+
 @dataclass(frozen=True, slots=True)
 class Cgroup:
     """One group of the v2 tree."""

@@ -42,6 +42,11 @@ def link_name(lab_id: str, node: str) -> str:
     return f"{link_prefix(lab_id)}{hashlib.sha256(node.encode()).hexdigest()[:5]}"
 
 
+def short_hash(text: str) -> str:
+    """Return eight characters that stand for a text in names."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def link_prefix(lab_id: str) -> str:
     """Return what the links of all of a lab's machines begin with."""
     return f"v{lab_id}-"

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.instance.cgroups import Cgroup
 from lab.instance.model import Instance
 from lab.instance.secrets import write_private
 from lab.instance.spawn import locked, spawn
@@ -43,9 +44,14 @@ class Daemon:
         return self.instance.run_dir / f"{self.name}.log"
 
     @property
+    def group(self) -> Cgroup:
+        """The control group that holds its processes."""
+        return self.instance.service_group(self.name)
+
+    @property
     def is_running(self) -> bool:
         """Whether any of its processes lives."""
-        return self.instance.service_group(self.name).populated
+        return self.group.populated
 
     @property
     def _stamp_file(self) -> Path:
@@ -62,7 +68,7 @@ class Daemon:
 
         Raises LabError when it ends or does not answer in time.
         """
-        group = self.instance.service_group(self.name)
+        group = self.group
         started = False
         with locked(self.instance.lock_file(self.name)) as lock:
             stamp = self._stamp()
@@ -112,7 +118,7 @@ class Daemon:
             self._stop()
 
     def _stop(self) -> None:
-        group = self.instance.service_group(self.name)
+        group = self.group
         for pid in group.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)

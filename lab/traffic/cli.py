@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lab.build import parts
 from lab.errors import LabError
+from lab.instance.model import Instance
 from lab.traffic import check, recorder, source
-from lab.traffic.record import moment, read
+from lab.traffic.marks import Mark, of_faults, of_journal, within
+from lab.traffic.record import Record, moment, read
+from lab.traffic.workload import PulseWorkload
 from permafrost.site.load import load_site
 
 
@@ -25,6 +29,10 @@ def traffic(
     max_tokens: int = 16,
     timeout_s: float = 120.0,
     fresh: bool = False,
+    conversations: int = 0,
+    turns: int = 4,
+    channels: int = 0,
+    channel_every_s: float = 5.0,
 ) -> int:
     """Run a load against an endpoint and record it. Returns the number of requests sent."""
     loaded = load_site(site)
@@ -38,18 +46,61 @@ def traffic(
             "LOAD_INVALID", "rate and duration must be above 0, the stream share within 0 to 1", ""
         )
     layout = parts.path(f"checkpoint-{endpoint}") / "oci"
-    return recorder.run(
-        recorder.Load(rate_per_s, duration_s, stream_share, secrets.token_hex(4), fresh),
-        source.target(loaded, endpoint, timeout_s),
-        source.workload(loaded, endpoint, layout, interval_ms=interval_ms, max_tokens=max_tokens),
-        source.tls(loaded),
-        out,
+    work = source.workload(
+        loaded, endpoint, layout, interval_ms=interval_ms, max_tokens=max_tokens
     )
+    load = recorder.Load(
+        rate_per_s,
+        duration_s,
+        stream_share,
+        run=secrets.token_hex(4),
+        fresh=fresh,
+        conversations=conversations,
+        turns=turns,
+        channels=channels,
+        channel_every_s=channel_every_s,
+    )
+    if conversations and not isinstance(work, PulseWorkload):
+        raise LabError(
+            "CONVERSATION_UNKNOWN",
+            f"nobody knows beforehand what {endpoint} says in a conversation",
+            "conversations have known answers on a pulse endpoint",
+        )
+    target = source.target(loaded, endpoint, timeout_s)
+    side = recorder.Side(
+        work if isinstance(work, PulseWorkload) else None,
+        lambda name: source.channel(loaded, name, target, work),
+    )
+    return recorder.run(load, target, work, source.tls(loaded), out, side)
 
 
-def summary(file: Path, at: list[str]) -> dict[str, Any]:
-    """Return the checker's summary of a recorded file. Raises LabError on an unreadable one."""
+def marks(instance: Instance) -> Iterator[Mark]:
+    """Yield what happened in a lab: its faults, and the steps of its site's operations."""
+    yield from of_faults(instance.faults_file)
+    yield from of_journal(instance.state_dir / "permafrost.db")
+
+
+def history(file: Path) -> list[Record]:
+    """Return what was recorded. Raises LabError on an unreadable file."""
     try:
-        return check.summarise(list(read(file)), [moment(text) for text in at])
+        return list(read(file))
     except (OSError, ValueError) as error:
         raise LabError("HISTORY_UNREADABLE", str(error), "") from error
+
+
+def summary(
+    records: Sequence[Record], at: Sequence[str], happened: Sequence[Mark], window_s: float
+) -> dict[str, Any]:
+    """Return the checker's summary. Raises LabError on a moment that is none."""
+    try:
+        moments = [moment(text) for text in at]
+    except ValueError as error:
+        raise LabError("MOMENT_INVALID", str(error), "write it as RFC 3339") from error
+    return check.summarise(records, moments, happened, window_s)
+
+
+def relevant(records: Sequence[Record], happened: Iterator[Mark]) -> list[Mark]:
+    """Return the marks between the first request and the last answer."""
+    if not records:
+        return []
+    return within(happened, min(r.start for r in records), max(r.end for r in records))

@@ -35,11 +35,19 @@ def token_ids(message: dict[str, Any]) -> tuple[int, ...]:
 
 
 async def send(
-    session: aiohttp.ClientSession, target: Target, request_id: str, kind: Kind, ask: Ask
+    session: aiohttp.ClientSession,
+    target: Target,
+    request_id: str,
+    kind: Kind,
+    ask: Ask,
+    late_ms: float = 0.0,
 ) -> Record:
-    """Send one request and return its record; whatever goes wrong is in the record."""
+    """Send one request and return its record; whatever goes wrong is in the record.
+
+    ``late_ms`` is how much later than planned it leaves.
+    """
     start = time.time()
-    first: list[float] = []
+    came: list[float] = []
     received: list[int] = []
     status, replica, checkpoint, error = 0, "", "", ""
     headers = {"x-request-id": request_id}
@@ -60,7 +68,7 @@ async def send(
                 error = (await response.text())[:200]
             elif kind is Kind.WHOLE:
                 received.extend(token_ids(await response.json(content_type=None)))
-                first.append(time.time())
+                came.append(time.time())
             else:
                 async for line in response.content:
                     if line.startswith(b"data: "):
@@ -69,8 +77,7 @@ async def send(
                             error = str(message["error"])[:200]
                             break
                         received.extend(token_ids(message))
-                        if not first:
-                            first.append(time.time())
+                        came.append(time.time())
     except (TimeoutError, aiohttp.ClientError, ValueError) as problem:
         error = f"{type(problem).__name__}: {problem}"[:200]
     answer = Answer(status, tuple(received), checkpoint, replica, error)
@@ -78,7 +85,7 @@ async def send(
         id=request_id,
         kind=kind,
         start=start,
-        first_token=first[0] if first else None,
+        first_token=came[0] if came else None,
         end=time.time(),
         status=status,
         replica=replica,
@@ -87,4 +94,6 @@ async def send(
         expected=ask.expected,
         outcome=judge(answer, ask.expected, target.checkpoint),
         error=error,
+        token_ms=tuple(round((moment - start) * 1000, 1) for moment in came),
+        late_ms=late_ms,
     )

@@ -1,8 +1,11 @@
 """One request as it was seen from outside: a line of the recorder's file.
 
 The line is ``{"schema","id","kind","start","first_token","end","status","replica","checkpoint",
-"tokens","expected","outcome","error"}``; times are UTC, RFC 3339, or null where the moment never
-came; ``tokens`` and ``expected`` are lists of token ids.
+"tokens","expected","outcome","error","token_ms","late_ms","conversation","turn","channel"}``;
+times are UTC, RFC 3339, or null where the moment never came; ``tokens`` and ``expected`` are
+lists of token ids; ``token_ms`` says when each message with tokens came, in ms after ``start``;
+``late_ms`` how much later than planned the request left; ``conversation`` and ``turn`` (from 1)
+where it is in a conversation; ``channel`` the long-open gRPC stream that it went over.
 """
 
 from __future__ import annotations
@@ -19,10 +22,16 @@ SCHEMA = 1
 
 
 class Kind(StrEnum):
-    """How the answer was asked for."""
+    """How the answer was asked for.
+
+    ``grpc``: streamed over a long-open gRPC stream. ``channel``: such a stream itself, from its
+    opening to its end, whether or not a request was on it; it is no request.
+    """
 
     WHOLE = "whole"
     STREAM = "stream"
+    GRPC = "grpc"
+    CHANNEL = "channel"
 
 
 class Outcome(StrEnum):
@@ -56,6 +65,21 @@ class Record:
     expected: tuple[int, ...]
     outcome: Outcome
     error: str = ""
+    token_ms: tuple[float, ...] = ()
+    late_ms: float = 0.0
+    conversation: str = ""
+    turn: int = 0
+    channel: str = ""
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it was asked for something; a channel was not."""
+        return self.kind is not Kind.CHANNEL
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether its answer comes in pieces."""
+        return self.kind in (Kind.STREAM, Kind.GRPC)
 
 
 def rfc3339(moment: float | None) -> str | None:
@@ -87,6 +111,11 @@ def to_line(record: Record) -> str:
             "expected": list(record.expected),
             "outcome": record.outcome.value,
             "error": record.error,
+            "token_ms": list(record.token_ms),
+            "late_ms": round(record.late_ms, 1),
+            "conversation": record.conversation,
+            "turn": record.turn,
+            "channel": record.channel,
         },
         separators=(",", ":"),
     )
@@ -110,6 +139,11 @@ def from_line(line: str) -> Record:
             expected=tuple(data["expected"]),
             outcome=Outcome(data["outcome"]),
             error=data.get("error", ""),
+            token_ms=tuple(data.get("token_ms", ())),
+            late_ms=data.get("late_ms", 0.0),
+            conversation=data.get("conversation", ""),
+            turn=data.get("turn", 0),
+            channel=data.get("channel", ""),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a record: {error!r}") from error

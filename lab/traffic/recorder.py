@@ -9,28 +9,39 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 import aiohttp
 
+from lab.traffic.channel import Channel
 from lab.traffic.client import Target, send
-from lab.traffic.record import Kind, to_line
-from lab.traffic.workload import Workload
+from lab.traffic.conversation import Talk
+from lab.traffic.record import Kind, Record, to_line
+from lab.traffic.workload import Conversations, Workload
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """``rate_per_s`` requests a second for ``duration_s`` seconds, a share of them streams."""
+    """``rate_per_s`` requests a second for ``duration_s`` seconds, a share of them streams.
+
+    Beside them ``conversations`` of ``turns`` turns each, again and again, and ``channels``
+    long-open gRPC streams with a request every ``channel_every_s`` seconds: these wait for their
+    answers, as people and idle clients do, and count on top of the rate. ``fresh``: each request
+    on a connection of its own, as new clients come; else connections are kept.
+    """
 
     rate_per_s: float
     duration_s: float
     stream_share: float
     run: str
     fresh: bool = False
-    """Each request on a connection of its own, as new clients come; else connections are kept."""
+    conversations: int = 0
+    turns: int = 4
+    channels: int = 0
+    channel_every_s: float = 5.0
 
 
 def departures(load: Load) -> Iterator[tuple[int, float, Kind]]:
@@ -44,8 +55,21 @@ def departures(load: Load) -> Iterator[tuple[int, float, Kind]]:
         yield n, n / load.rate_per_s, Kind.STREAM if stream else Kind.WHOLE
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What goes on beside the open-loop load."""
+
+    talks: Conversations | None = None
+    open_channel: Callable[[str], Channel] | None = None
+
+
 async def record(
-    load: Load, target: Target, workload: Workload, context: ssl.SSLContext | None, out: TextIO
+    load: Load,
+    target: Target,
+    workload: Workload,
+    context: ssl.SSLContext | None,
+    out: TextIO,
+    side: Side | None = None,
 ) -> int:
     """Run the load and write a line a request as each ends. Returns the number of requests."""
     connector = aiohttp.TCPConnector(
@@ -53,30 +77,61 @@ async def record(
     )
     running: set[asyncio.Task[None]] = set()
     count = 0
+
+    def keep(done: Record) -> None:
+        nonlocal count
+        count += done.is_request
+        out.write(to_line(done) + "\n")
+        out.flush()
+
     async with aiohttp.ClientSession(connector=connector) as session:
 
-        async def one(number: int, kind: Kind) -> None:
+        async def one(number: int, kind: Kind, due: float) -> None:
             ask = workload.ask(number)
-            done = await send(session, target, f"{load.run}-{number:06}", kind, ask)
-            out.write(to_line(done) + "\n")
-            out.flush()
+            late_ms = (time.monotonic() - due) * 1000
+            keep(await send(session, target, f"{load.run}-{number:06}", kind, ask, late_ms))
 
         begin = time.monotonic()
+        until = begin + load.duration_s
+        beside = _beside(load, side or Side(), session, target, until, keep)
         for number, after, kind in departures(load):
             await asyncio.sleep(max(0.0, begin + after - time.monotonic()))
-            task = asyncio.create_task(one(number, kind))
+            task = asyncio.create_task(one(number, kind, begin + after))
             running.add(task)
             task.add_done_callback(running.discard)
-            count += 1
-        if running:
-            await asyncio.gather(*running)
+        await asyncio.gather(*running, *beside)
     return count
 
 
+def _beside(
+    load: Load,
+    side: Side,
+    session: aiohttp.ClientSession,
+    target: Target,
+    until: float,
+    keep: Callable[[Record], None],
+) -> list[asyncio.Task[None]]:
+    tasks = []
+    if side.talks is not None:
+        for number in range(load.conversations):
+            talk = Talk(f"{load.run}-c{number}", number, load.turns, until)
+            tasks.append(asyncio.create_task(talk.run(session, target, side.talks, keep)))
+    if side.open_channel is not None:
+        for number in range(load.channels):
+            channel = side.open_channel(f"{load.run}-g{number}")
+            tasks.append(asyncio.create_task(channel.run(load.channel_every_s, until, keep)))
+    return tasks
+
+
 def run(
-    load: Load, target: Target, workload: Workload, context: ssl.SSLContext | None, out: Path
+    load: Load,
+    target: Target,
+    workload: Workload,
+    context: ssl.SSLContext | None,
+    out: Path,
+    side: Side | None = None,
 ) -> int:
     """Run the load to its end; the file appears at once and grows. Returns the count."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", encoding="utf-8") as file:
-        return asyncio.run(record(load, target, workload, context, file))
+        return asyncio.run(record(load, target, workload, context, file, side))

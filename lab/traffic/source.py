@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError
+from lab.traffic.channel import Channel
 from lab.traffic.client import Target
 from lab.traffic.workload import FingerprintWorkload, PulseWorkload, Workload
 from permafrost.site.load import LoadedSite
@@ -84,6 +85,14 @@ def workload(
             interval_ms=interval_ms,
         )
     return FingerprintWorkload(fingerprint(layout, checkpoint)["probes"])
+
+
+def channel(loaded: LoadedSite, name: str, to: Target, work: Workload) -> Channel:
+    """Return a long-open gRPC stream to an endpoint at the first edge."""
+    ca = (loaded.state_dir / "pki" / "ca.pem").read_bytes()
+    # Asks of its own, far from those of the open-loop load and of other streams.
+    first = int(name.rpartition("-g")[2]) * 1_000_000 + 500_000_000
+    return Channel(name, to.base_url.removeprefix("https://"), ca, to, work, first)
 
 
 def tls(loaded: LoadedSite) -> ssl.SSLContext:

@@ -33,6 +33,14 @@ class Workload(Protocol):
         ...
 
 
+class Conversations(Protocol):
+    """A source of conversations: what is asked next follows from what was answered so far."""
+
+    def turn(self, conversation: int, said: Sequence[tuple[int, ...]]) -> Ask:
+        """Return the next ask of a conversation, given the answers to its earlier ones."""
+        ...
+
+
 def pulse_tokens(weights: bytes, prompt: str, count: int) -> tuple[int, ...]:
     """Return the first ``count`` token ids of a prompt under a pulse weight file."""
     key = hashlib.sha256(weights).digest()
@@ -54,7 +62,17 @@ class PulseWorkload:
 
     def ask(self, n: int) -> Ask:
         """Return the n-th ask; its prompt is drawn from the seed and n alone."""
-        prompt = f"pulse {self.seed} {n} {random.Random(self.seed * 1_000_003 + n).random():.9f}"  # noqa: S311 - a prompt, no secret
+        dice = random.Random(self.seed * 1_000_003 + n)  # noqa: S311 - a prompt, no secret
+        return self._asking(f"pulse {self.seed} {n} {dice.random():.9f}")
+
+    def turn(self, conversation: int, said: Sequence[tuple[int, ...]]) -> Ask:
+        """Return the next turn: the prompt is the transcript, with the answers as they came."""
+        lines = [f"conversation {self.seed} {conversation}"]
+        for number, tokens in enumerate(said, 1):
+            lines += [f"user: {number}", f"assistant: {' '.join(map(str, tokens))}"]
+        return self._asking("\n".join([*lines, f"user: {len(said) + 1}"]))
+
+    def _asking(self, prompt: str) -> Ask:
         parameters = {"max_tokens": self.max_tokens, "interval_ms": self.interval_ms}
         return Ask(
             body={

@@ -15,6 +15,7 @@ from lab.build import parts
 from lab.traffic import source
 from permafrost.site.load import load_site
 from permafrost.topology import replicas
+from tests.bench.echo import echo_table
 from tests.bench.measure import closed_loop, in_turn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,8 +76,9 @@ def deploy_table(site: Path) -> Table:
 
 def main() -> None:
     """Measure and print every table."""
-    site = Path(os.environ["PERMAFROST_SITE"])
     console = Console(width=100)
+    console.print(echo_table())
+    site = Path(os.environ["PERMAFROST_SITE"])
     console.print(path_table(site))
     console.print(deploy_table(site))
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from lab.traffic.client import Target
-from lab.traffic.record import Outcome, Record, read
-from lab.traffic.recorder import Load, run
+from lab.traffic.record import Kind, Outcome, Record, read
+from lab.traffic.recorder import Load, Side, run
 from lab.traffic.workload import PulseWorkload, pulse_tokens
 
 WEIGHTS = b"weights of the test"
@@ -108,3 +108,28 @@ def test_nobody_listening_is_failed_and_never_raises(tmp_path: Path) -> None:
     with serving("") as url:
         pass
     assert {r.outcome for r in record(url, tmp_path)} == {Outcome.FAILED}
+
+
+def test_each_token_of_a_stream_has_its_time_and_departures_their_lateness(tmp_path: Path) -> None:
+    with serving("") as url:
+        records = record(url, tmp_path)
+    streams = [r for r in records if r.kind is Kind.STREAM]
+    assert all(len(r.token_ms) == 4 and list(r.token_ms) == sorted(r.token_ms) for r in streams)
+    assert all(r.late_ms >= 0 for r in records)
+
+
+@pytest.mark.parametrize(("fault", "lost"), [("", 0), ("lie", 1)])
+def test_a_conversation_carries_what_was_said(tmp_path: Path, fault: str, lost: int) -> None:
+    file = tmp_path / "history.jsonl"
+    work = PulseWorkload(WEIGHTS, max_tokens=3, interval_ms=0)
+    load = Load(1, 1, 0, "t", conversations=1, turns=3)
+    with serving(fault) as url:
+        run(load, Target(url, "pulse", PINNED, 5), work, None, file, Side(work))
+    turns = [r for r in read(file) if r.conversation == "t-c0-0"]
+    assert [r.turn for r in turns] == ([1] if lost else [1, 2, 3])
+    said: list[tuple[int, ...]] = []
+    for turn in turns:
+        assert turn.expected == work.turn(0, said).expected
+        said.append(turn.tokens)
+    prompts = {work.turn(0, said[:n]).body["text_input"] for n in range(len(turns))}
+    assert len(prompts) == len(turns), "each turn asks with all that was said before"

@@ -28,7 +28,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tree: Path, tmp_path: Path) -> lis
     )
     monkeypatch.setattr(cleanup, "instance_group", lambda i: Cgroup(tree / i))
     monkeypatch.setattr(Cgroup, "kill", lambda self: True)
-    monkeypatch.setattr(cleanup, "memory_root", lambda: None)
+    monkeypatch.setattr(cleanup, "controller_roots", list)
     monkeypatch.setattr(cleanup, "NSPAWN_RUN", tmp_path / "nspawn")
 
     def run(argv: list[str]) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +12,7 @@ from lab.cli.options import instance_of, site_file
 from lab.errors import LabError
 from lab.instance.commands import run
 from lab.instance.model import Instance
+from lab.traffic.record import Kind, Outcome, Record, to_line
 
 RUNNER = CliRunner()
 
@@ -49,15 +49,26 @@ def test_fault_kinds_are_listed() -> None:
     assert {"host-lost", "machine-cut"} <= {k["kind"] for k in document["kinds"]}
 
 
-@pytest.mark.parametrize(("cut", "status"), [(0, 0), (2, 4)])
+@pytest.mark.parametrize(
+    ("kind", "outcome", "status"),
+    [
+        (Kind.WHOLE, Outcome.OK, 0),
+        (Kind.STREAM, Outcome.CUT, 4),
+        (Kind.WHOLE, Outcome.REFUSED, 4),
+        (Kind.CHANNEL, Outcome.CUT, 4),
+    ],
+)
 def test_a_strict_check_fails_on_losses(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cut: int, status: int
+    instance: Instance, tmp_path: Path, kind: Kind, outcome: Outcome, status: int
 ) -> None:
-    summary: dict[str, Any] = {"outcomes": {"ok": 10, "cut": cut}}
-    monkeypatch.setattr("lab.traffic.cli.summary", lambda file, at: summary)
-    arguments = ["check", str(tmp_path / "x.jsonl")]
+    record = Record("r", kind, 1.0, None, 2.0, 200, "", "", (), (), outcome)
+    file = tmp_path / "history.jsonl"
+    file.write_text(to_line(record) + "\n")
+    arguments = ["check", str(file), "--site", str(instance.site_file)]
     assert RUNNER.invoke(app, [*arguments, "--strict"]).exit_code == status
     assert RUNNER.invoke(app, arguments).exit_code == 0
+    answer = RUNNER.invoke(app, [*arguments, "--output", "json"])
+    assert json.loads(answer.stdout)["marks"] == []
 
 
 def test_a_tool_that_is_missing_or_fails_is_named() -> None:

@@ -7,6 +7,7 @@ import pytest
 from lab.errors import LabError
 from lab.faults import apply as faults
 from lab.faults import kinds
+from lab.faults.model import Kind, number
 from lab.faults.record import FaultRecord
 from lab.instance.model import Instance
 
@@ -27,8 +28,14 @@ def done(monkeypatch: pytest.MonkeyPatch) -> Done:
         assert undo == {"was": target}
         seen.append(("heal", target))
 
-    pretend = kinds.Kind("", lambda _, target: {"was": target}, apply, heal)
+    pretend = Kind("", lambda _, target, options: {"was": target}, apply, heal)
     monkeypatch.setitem(kinds.KINDS, "pretend", pretend)
+
+    def never(_: Instance, target: str, undo: Mapping[str, str]) -> None:
+        raise LabError("Y", "cannot")
+
+    stubborn = Kind("", lambda _, target, options: {"was": target}, apply, never)
+    monkeypatch.setitem(kinds.KINDS, "stubborn", stubborn)
     return seen
 
 
@@ -86,3 +93,44 @@ def test_an_option_that_no_kind_knows_is_refused(instance: Instance, done: Done)
     with pytest.raises(LabError, match="FAULT_OPTION_UNKNOWN"):
         faults.apply(instance, "pretend", "a", {"loss": "1"})
     assert done == []
+
+
+def test_one_that_cannot_be_healed_keeps_no_other_from_it(instance: Instance, done: Done) -> None:
+    good = faults.apply(instance, "pretend", "a", {})
+    bad = faults.apply(instance, "stubborn", "b", {})
+    with pytest.raises(LabError, match=f"FAULT_NOT_HEALED: {bad.id} stubborn b"):
+        faults.heal(instance, "all")
+    assert ("heal", "a") in done
+    assert [f.id for f in FaultRecord(instance.faults_file).active()] == [bad.id]
+    assert good.id != bad.id
+
+
+def test_a_kind_that_lasts_is_applied_once_to_a_target(instance: Instance, done: Done) -> None:
+    fault = faults.apply(instance, "pretend", "a", {})
+    with pytest.raises(
+        LabError, match=f"FAULT_ALREADY_ACTIVE: pretend of a is active as {fault.id}"
+    ):
+        faults.apply(instance, "pretend", "a", {})
+    faults.apply(instance, "pretend", "b", {})
+    faults.heal(instance, fault.id)
+    faults.apply(instance, "pretend", "a", {})
+
+
+def test_a_refusal_says_so_by_its_exit_status(instance: Instance, done: Done) -> None:
+    with pytest.raises(LabError) as refused:
+        faults.apply(instance, "pretend", "a", {"loss": "1"})
+    assert refused.value.exit_status == 3
+    with pytest.raises(LabError) as broken:
+        faults.apply(instance, "pretend", "breaks", {})
+    assert broken.value.exit_status == 4
+
+
+@pytest.mark.parametrize("text", ["2", "-1", "nan", "much", ""])
+def test_numbers_out_of_range_are_refused(text: str) -> None:
+    with pytest.raises(LabError, match="FAULT_OPTION_INVALID"):
+        number({"loss": text}, "loss", 0, 1)
+
+
+def test_every_kind_says_what_it_does() -> None:
+    assert all(kind.about for kind in kinds.KINDS.values())
+    assert set(kinds.KINDS) >= {"host-lost", "service-hang", "network-relay", "vip-move"}

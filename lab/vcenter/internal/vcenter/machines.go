@@ -197,5 +197,6 @@ func (c *Center) watched(vm *simulator.VirtualMachine) bool {
 	}
 	before := c.mustBeOn(vm) == nil
 	c.agree(vm, c.populated)
+	c.heartbeat(vm)
 	return before != (c.mustBeOn(vm) == nil)
 }

@@ -1,0 +1,85 @@
+"""Whatever happens to a site, vCenter's view and the running machines agree afterwards.
+
+A few short sequences in ``make test``; two hundred in soak, ten a test, each test its own seed.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from lab.instance.waiting import wait_until
+from tests.contract.lab.bench import Bench
+from tests.contract.lab.sequences import NODES, SERVERS, Do, World, sequences
+
+TESTS, EACH = 20, 10
+OPTIONS = {
+    "deadline": None,
+    "database": None,
+    # A sequence is told by its seed; to shrink one takes longer than to read it.
+    "phases": [Phase.generate],
+    "suppress_health_check": list(HealthCheck),
+}
+
+
+@pytest.fixture(scope="module")
+def world(bench: Bench) -> World:
+    bench.set_ha(enabled=True)
+    made = World(bench)
+    made.make()
+    return made
+
+
+def _run(world: World, number: int, examples: int) -> None:
+    @seed(number)
+    # The first example is always the simplest, which says little: one more.
+    @settings(max_examples=examples + 1, **OPTIONS)
+    @given(sequences)
+    def agree(sequence: list[Do]) -> None:
+        world.begin()
+        for step in sequence:
+            world.do(step)
+        assert world.settle() == "", sequence
+
+    agree()
+
+
+def test_short_sequences_end_in_agreement(world: World) -> None:
+    _run(world, 1000, 2)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", range(TESTS))
+def test_long_sequences_end_in_agreement(world: World, number: int) -> None:
+    _run(world, number, EACH)
+
+
+@pytest.mark.parametrize(
+    "server", ["vcenter", *(pytest.param(s, marks=pytest.mark.soak) for s in SERVERS[1:])]
+)
+def test_a_server_killed_while_machines_change_finds_them_again(world: World, server: str) -> None:
+    world.begin()
+    changed = world.bench.vm(NODES[0])
+    changed.ResetVM_Task()
+    world.bench.instance.service_group(server).kill()
+    world.do(Do("machine-kill", NODES[1]))
+    world.back(server)
+    assert world.settle() == ""
+    assert wait_until(lambda: world.bench.vm(NODES[1]).runtime.powerState == "poweredOff", 30), (
+        "what happened meanwhile is seen"
+    )
+    world.do(Do("on", NODES[1]))
+    assert world.settle() == ""
+    assert world.bench.views()[1][NODES[1]] == "on"
+
+
+def test_control_a_machine_that_vcenter_does_not_see_is_a_difference(world: World) -> None:
+    """With vCenter standing still nothing is reconciled: the comparison must say so."""
+    world.do(Do("on", NODES[0]))
+    assert world.settle() == ""
+    seen = world.bench.views()[0]
+    assert seen[NODES[0]] == "on"
+    world.bench.machine(NODES[0]).group.kill()
+    real = {**seen, NODES[0]: "on" if world.bench.machine(NODES[0]).is_on else "off"}
+    assert real != seen
+    assert world.settle() == ""
