@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
+import shutil
 import ssl
 import sys
 from pathlib import Path
@@ -27,7 +29,21 @@ _HELLO = """<?xml version="1.0" encoding="UTF-8"?>
 def ensure(instance: Instance, program: Path) -> None:
     """Configure and start the vCenter; nothing changes where it runs."""
     configure(instance)
-    daemon(instance, program).ensure()
+    daemon(instance, keep(instance, program)).ensure()
+
+
+def keep(instance: Instance, program: Path) -> Path:
+    """Return the lab's own copy of the program, made where it differs.
+
+    The cache of builds keeps the last two: a lab that ran on while others were built must still
+    be able to start its vCenter again.
+    """
+    kept = instance.vcenter_dir / "labvcenter"
+    if not kept.exists() or not filecmp.cmp(program, kept, shallow=False):
+        part = kept.with_suffix(".part")
+        shutil.copy(program, part)
+        part.replace(kept)
+    return kept
 
 
 def configure(instance: Instance) -> None:
@@ -104,6 +120,6 @@ def daemon(instance: Instance, program: Path) -> Daemon:
         "vcenter",
         argv=[str(program), "-config", str(folder / "config.json")],
         ready=ready,
-        inputs=[folder / "config.json", folder / "cert.pem", folder / "password"],
+        inputs=[program, folder / "config.json", folder / "cert.pem", folder / "password"],
         env={"PYTHONPATH": str(CHECKOUT)},
     )
