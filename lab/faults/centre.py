@@ -1,13 +1,13 @@
-"""Faults of the lab's own servers: vCenter, registry, package source gone or hung."""
+"""Faults of the lab's own servers: vCenter, registry, package source gone, hung or slow."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.faults.model import Options, Undo, one_of
+from lab.faults.model import Options, Undo, number, one_of
 from lab.instance.model import Instance
-from lab.services import packages, registry, vcenter
+from lab.services import admin, packages, registry, vcenter
 from lab.services.daemon import Daemon
 
 
@@ -50,3 +50,25 @@ def back(instance: Instance, target: str, undo: Undo) -> None:
     """Let the server go on, or start it again, and await its answer."""
     instance.service_group(target).freeze(on=False)
     daemon(instance, target, undo["program"]).ensure()
+
+
+def prepare_slow(instance: Instance, target: str, options: Options) -> dict[str, str]:
+    """Check that it is vCenter, that it runs, and how slow it shall be."""
+    seconds = number(options, "seconds", 0.01, 600)
+    if target != "vcenter":
+        raise LabError("TARGET_INVALID", f"{target} cannot be slow", "TARGET is vcenter")
+    prepare(instance, target, {"mode": "killed"})
+    return {"seconds": str(seconds)}
+
+
+def slow(instance: Instance, target: str, undo: Undo) -> None:
+    """Let each call of the API take so much longer."""
+    del target
+    admin.slow_vcenter(instance, float(undo["seconds"]))
+
+
+def quicken(instance: Instance, target: str, undo: Undo) -> None:
+    """Let it answer at once; one that was started again meanwhile does so already."""
+    del undo
+    if instance.service_group(target).populated:
+        admin.slow_vcenter(instance, 0)

@@ -104,6 +104,13 @@ KINDS: dict[str, Kind] = {
         vip.move,
         vip.back,
     ),
+    "vcenter-slow": Kind(
+        "each call of vCenter takes longer (TARGET: vcenter)",
+        centre.prepare_slow,
+        centre.slow,
+        centre.quicken,
+        {"seconds": "2"},
+    ),
     **{
         f"{name}-away": Kind(_SERVER.format(name), centre.prepare, centre.away, centre.back, _AWAY)
         for name in ("vcenter", "registry", "packages")

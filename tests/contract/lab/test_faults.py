@@ -269,6 +269,20 @@ def test_a_server_of_the_lab_is_away_and_back(
     assert echo.agree()
 
 
+def test_a_slow_vcenter_takes_longer_for_each_call(echo: Bench) -> None:
+    def took_s() -> float:
+        begin = time.monotonic()
+        echo.session.CurrentTime()
+        return time.monotonic() - begin
+
+    assert echo.vm("lab-a")
+    before = took_s()
+    fault = faults.apply(echo.instance, "vcenter-slow", "vcenter", {"seconds": "3"})
+    slow = took_s()
+    _heal(echo, fault.id)
+    assert min(before, took_s()) < 3 <= slow
+
+
 def test_faults_are_refused_with_a_reason_and_nothing_is_recorded(echo: Bench) -> None:
     wrong = [
         ("vip-move", "lab-a", {}, "VIP_ABSENT"),
@@ -285,6 +299,7 @@ def test_faults_are_refused_with_a_reason_and_nothing_is_recorded(echo: Bench) -
         ("disk-full", "lab-a", {"path": "/nowhere"}, "FOLDER_UNKNOWN"),
         ("file-corrupt", "lab-a:/nowhere", {}, "FILE_UNREADABLE"),
         ("file-corrupt", "lab-a", {}, "TARGET_INVALID"),
+        ("vcenter-slow", "registry", {}, "TARGET_INVALID"),
         ("registry-away", "vcenter", {"mode": "asleep"}, "FAULT_OPTION_INVALID"),
     ]
     recorded = echo.instance.faults_file.read_text()
