@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lab.instance import site
 from lab.instance.allocate import ensure_instance
+from lab.instance.kernel import ensure_limits
 from lab.instance.model import Instance
 from lab.instance.parts import Parts, built
 from lab.instance.spawn import locked
@@ -38,6 +39,7 @@ def up(root: Path, say: Say) -> Instance:
         with timed(say, "parts"):
             parts = built(ENDPOINTS)
         with timed(say, "bridge and folders"):
+            ensure_limits()
             instance = ensure_instance(root)
             set_base_image(instance, parts.base_image)
         with timed(say, f"package source {instance.packages_url}"):
