@@ -306,7 +306,7 @@ func (b *bench) settle(story []string) {
 
 // sequences says which seeds to run: a few, or those of a longer run.
 func sequences() (from, to int) {
-	from, to = 1, 4
+	from, to = 1, 3
 	if given := os.Getenv("LABVCENTER_SEQUENCES"); given != "" {
 		first, last, _ := strings.Cut(given, "-")
 		from, _ = strconv.Atoi(first)
