@@ -193,7 +193,7 @@ func wait(t *object.Task, err error) error {
 	if err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, 20*time.Second)
+	limited, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return t.Wait(limited)
 }
@@ -309,15 +309,15 @@ func (s *site) order(what, verb string) func() {
 	return func() { _ = os.Remove(path) }
 }
 
-// until waits for a condition, at most ten seconds.
+// until waits for a condition, at most a minute.
 func (s *site) until(what string, done func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if done() {
 			return
 		}
 	}
-	s.t.Fatalf("not within 10 s: %s", what)
+	s.t.Fatalf("not within a minute: %s", what)
 }
 
 func (s *site) isOn(vm *object.VirtualMachine) bool {
