@@ -87,3 +87,20 @@ def test_the_vcenter_shows_three_hosts_with_two_devices(instance: Instance) -> N
     assert config["cgroup_root"] == str(instance.group.path)
     password = (instance.vcenter_dir / "password").read_text().strip()
     assert password not in json.dumps(config), "only the file is named"
+
+
+def test_a_lab_keeps_its_own_vcenter_until_there_is_another(
+    instance: Instance, tmp_path: Path
+) -> None:
+    instance.vcenter_dir.mkdir(parents=True, exist_ok=True)
+    program = tmp_path / "labvcenter"
+    program.write_text("one")
+    program.chmod(0o755)
+    kept = vcenter.keep(instance, program)
+    assert kept.stat().st_mode & 0o100
+    written = kept.stat().st_mtime_ns
+    assert vcenter.keep(instance, program).stat().st_mtime_ns == written
+    program.write_text("two")
+    assert vcenter.keep(instance, program).read_text() == "two"
+    program.unlink()
+    assert kept.read_text() == "two", "the cache of builds may lose it"
