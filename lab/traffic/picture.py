@@ -21,6 +21,7 @@ LOST = {
     Outcome.REFUSED: "#7f8c8d",
 }
 LABELS_MAX = 24
+LABEL_LENGTH = 38
 
 
 def by_second(records: Sequence[Record], begin: float) -> dict[int, list[Record]]:
@@ -119,7 +120,7 @@ def _mark(panels: Any, marks: Sequence[Mark], begin: float) -> None:
     # So many steps that their names would cover each other are lines alone.
     for mark in [m for m in marks if m.sort is not Sort.STEP or len(marks) <= LABELS_MAX]:
         panels[0].annotate(
-            f"{mark.sort.value}: {mark.name}",
+            f"{mark.sort.value}: {mark.name}"[:LABEL_LENGTH],
             (mark.at - begin, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(2, -2),
