@@ -109,7 +109,8 @@ def start(machine: Machine, spec: Spec) -> None:
 
 def _did_not_stay_on(machine: Machine) -> LabError:
     with suppress(OSError):
-        tail = machine.console_log.read_text(errors="replace").strip().splitlines()[-3:]
+        text = machine.console_log.read_text(errors="replace")
+        tail = [line.strip() for line in text.splitlines() if line.strip()][-12:]
         return LabError(
             "MACHINE_DID_NOT_START",
             f"{machine.name} ended: {' / '.join(tail)}",
