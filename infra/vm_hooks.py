@@ -5,13 +5,15 @@ Each function opens the site anew: hooks of several VMs run at once, in threads 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from permafrost.adapters.node_agent import NodeAgent
 from permafrost.adapters.ssh import SshShell
 from permafrost.errors import Problem, Refused
+from permafrost.planning.reboot import Effect, changed_properties, verdict_of
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.turns import await_turn
 from permafrost.topology import Node, Tier, nodes
@@ -35,6 +37,32 @@ def drain_before_change(site_path: Path, name: str, address: str) -> None:
         context.models = NodeAgent(SshShell(context.loaded.state_dir, {name: address}))
     await_turn(context, replica, OWNER, reason=REASON)
     drain_replica(context, replica, owner=OWNER, reason=REASON)
+
+
+def verdict(
+    name: str,
+    old_inputs: Mapping[str, Any],
+    old_outputs: Mapping[str, Any],
+    new_inputs: Mapping[str, Any],
+    *,
+    is_replaced: bool = False,
+) -> str:
+    """Return what the reboot gate says of a change of a VM.
+
+    The engine hands a hook no detailed difference: it is worked out from the inputs.
+    """
+    changed = changed_properties(old_inputs, new_inputs)
+    found = verdict_of(
+        changed,
+        {**old_outputs, **old_inputs},
+        new_inputs,
+        is_on=old_outputs.get("powerState", "on") == "on",
+    )
+    if is_replaced and found.effect is not Effect.REPLACED:
+        return f"{name}: {Effect.REPLACED.value}"
+    if not changed:
+        return f"{name}: changed outside; `permafrost plan` says what mending that does to it"
+    return f"{name}: {found}"
 
 
 def require_teardown(site_path: Path, name: str) -> None:

@@ -4,6 +4,8 @@
   stands in durable state, so that no more replicas of an endpoint are away than ``min_ready``
   allows. An exception leaves the VM untouched, and its message is shown.
 - A hook holds no lock when it returns (what follows may never happen) and starts no ``pulumi``.
+- The reboot gate speaks before each change of a VM, in previews too: the provider's own preview
+  does not say which VM is power-cycled.
 - The state keeps the *names* of a VM's hooks: a replica that was taken out of the site file is
   drained by the hook of that name as well.
 - A destroy is told from a replacement by the order of things: in a replacement the program still
@@ -16,7 +18,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
@@ -41,12 +43,18 @@ class SiteHooks:
         self._site_path = site_path
         self._node_names = node_names
         self._answered: set[str] = set()
+        self._replaced: dict[str, dict[str, Any]] = {}
         # Threads of our own: a hook that waits its turn must not starve Pulumi's calls.
         self._threads = ThreadPoolExecutor(WAITING_HOOKS, thread_name_prefix="hook")
         guard = pulumi.ResourceHook(
             "permafrost-guard",
             self._in_thread(self._guard),
             pulumi.ResourceHookOptions(on_dry_run=True),
+        )
+        in_previews_too = pulumi.ResourceHookOptions(on_dry_run=True, ignore_errors=True)
+        gate = pulumi.ResourceHook("permafrost-gate", self._in_thread(self._gate), in_previews_too)
+        leaves = pulumi.ResourceHook(
+            "permafrost-gate-leaves", self._in_thread(self._leaves), in_previews_too
         )
         drain = pulumi.ResourceHook("permafrost-drain", self._in_thread(self._drain))
         forget = pulumi.ResourceHook(
@@ -56,9 +64,17 @@ class SiteHooks:
         )
         self.guarded = pulumi.ResourceHookBinding(before_delete=[guard])
         self._of_replica = pulumi.ResourceHookBinding(
-            before_update=[drain], before_delete=[guard, drain], after_delete=[forget]
+            before_create=[gate],
+            before_update=[gate, drain],
+            before_delete=[leaves, guard, drain],
+            after_delete=[forget],
         )
-        self._of_edge = pulumi.ResourceHookBinding(before_delete=[guard], after_delete=[forget])
+        self._of_edge = pulumi.ResourceHookBinding(
+            before_create=[gate],
+            before_update=[gate],
+            before_delete=[leaves, guard],
+            after_delete=[forget],
+        )
 
     def of_vm(self, node: Node) -> pulumi.ResourceHookBinding:
         """Return the hooks of a node's VM."""
@@ -74,6 +90,25 @@ class SiteHooks:
     def _guard(self, args: pulumi.ResourceHookArgs) -> None:
         if self._is_destroyed(args):
             vm_hooks.require_teardown(self._site_path, args.name)
+
+    def _gate(self, args: pulumi.ResourceHookArgs) -> None:
+        """Say what an update, or the second half of a replacement, does to a VM."""
+        inputs = self._replaced.pop(args.urn, None)
+        if args.old_inputs is None and inputs is None:
+            return  # a new VM
+        said = vm_hooks.verdict(
+            args.name,
+            inputs if inputs is not None else dict(args.old_inputs or {}),
+            dict(args.old_outputs or {}),
+            dict(args.new_inputs or {}),
+            is_replaced=inputs is not None,
+        )
+        pulumi.log.info(said)
+
+    def _leaves(self, args: pulumi.ResourceHookArgs) -> None:
+        """Keep what a VM was: what follows it decides whether it is replaced."""
+        if not self._is_destroyed(args):
+            self._replaced[args.urn] = dict(args.old_inputs or {})
 
     def _drain(self, args: pulumi.ResourceHookArgs) -> None:
         if self._is_destroyed(args):

@@ -20,7 +20,9 @@ from permafrost.planning.lifecycle import ReplicaState
 from permafrost.planning.live import LiveState
 from permafrost.planning.lookup import node_named
 from permafrost.planning.placement import plan_placement
+from permafrost.planning.preflight import plan_preflight
 from permafrost.planning.status import SiteStatus, site_status
+from permafrost.ports import CheckpointFacts
 from permafrost.runbook.admit import admit_replica
 from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
@@ -28,6 +30,7 @@ from permafrost.runbook.drift import drift_of, record_baseline, refuse
 from permafrost.runbook.edges import reassert_drains
 from permafrost.runbook.looking import look
 from permafrost.runbook.operations import operation, site_held
+from permafrost.runbook.preflight import nodes_to_start, refuse_unready
 from permafrost.runbook.receipts import write_receipt
 from permafrost.topology import nodes
 
@@ -38,7 +41,7 @@ OWNER = "deploy"
 
 def make_plan(ctx: Context) -> Plan:
     """Return what a deployment would do now; Refused when it cannot be done."""
-    _require_pins(ctx)
+    checkpoints = _require_pins(ctx)
     ctx.provisioner.ensure_stack()
     live = look(ctx)
     if live.blind:
@@ -48,9 +51,21 @@ def make_plan(ctx: Context) -> Plan:
     refuse(blocks_deploy(drift))
     placement = plan_placement(ctx.site, live.inventory.hosts, recorded)
     changes = ctx.provisioner.preview(refresh=needs_refresh(drift))
-    return plan_deploy(
+    plan = plan_deploy(
         ctx.site, live, recorded=recorded, placement=placement, changes=changes, drift=drift
     )
+    starting = nodes_to_start(plan, live)
+    refuse_unready(
+        plan_preflight(
+            ctx.site,
+            live.inventory,
+            placement,
+            checkpoints=checkpoints,
+            changes=changes,
+            starting=starting,
+        )
+    )
+    return plan
 
 
 def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
@@ -98,13 +113,14 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
     return {"schema": 1, **receipt, "receipt": str(path)}
 
 
-def _require_pins(ctx: Context) -> None:
-    """Refuse, all at once, what the registry does not hold."""
+def _require_pins(ctx: Context) -> dict[str, CheckpointFacts]:
+    """Return the checkpoints by endpoint; refuse, all at once, what the registry lacks."""
     problems: list[Problem] = []
+    found: dict[str, CheckpointFacts] = {}
     for name, endpoint in sorted(ctx.site.inference.items()):
         where = f"inference.{name}"
         try:
-            facts = ctx.catalog.resolve(endpoint.model)
+            facts = found[name] = ctx.catalog.resolve(endpoint.model)
             if not facts.has_fingerprint:
                 problems.append(
                     Problem(
@@ -129,6 +145,7 @@ def _require_pins(ctx: Context) -> None:
             )
     if problems:
         raise Refused(*problems)
+    return found
 
 
 def _require_fresh(ctx: Context, plan: Plan) -> None:

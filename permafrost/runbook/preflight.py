@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from permafrost.engine.observe import observe_machines
 from permafrost.errors import Failed, Refused
+from permafrost.planning.deploy import Plan
+from permafrost.planning.live import LiveState
 from permafrost.planning.placement import plan_placement
 from permafrost.planning.preflight import plan_preflight
 from permafrost.planning.preflight_report import PreflightReport
@@ -31,3 +33,16 @@ def read_preflight(ctx: Context) -> PreflightReport:
         checkpoints=checkpoints,
         changes=ctx.provisioner.preview(),
     )
+
+
+def nodes_to_start(plan: Plan, live: LiveState) -> frozenset[str]:
+    """Return the nodes whose VM the plan powers on: made, changed, or off."""
+    kinds = ("create-vm", "update-vm", "replace-vm", "power-on")
+    named = {s.target for s in plan.steps if s.kind in kinds}
+    return frozenset(named | {n for n in plan.placement if live.inventory.vm(n) is None})
+
+
+def refuse_unready(report: PreflightReport) -> None:
+    """Raise Refused with every problem of a report."""
+    if problems := report.problems:
+        raise Refused(*(p.as_problem() for p in problems))

@@ -131,7 +131,7 @@ def test_the_guard_speaks_in_previews_too(calls: list[tuple[Any, ...]]) -> None:
 def test_an_edge_is_guarded_and_not_drained(calls: list[tuple[Any, ...]], site_file: Path) -> None:
     edge = vm_hooks.node_named(load_site(site_file), "tiny-edge-01", "")
     binding = hooks_of().of_vm(edge)
-    assert not binding.before_update
+    run(binding.before_update, args())
     run(binding.before_delete, args())
     assert calls == []
 
@@ -152,10 +152,67 @@ def test_hook_names_are_stable_because_the_state_keeps_them(
 ) -> None:
     binding = of_replica(hooks_of(), site_file)
     assert [h.name for h in binding.before_delete or []] == [
+        "permafrost-gate-leaves",
         "permafrost-guard",
         "permafrost-drain",
     ]
+    assert [h.name for h in binding.before_update or []] == [
+        "permafrost-gate",
+        "permafrost-drain",
+    ]
     assert [h.name for h in binding.after_delete or []] == ["permafrost-forget"]
+
+
+class TestRebootGate:
+    """The program itself says which VM is power-cycled, in previews too."""
+
+    @pytest.fixture
+    def said(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        lines: list[str] = []
+        monkeypatch.setattr(pulumi.log, "info", lines.append)
+        return lines
+
+    def inputs(self, **more: Any) -> dict[str, Any]:
+        return {"numCpus": 2, "clone": {"templateUuid": "one"}, **more}
+
+    def test_it_speaks_in_previews_too_and_stops_nothing(
+        self, calls: list[tuple[Any, ...]], site_file: Path
+    ) -> None:
+        for node in ("tiny-pulse-01", "tiny-edge-01"):
+            binding = hooks_of().of_vm(vm_hooks.node_named(load_site(site_file), node, ""))
+            (gate, *_), (leaves, *_) = binding.before_update or [], binding.before_delete or []
+            for hook in (gate, leaves, *(binding.before_create or [])):
+                assert hook.opts is not None
+                assert hook.opts.on_dry_run
+                assert hook.opts.ignore_errors
+
+    def test_a_power_cycle_is_said_with_its_reason(
+        self, calls: list[tuple[Any, ...]], said: list[str], site_file: Path
+    ) -> None:
+        change = args(old_inputs=self.inputs(), new_inputs=self.inputs(numCpus=4))
+        run(of_replica(hooks_of(), site_file).before_update, change)
+        assert said == [
+            "tiny-pulse-01: power-cycled (numCpus: 2 to 4, and cpuHotAddEnabled is not on)"
+        ]
+
+    def test_a_replacement_is_said_when_its_second_half_is_known(
+        self, calls: list[tuple[Any, ...]], said: list[str], site_file: Path
+    ) -> None:
+        binding = of_replica(hooks_of(), site_file)
+        run(binding.before_delete, args(old_inputs=self.inputs()))
+        assert said == []
+        new = self.inputs(clone={"templateUuid": "two"})
+        run(binding.before_create, args(new_inputs=new))
+        assert said == [
+            "tiny-pulse-01: replaced (clone.templateUuid: only a new VM can have it; "
+            "the old one is deleted first)"
+        ]
+
+    def test_a_new_vm_is_nothing_to_warn_of(
+        self, calls: list[tuple[Any, ...]], said: list[str], site_file: Path
+    ) -> None:
+        run(of_replica(hooks_of(), site_file).before_create, args(new_inputs=self.inputs()))
+        assert said == []
 
 
 class TestTeardown:

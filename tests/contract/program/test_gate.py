@@ -1,4 +1,4 @@
-"""The reboot gate over Pulumi's own preview, on VMs that a typed `pulumi up` has made."""
+"""The reboot gate in a typed `pulumi preview`, on VMs that a typed `pulumi up` has made."""
 
 from __future__ import annotations
 
@@ -33,3 +33,6 @@ def test_preview_says_which_vm_is_power_cycled_and_which_is_not(program: Program
     assert verdicts() == dict.fromkeys(VMS, Effect.UNTOUCHED)
     program.change(vm={**shape, "cpus": 8})
     assert verdicts() == dict.fromkeys(VMS, Effect.POWER_CYCLED)
+    said = program.pulumi("preview").stdout
+    for name in VMS:
+        assert f"{name}: power-cycled (numCpus: 4 to 8, and cpuHotAddEnabled is not on)" in said

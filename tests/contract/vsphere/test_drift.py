@@ -69,7 +69,10 @@ DEEDS: dict[str, tuple[Deed, set[DriftCode]]] = {
     "VM off": (lambda p: p.power_off(ONE), {DriftCode.VM_OFF}),
     "edge off": (lambda p: p.power_off("lab-edge-01"), {DriftCode.VM_OFF}),
     "VM destroyed": (destroyed, {DriftCode.VM_MISSING}),
-    "DRS manual": (lambda p: p.drs(defaultVmBehavior="manual"), {DriftCode.DRS_CHANGED}),
+    "DRS level": (
+        lambda p: p.drs(defaultVmBehavior="partiallyAutomated"),
+        {DriftCode.DRS_CHANGED},
+    ),
     "DRS off": (lambda p: p.drs(enabled=False), {DriftCode.DRS_CHANGED}),
     "DRS off for one VM": (lambda p: p.override_drs(ONE, "manual"), {DriftCode.DRS_CHANGED}),
     "HA off": (lambda p: p.ha(enabled=False), {DriftCode.HA_CHANGED}),
