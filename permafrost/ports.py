@@ -45,6 +45,15 @@ class Hypervisor(Protocol):
     def power_off(self, vm: str, *, deadline_s: float) -> None:
         """Cut the power; done when the VM is off."""
 
+    def move(self, vm: str, host: str, *, deadline_s: float) -> None:
+        """Move a VM to another host while it runs; done when it stands there."""
+
+    def enter_maintenance(self, host: str, *, deadline_s: float) -> None:
+        """Put a host into maintenance mode; done when it is. What may move is moved away."""
+
+    def exit_maintenance(self, host: str, *, deadline_s: float) -> None:
+        """Open a host again, and withdraw what still waits to close it."""
+
 
 class Change(Protocol):
     """One thing that an ``up`` would do: ``operation`` is create, update, replace, delete …"""

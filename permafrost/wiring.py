@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from permafrost.adapters.haproxy import HaproxyRuntime
 from permafrost.adapters.node_agent import NodeAgent
 from permafrost.adapters.registry import OciCatalog
+from permafrost.adapters.services import services_of
 from permafrost.adapters.ssh import SshShell
 from permafrost.adapters.vsphere import VcenterSession, VsphereHypervisor
 from permafrost.engine.state import StateStore
@@ -69,6 +70,7 @@ def context_for(
         clock=clock,
         make_provisioner=lambda: _provisioner(loaded, progress),
         make_converger=lambda: _converger(loaded),
+        services=lambda: services_of(site),
         lock_token=lock_token or os.environ.get(LOCK_TOKEN) or None,
     )
 

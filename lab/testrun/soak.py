@@ -14,7 +14,14 @@ from lab.testrun import ownlab
 from lab.testrun.run import Run, commit
 
 _SHARD_S = 26 * 60.0
-_FAMILIES = ("tests/contract/provider", "tests/contract/lab", "tests/chaos", "tests/soak")
+_FAMILIES = (
+    "tests/contract/provider",
+    "tests/contract/lab",
+    "tests/properties",
+    "tests/unit/runbook",
+    "tests/chaos",
+    "tests/soak",
+)
 
 
 def soak(shard: str) -> int:

@@ -7,9 +7,11 @@ A closed loop slows down with the server and so hides the very outage it should 
 from __future__ import annotations
 
 import asyncio
+import signal
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -71,7 +73,12 @@ async def record(
     out: TextIO,
     side: Side | None = None,
 ) -> int:
-    """Run the load and write a line a request as each ends. Returns the number of requests."""
+    """Run the load and write a line a request as each ends. Returns the number of requests.
+
+    SIGUSR1 ends it early: nothing new is sent, what is under way is awaited and recorded.
+    """
+    enough = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, enough.set)
     connector = aiohttp.TCPConnector(
         limit=0, ssl=context if context else True, force_close=load.fresh
     )
@@ -95,7 +102,10 @@ async def record(
         until = begin + load.duration_s
         beside = _beside(load, side or Side(), session, target, until, keep)
         for number, after, kind in departures(load):
-            await asyncio.sleep(max(0.0, begin + after - time.monotonic()))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(enough.wait(), begin + after - time.monotonic())
+            if enough.is_set():
+                break
             task = asyncio.create_task(one(number, kind, begin + after))
             running.add(task)
             task.add_done_callback(running.discard)

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 USER = "permafrost"
 CONNECT_S = 5
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 UNREACHABLE = 255
 """The status with which ssh reports trouble of its own."""
 
@@ -86,7 +87,15 @@ class SshShell:
     def _once(
         self, node: str, argv: Sequence[str], stdin: str, deadline_s: float
     ) -> CommandResult:
-        command = ["ssh", *self._options(node), self._target(node), "--", join(argv)]
+        # With us the client ends, and the command with it; an idle shared connection may not.
+        command = [
+            *DIES_WITH_US,
+            "ssh",
+            *self._options(node),
+            self._target(node),
+            "--",
+            join(argv),
+        ]
         try:
             done = subprocess.run(
                 command,

@@ -11,7 +11,17 @@ import typer
 from typer.exceptions import TyperException
 
 from permafrost import __version__
-from permafrost.cli import client, deployment, model, observation, replicas, serving, setup
+from permafrost.cli import (
+    client,
+    deployment,
+    maintenance,
+    model,
+    observation,
+    operations,
+    replicas,
+    serving,
+    setup,
+)
 from permafrost.cli.render import show_problems
 from permafrost.errors import ExitStatus, PermafrostError, Problem
 
@@ -22,10 +32,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (setup.app, deployment.app, serving.app, observation.app, replicas.app):
+PARTS = (setup, deployment, serving, observation, replicas, operations, maintenance)
+for group in (part.app for part in PARTS):
     app.registered_commands += group.registered_commands
 app.add_typer(model.app, name="model")
 app.add_typer(client.app, name="client")
+app.add_typer(operations.receipt_app, name="receipt")
+app.add_typer(maintenance.group, name="maintenance")
 
 
 @app.callback()

@@ -38,9 +38,18 @@ def drain(
     from permafrost.cli.render import line, show_drain_plan
     from permafrost.runbook.drain import drain_replica, preview_drain
     from permafrost.runbook.operations import operator, site_held
+    from permafrost.runbook.recovery import require_nothing_unfinished
 
     ctx = open_site(site)
-    made = preview_drain(ctx, replica, despite_drift=despite_drift)
+    made, fingerprint = preview_drain(
+        ctx,
+        replica,
+        owner=operator(),
+        reason=reason,
+        deadline_s=deadline_s,
+        cut=cut,
+        despite_drift=despite_drift,
+    )
     if output is Output.TEXT:
         show_drain_plan(made)
     elif plan_only:
@@ -48,14 +57,23 @@ def drain(
             {"id": f"{i:02}", "kind": s.value, "target": replica}
             for i, s in enumerate(made.steps, start=1)
         ]
-        print_json({"schema": 1, "command": "drain", "steps": steps})
+        print_json({"schema": 1, "command": "drain", "fingerprint": fingerprint, "steps": steps})
     if plan_only:
         return
+    shown = None
     if output is Output.TEXT:
+        shown = fingerprint
         confirm(f"Drain {replica}?", yes or not made.steps)
     with site_held(ctx, f"drain {replica}"):
+        require_nothing_unfinished(ctx, f"drain {replica}")
         evidence = drain_replica(
-            ctx, replica, owner=operator(), reason=reason, deadline_s=deadline_s, cut=cut
+            ctx,
+            replica,
+            owner=operator(),
+            reason=reason,
+            deadline_s=deadline_s,
+            cut=cut,
+            shown=shown,
         )
     if output is Output.JSON:
         print_json(evidence.as_dict())
@@ -83,12 +101,14 @@ def undrain(
     from permafrost.cli.render import line
     from permafrost.planning.lookup import replica_named
     from permafrost.runbook.operations import operator, site_held
+    from permafrost.runbook.recovery import require_nothing_unfinished
     from permafrost.runbook.undrain import undrain_replica
 
     ctx = open_site(site)
     node = replica_named(ctx.site, replica)
     confirm(f"Probe {replica} and bring it back into rotation?", yes)
     with site_held(ctx, f"undrain {replica}"):
+        require_nothing_unfinished(ctx, f"undrain {replica}")
         evidence = undrain_replica(ctx, node, owner=operator())
     if output is Output.JSON:
         print_json(evidence.as_dict())

@@ -1,12 +1,14 @@
 """One operation a site at a time.
 
-The lock names its holder by machine, boot, pid and start time. A dead holder's lock is taken
-over at once; a living one's never is, nor that of a machine that cannot be asked. A child of the
-holder joins by the token.
+The lock names its holder by machine, boot, pid and start time, and is renewed before each
+effect. A dead holder's lock is taken over at once. A living one whose lease has run out is ended
+first, with all that it started: asleep, it would otherwise wake up and go on. That of a machine
+that cannot be asked is never taken. A child of the holder joins by the token.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +17,14 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
+from permafrost.engine.fencing import end_process
 from permafrost.engine.holder import Holder
 from permafrost.engine.schema import site_lock
 from permafrost.engine.timestamps import rfc3339
 from permafrost.errors import Held, Problem
 
 LEASE_S = 900
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class LockFacts:
     acquired_at: str
     expires_at: str
 
+    @property
+    def has_expired(self) -> bool:
+        """Whether its holder has not renewed it in time."""
+        return datetime.now(UTC) >= datetime.fromisoformat(self.expires_at)
+
 
 class SiteLock:
     """The site's lock."""
@@ -43,6 +52,7 @@ class SiteLock:
     def acquire(self, owner: str, *, lease_s: int = LEASE_S) -> str:
         """Take the lock and return its token; raise Held when somebody living has it."""
         token = secrets.token_hex(16)
+        self._fence_overdue()
         now = datetime.now(UTC)
         with self._engine.begin() as connection:
             current = _current(connection)
@@ -60,6 +70,15 @@ class SiteLock:
                 )
             )
         return token
+
+    def _fence_overdue(self) -> None:
+        """End a holder of this machine whose lease has run out."""
+        current = self.holder()
+        if current is None or not current.has_expired or not current.holder.is_here():
+            return
+        if current.holder != Holder.me():
+            log.warning("%s let its lease run out; ending it (%s)", current.holder, current.owner)
+            end_process(current.holder)
 
     def check(self, token: str | None, *, lease_s: int = LEASE_S) -> None:
         """Raise Held unless the lock is free or ours; to be called just before each effect."""

@@ -84,3 +84,33 @@ site_lock = Table(
     Column("acquired_at", Text, nullable=False),
     Column("expires_at", Text, nullable=False),
 )
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("operation", Text, primary_key=True),
+    Column("target", Text, nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("back", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("wish", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("receipt", Text, nullable=False),
+)
+"""Operations that the executor runs: their plan, how far they are, what a person wished."""
+
+maintenance = Table(
+    "maintenance",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("record", Text, nullable=False),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+)

@@ -20,6 +20,9 @@ from permafrost.engine.clients import ClientKeys
 from permafrost.engine.database import open_database
 from permafrost.engine.holder import Holder
 from permafrost.engine.lock import SiteLock
+from permafrost.engine.maintenance import MaintenanceRecords
+from permafrost.engine.receipts import ReceiptChain
+from permafrost.engine.runs import Runs
 from permafrost.engine.timestamps import now_text
 from permafrost.planning.lifecycle import Declared, DeclaredState
 from permafrost.planning.placement import Placement, Slot
@@ -33,6 +36,7 @@ class Phase(StrEnum):
     INTENT = "INTENT"
     DONE = "DONE"
     FAILED = "FAILED"
+    ALREADY = "ALREADY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,9 @@ class StateStore:
         self._engine = open_database(state_dir)
         self.lock = SiteLock(self._engine)
         self.clients = ClientKeys(self._engine)
+        self.runs = Runs(self._engine)
+        self.maintenance = MaintenanceRecords(self._engine)
+        self.receipts = ReceiptChain(self._engine, state_dir / "receipts")
 
     def placement(self) -> Placement:
         """Return the recorded placement; empty before the first deployment."""
@@ -212,11 +219,17 @@ class StateStore:
         return None if row is None else (row.vm, row.fingerprint)
 
     def begin(self, command: str, *, owner: str, fingerprint: str = "", detail: Any = None) -> str:
-        """Open an operation and return its id; those of dead processes are closed as cut."""
+        """Open an operation and return its id.
+
+        Those of dead processes are closed as cut, but for those that can be resumed.
+        """
         operation = f"{now_text()[:19].replace(':', '').replace('-', '')}Z-{secrets.token_hex(3)}"
         with self._engine.begin() as connection:
             open_rows = connection.execute(
-                select(schema.operations).where(schema.operations.c.finished_at.is_(None))
+                select(schema.operations).where(
+                    schema.operations.c.finished_at.is_(None),
+                    schema.operations.c.id.not_in(select(schema.runs.c.operation)),
+                )
             ).all()
             for row in open_rows:
                 holder = Holder.from_text(row.holder)

@@ -53,6 +53,33 @@ def is_automatic(owner: str) -> bool:
     return owner.partition(":")[0] != OPERATOR
 
 
+class MaintenanceState(StrEnum):
+    """How far a host's maintenance has come."""
+
+    ENTERING = "ENTERING"
+    IN = "IN"
+    EXITING = "EXITING"
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceRecord:
+    """A host that is away by our doing; ``name`` is what was asked for: the host or its rack.
+
+    ``replicas`` were taken away for it and come back with it; ``moved`` are VMs that were moved
+    to another host meanwhile; ``powered`` are VMs that ran before.
+    """
+
+    host: str
+    name: str
+    state: MaintenanceState
+    operation: str
+    owner: str
+    at: str
+    replicas: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
+    powered: tuple[str, ...] = ()
+
+
 class ReplicaState(StrEnum):
     """What a replica is, all things seen together."""
 

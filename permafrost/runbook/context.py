@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from permafrost.engine.crash import CrashPoint, crash_of_environment
 from permafrost.engine.state import StateStore
 from permafrost.ports import (
     Catalog,
@@ -34,6 +35,9 @@ class Context:
     make_provisioner: Callable[[], Provisioner]
     make_converger: Callable[[], Converger]
     lock_token: str | None = None
+    crash: CrashPoint = crash_of_environment
+    services: Callable[[], tuple[tuple[str, str], ...]] = tuple
+    """Gives (what, address) of what the site needs besides its own VMs."""
 
     @property
     def site(self) -> Site:

@@ -1,30 +1,29 @@
 """Take one replica out of rotation, losing nothing.
 
-Order: declared (durable), intent journalled, every edge set to drain, then zero in flight at
-the edges and at the model server. It may be cut anywhere and run again: each step sees whether
-it is already done. Until it is undrained the declaration stands.
+Order: declared (durable), every edge set to drain, then zero in flight at the edges and at the
+model server; each step journalled before and after. It may be cut anywhere, and resumed or run
+again: each step sees whether it is already done. Until it is undrained the declaration stands.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
-from permafrost.engine.state import DeclaredState, Phase
-from permafrost.engine.timestamps import rfc3339
-from permafrost.errors import PermafrostError
-from permafrost.planning.drain import DrainPlan, plan_drain
+from permafrost.engine.state import DeclaredState
+from permafrost.planning.drain import DrainPlan, DrainStep, plan_drain
 from permafrost.planning.drift_report import blocks_drain
 from permafrost.planning.lifecycle import is_automatic
-from permafrost.ports import ServerState
+from permafrost.planning.live import LiveState
+from permafrost.planning.replicas import drain_drafts
+from permafrost.planning.steps import Draft, OperationPlan, numbered
 from permafrost.runbook.context import Context
 from permafrost.runbook.drift import drift_of, refuse
-from permafrost.runbook.edges import set_on_edges
-from permafrost.runbook.idle import await_idle, deadline_of
+from permafrost.runbook.edges import require_answers
+from permafrost.runbook.execution import execute_plan, require_fresh
 from permafrost.runbook.looking import as_replica, look_around
-from permafrost.runbook.operations import operation
-from permafrost.runbook.turns import take_turn
 from permafrost.topology import Node
+
+COMMAND = "drain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,8 @@ class DrainEvidence:
     note: str = ""
     idle_streams_ended: int = 0
     cut: int = 0
+    operation: str = ""
+    receipt: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
@@ -56,17 +57,48 @@ class DrainEvidence:
             "note": self.note,
             "idle_streams_ended": self.idle_streams_ended,
             "cut": self.cut,
+            "operation": self.operation or None,
+            "receipt": self.receipt or None,
         }
 
 
-def preview_drain(ctx: Context, replica: Node | str, *, despite_drift: bool = False) -> DrainPlan:
-    """Return what a drain would do now; raises Refused as the drain would."""
+def preview_drain(
+    ctx: Context,
+    replica: Node | str,
+    *,
+    owner: str,
+    reason: str = "",
+    deadline_s: float | None = None,
+    cut: bool = False,
+    despite_drift: bool = False,
+) -> tuple[DrainPlan, str]:
+    """Return what a drain would do now, and its fingerprint; raises Refused as it would."""
     node = as_replica(ctx, replica)
     live = look_around(ctx, node)
     plan = plan_drain(ctx.site, live, node)
     if plan.steps and not despite_drift:
         refuse(blocks_drain(drift_of(ctx, live), node.name, node.endpoint))
-    return plan
+    drafts = drain_drafts(
+        ctx.site, node, owner=owner, reason=reason, deadline_s=deadline_s, cut=cut
+    )
+    return plan, operation_of(plan, live, drafts).fingerprint
+
+
+def operation_of(plan: DrainPlan, live: LiveState, drafts: tuple[Draft, ...]) -> OperationPlan:
+    """Return a drain as an operation: its steps, and what undoing it must know."""
+    declared = live.declared.get(plan.replica)
+    return OperationPlan(
+        COMMAND,
+        plan.replica,
+        numbered(drafts if plan.steps else ()),
+        basis={"floor": plan.floor, "served_by": list(plan.served_by)},
+        facts={
+            "was": declared.state.value if declared else "",
+            "in_flight": plan.in_flight,
+            "served_by": list(plan.served_by),
+            "floor": plan.floor,
+        },
+    )
 
 
 def drain_replica(
@@ -77,51 +109,45 @@ def drain_replica(
     reason: str = "",
     deadline_s: float | None = None,
     cut: bool = False,
+    shown: str | None = None,
 ) -> DrainEvidence:
     """Take a replica out of rotation; nothing happens when it is out already.
 
     ``deadline_s``: instead of the endpoint's own. ``cut``: end what is left then, and count it.
     Drift is looked at by who asks (``preview_drain``): a deployment drains to mend it.
+    ``shown`` is the fingerprint of the plan that was confirmed; another one is refused.
     """
     node = as_replica(ctx, replica)
     ctx.guard()
-    plan = take_turn(ctx, node, owner=owner, reason=reason)
+    live = look_around(ctx, node)
+    plan = plan_drain(ctx.site, live, node)
     if not plan.steps:
         return _nothing_to_do(ctx, node, plan, owner, reason)
-    with operation(ctx, f"drain {node.name}", owner=owner) as journal:
-        detail = {"in_flight": plan.in_flight, "served_by": list(plan.served_by), "why": reason}
-        journal("drain", node.name, Phase.INTENT, detail)
-        owner, reason = _keep_persons_word(ctx, node, owner, reason)
-        patience_s = deadline_of(ctx, node) if deadline_s is None else deadline_s
-        until = rfc3339(ctx.clock.now() + timedelta(seconds=patience_s))
-        ctx.store.declare(
-            node.name, DeclaredState.DRAINING, owner=owner, reason=reason, deadline=until
-        )
-        began = ctx.clock.monotonic()
-        try:
-            ctx.guard()
-            skipped = set_on_edges(ctx, node.name, ServerState.DRAIN)
-            idle = await_idle(ctx, node, deadline_s=patience_s, cut=cut)
-        except PermafrostError as error:
-            journal("drain", node.name, Phase.FAILED, {"error": error.code})
-            raise
-        waited = ctx.clock.monotonic() - began
-        ctx.store.declare(node.name, DeclaredState.DRAINED, owner=owner, reason=reason)
-        notes = [*(f"{edge} is off" for edge in skipped), *([idle.note] if idle.note else [])]
-        evidence = DrainEvidence(
-            node.name,
-            DeclaredState.DRAINED.value,
-            0,
-            plan.in_flight,
-            waited,
-            True,
-            plan.served_by,
-            "; ".join(notes),
-            idle.idle_streams_ended,
-            idle.cut,
-        )
-        journal("drain", node.name, Phase.DONE, evidence.as_dict())
-    return evidence
+    require_answers(live, node.name)
+    drafts = drain_drafts(
+        ctx.site, node, owner=owner, reason=reason, deadline_s=deadline_s, cut=cut
+    )
+    made = operation_of(plan, live, drafts)
+    require_fresh(shown, made)
+    began = ctx.clock.monotonic()
+    done = execute_plan(ctx, made, owner=owner)
+    skipped = done.evidence(DrainStep.SET_EDGES).get("off", [])
+    idle = done.evidence(DrainStep.AWAIT_IDLE)
+    note = idle.get("note", "")
+    return DrainEvidence(
+        node.name,
+        DeclaredState.DRAINED.value,
+        0,
+        plan.in_flight,
+        ctx.clock.monotonic() - began,
+        True,
+        plan.served_by,
+        "; ".join([*(f"{edge} is off" for edge in skipped), *([note] if note else [])]),
+        int(idle.get("idle_streams_ended", 0)),
+        int(idle.get("cut", 0)),
+        done.operation,
+        done.receipt,
+    )
 
 
 def _nothing_to_do(
@@ -135,11 +161,3 @@ def _nothing_to_do(
         declared = ctx.store.declare(node.name, declared.state, owner=owner, reason=reason)
     state = declared.state.value if declared else "OUT"
     return DrainEvidence(node.name, state, 0, 0, 0.0, changed, plan.served_by, note)
-
-
-def _keep_persons_word(ctx: Context, node: Node, owner: str, reason: str) -> tuple[str, str]:
-    """What a person took away, no program brings back: the declaration stays theirs."""
-    declared = ctx.store.declared().get(node.name)
-    if declared is not None and declared.is_away and not declared.is_automatic:
-        return declared.owner, declared.reason
-    return owner, reason

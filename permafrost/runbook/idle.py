@@ -18,9 +18,8 @@ from permafrost.topology import Node
 
 EVERY_S = 0.5
 AFTER_CUT_S = 15.0
-DEADLINE_S = 120.0
-"""Of a replica whose endpoint the site file no longer names."""
 IDLE_STREAM_S = 10.0
+"""Of a replica whose endpoint the site file no longer names."""
 
 
 @dataclass(slots=True)
@@ -30,12 +29,6 @@ class Idle:
     idle_streams_ended: int = 0
     cut: int = 0
     note: str = ""
-
-
-def deadline_of(ctx: Context, node: Node) -> float:
-    """Return how long a drain of this replica waits by itself, in seconds."""
-    endpoint = ctx.site.inference.get(node.endpoint)
-    return float(endpoint.drain_deadline_s) if endpoint else DEADLINE_S
 
 
 def await_idle(ctx: Context, node: Node, *, deadline_s: float, cut: bool) -> Idle:
@@ -75,7 +68,11 @@ class _Watch:
         self.found = Idle()
 
     def is_idle(self) -> bool:
-        """Whether nothing is in flight anywhere: at the edges' workers and at the model server."""
+        """Whether nothing is in flight anywhere: at the edges' workers and at the model server.
+
+        The lock is kept meanwhile: a drain may outlast its lease.
+        """
+        self._ctx.guard()
         traffic = self._ctx.traffic.observe()
         try:
             edges_that_are_off(self._ctx, traffic, self._node.name)

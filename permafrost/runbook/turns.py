@@ -10,7 +10,7 @@ from __future__ import annotations
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.planning.drain import DrainPlan, plan_drain
-from permafrost.planning.lifecycle import Declared
+from permafrost.planning.lifecycle import Declared, is_automatic
 from permafrost.runbook.context import Context
 from permafrost.runbook.edges import require_answers
 from permafrost.runbook.looking import as_replica, look_around
@@ -31,9 +31,11 @@ def await_turn(
     """Wait until this replica may be taken away; it is declared DRAINING when this returns.
 
     Nothing is declared for a replica that has nothing to drain. Raises Refused
-    (DRAIN_BELOW_MIN_READY) when its turn has not come in time.
+    (DRAIN_BELOW_MIN_READY) when its turn has not come in time, and at once
+    (MAINTENANCE_IN_PROGRESS) when a program asks while a host is in maintenance.
     """
     node = as_replica(ctx, replica)
+    _require_no_maintenance(ctx, node, owner)
     refusal: list[PermafrostError] = []
 
     def has_come() -> bool:
@@ -47,6 +49,35 @@ def await_turn(
 
     if not wait_until(has_come, clock=ctx.clock, deadline_s=deadline_s, every_s=ASK_AGAIN_S):
         raise refusal[0]
+
+
+def _require_no_maintenance(ctx: Context, node: Node, owner: str) -> None:
+    """A program waits for no person: what would take more away, or touch what is away, ends."""
+    records = ctx.store.maintenance.all()
+    if not records or not is_automatic(owner):
+        return
+    is_away = any(node.name in (*r.replicas, *r.powered) for r in records)
+    if not is_away and not _has_to_drain(ctx, node):
+        return
+    raise Refused(
+        *(
+            Problem(
+                "MAINTENANCE_IN_PROGRESS",
+                f"{r.host} is in maintenance ({r.state.value}, {r.owner}, since {r.at}); "
+                f"{node.name} is not touched",
+                node.name,
+                f"`permafrost maintenance exit {r.name}` first, then run it again",
+            )
+            for r in records
+        )
+    )
+
+
+def _has_to_drain(ctx: Context, node: Node) -> bool:
+    try:
+        return bool(plan_drain(ctx.site, look_around(ctx, node), node).steps)
+    except Refused:
+        return True
 
 
 def take_turn(ctx: Context, node: Node, *, owner: str, reason: str) -> DrainPlan:

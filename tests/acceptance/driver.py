@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import ssl
 import subprocess
 import time
@@ -91,6 +92,11 @@ class Traffic:
             lambda: self.process.poll() is None and self.records(),
             deadline_s,
         )
+
+    def end(self) -> None:
+        """Send nothing new any more: the load lasts as long as what it is to cover."""
+        assert self.process.poll() is None, "the load was too short for what it had to cover"
+        self.process.send_signal(signal.SIGUSR1)
 
     def finish(self, timeout: float = 300) -> dict[str, Any]:
         """Wait for the load's end and return its summary."""

@@ -98,6 +98,33 @@ class FakeHypervisor:
     def power_off(self, vm: str, *, deadline_s: float) -> None:
         self.world.effect("power-off", vm, lambda: self.world.power_off(vm))
 
+    def move(self, vm: str, host: str, *, deadline_s: float) -> None:
+        if not self.world.hosts[host].is_usable:
+            raise Failed(Problem("VCENTER_TASK_REFUSED", "that host takes none", vm))
+
+        def do() -> None:
+            self.world.machines[vm].host = host
+
+        self.world.effect("move", vm, do)
+
+    def enter_maintenance(self, host: str, *, deadline_s: float) -> None:
+        running = [m.name for m in self.world.machines.values() if m.host == host and m.is_on]
+        if running or not self.world.hosts[host].connected:
+            raise Failed(Problem("MAINTENANCE_DEADLINE", f"on it run {running}", host))
+        self._set_mode(host, is_in=True)
+
+    def exit_maintenance(self, host: str, *, deadline_s: float) -> None:
+        if not self.world.hosts[host].connected:
+            raise Failed(Problem("VCENTER_TASK_REFUSED", "not connected", host))
+        self._set_mode(host, is_in=False)
+
+    def _set_mode(self, host: str, *, is_in: bool) -> None:
+        def do() -> None:
+            facts = self.world.hosts[host]
+            self.world.hosts[host] = replace(facts, in_maintenance=is_in)
+
+        self.world.effect("enter-maintenance" if is_in else "exit-maintenance", host, do)
+
 
 class FakeTrafficDirector:
     def __init__(self, world: World) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 from pyVmomi import vim
 
+from permafrost.adapters.vsphere.maintenance import enter, leave
 from permafrost.adapters.vsphere.observe import read_inventory
 from permafrost.adapters.vsphere.session import VcenterSession
+from permafrost.adapters.vsphere.tasks import await_task, find
 from permafrost.engine.waiting import SystemClock, wait_until
 from permafrost.errors import Failed, Problem
 from permafrost.planning.snapshot import Inventory
@@ -48,8 +50,27 @@ class VsphereHypervisor:
         """Cut the power; done when the VM is off."""
         self._power(vm, lambda machine: machine.PowerOffVM_Task(), "poweredOff", deadline_s)
 
+    def move(self, vm: str, host: str, *, deadline_s: float) -> None:
+        """Move a VM to another host while it runs; done when it stands there."""
+
+        def relocate(content: Any) -> Any:
+            target = find(content, vim.HostSystem, host)
+            make: Any = vim.vm.RelocateSpec
+            spec = make(host=target)
+            return find(content, vim.VirtualMachine, vm).RelocateVM_Task(spec=spec)
+
+        await_task(self._session, vm, self._session.call(relocate), self._clock, deadline_s)
+
+    def enter_maintenance(self, host: str, *, deadline_s: float) -> None:
+        """Put a host into maintenance mode; done when it is. What may move is moved away."""
+        enter(self._session, host, self._clock, deadline_s)
+
+    def exit_maintenance(self, host: str, *, deadline_s: float) -> None:
+        """Open a host again, and withdraw what still waits to close it."""
+        leave(self._session, host, self._clock, deadline_s)
+
     def _power(self, vm: str, ask: Callable[[Any], Any], wanted: str, deadline_s: float) -> None:
-        machine = self._session.call(lambda content: self._find(content, vm))
+        machine = self._session.call(lambda content: find(content, vim.VirtualMachine, vm))
 
         def is_there() -> bool:
             return self._session.call(lambda _: str(machine.runtime.powerState)) == wanted
@@ -58,33 +79,8 @@ class VsphereHypervisor:
             return
         task = self._session.call(lambda _: ask(machine))
         if task is not None:
-            self._await_task(vm, task, deadline_s)
+            await_task(self._session, vm, task, self._clock, deadline_s, code="VM_POWER")
         if not wait_until(is_there, clock=self._clock, deadline_s=deadline_s, every_s=0.5):
             raise Failed(
                 Problem("VM_POWER_DEADLINE", f"not {wanted} within {deadline_s:g} s", path=vm)
             )
-
-    def _await_task(self, vm: str, task: Any, deadline_s: float) -> None:
-        def has_ended() -> bool:
-            return self._session.call(lambda _: str(task.info.state)) in ("success", "error")
-
-        if not wait_until(has_ended, clock=self._clock, deadline_s=deadline_s, every_s=0.5):
-            raise Failed(
-                Problem("VM_POWER_DEADLINE", f"no result within {deadline_s:g} s", path=vm)
-            )
-        info = self._session.call(lambda _: task.info)
-        if str(info.state) == "error":
-            fault = getattr(info.error, "msg", "") or type(info.error).__name__
-            raise Failed(Problem("VM_POWER_REFUSED", f"vCenter: {fault}", path=vm))
-
-    def _find(self, content: Any, vm: str) -> Any:
-        view = content.viewManager.CreateContainerView(
-            content.rootFolder, [vim.VirtualMachine], True
-        )
-        try:
-            for machine in view.view:
-                if machine.name == vm:
-                    return machine
-        finally:
-            view.DestroyView()
-        raise Failed(Problem("VM_MISSING", "vCenter has no such VM", path=vm))

@@ -54,11 +54,14 @@ def test_a_drain_ends_with_nothing_in_flight(ctx: Context, world: World) -> None
 
 
 def test_intent_stands_before_the_first_effect(ctx: Context, world: World) -> None:
-    seen: list[list[Phase]] = []
-    world.watchers.append(lambda *_: seen.append([e.phase for e in ctx.store.journal()]))
+    seen: list[tuple[str, Phase]] = []
+    world.watchers.append(
+        lambda *_: seen.append([(e.kind, e.phase) for e in ctx.store.journal()][-1])
+    )
     drain_replica(ctx, ONE, owner=ME)
-    assert seen[0] == [Phase.INTENT]
-    assert [e.phase for e in ctx.store.journal()] == [Phase.INTENT, Phase.DONE]
+    assert seen == [("set-edges-to-drain", Phase.INTENT)]
+    kinds = [e.kind for e in ctx.store.journal() if e.phase is Phase.DONE]
+    assert kinds == ["declare-draining", "set-edges-to-drain", "await-idle", "declare-drained"]
 
 
 def test_a_second_drain_changes_nothing(ctx: Context, world: World) -> None:

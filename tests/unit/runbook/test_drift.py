@@ -55,7 +55,7 @@ def test_a_disabled_rule_blocks_the_drain_and_a_deployment_mends_it(
     world.rules_off.add("chat")
     assert codes(ctx) == ["DRIFT_RULE_DISABLED"]
     with pytest.raises(Refused, match="DRIFT_RULE_DISABLED: keep-apart-lab-chat"):
-        preview_drain(ctx, ONE)
+        preview_drain(ctx, ONE, owner="operator:me")
     rule = "vsphere:index/computeClusterVmAntiAffinityRule:ComputeClusterVmAntiAffinityRule"
     made = provisioner(ctx)
     made.drifted = (Change("update", rule, "keep-apart-lab-chat"),)
@@ -66,7 +66,7 @@ def test_a_disabled_rule_blocks_the_drain_and_a_deployment_mends_it(
     execute(ctx, plan)
     assert made.refreshed
     assert codes(ctx) == []
-    assert preview_drain(ctx, ONE).steps
+    assert preview_drain(ctx, ONE, owner="operator:me")[0].steps
 
 
 def test_without_drift_pulumi_does_not_look_again(ctx: Context) -> None:
@@ -76,35 +76,35 @@ def test_without_drift_pulumi_does_not_look_again(ctx: Context) -> None:
 
 def test_drift_of_one_endpoint_does_not_hold_the_other(ctx: Context, world: World) -> None:
     world.rules_off.add("chat")
-    assert preview_drain(ctx, "lab-pulse-01").steps
+    assert preview_drain(ctx, "lab-pulse-01", owner="operator:me")[0].steps
 
 
 def test_a_person_may_drain_despite_drift(ctx: Context, world: World) -> None:
     world.rules_off.add("chat")
-    assert preview_drain(ctx, ONE, despite_drift=True).steps
+    assert preview_drain(ctx, ONE, owner="operator:me", despite_drift=True)[0].steps
 
 
 def test_a_replica_that_is_away_already_is_no_drain_to_refuse(ctx: Context, world: World) -> None:
     drain_replica(ctx, ONE, owner="operator:me")
     world.rules_off.add("chat")
-    assert preview_drain(ctx, ONE).steps == ()
+    assert preview_drain(ctx, ONE, owner="operator:me")[0].steps == ()
 
 
 def test_a_stranger_with_our_device_blocks_both(ctx: Context, world: World) -> None:
     mine = world.machines[ONE]
     world.machines["stranger"] = Machine("stranger", mine.host, mine.gpus, is_on=False)
-    for attempt in (lambda: preview_drain(ctx, ONE), lambda: make_plan(ctx)):
+    for attempt in (lambda: preview_drain(ctx, ONE, owner="operator:me"), lambda: make_plan(ctx)):
         with pytest.raises(Refused, match="DRIFT_DEVICE_TAKEN: lab-chat-01") as caught:
             attempt()
         assert "stranger (off) holds" in caught.value.problems[0].message
-    assert preview_drain(ctx, TWO).steps, "its own device is not touched"
+    assert preview_drain(ctx, TWO, owner="operator:me")[0].steps, "its own device is not touched"
 
 
 def test_a_lost_reservation_holds_its_own_replica_alone(ctx: Context, world: World) -> None:
     world.machines[ONE].is_reserved = False
     with pytest.raises(Refused, match="DRIFT_RESERVATION_LOST"):
-        preview_drain(ctx, ONE)
-    assert preview_drain(ctx, TWO).steps
+        preview_drain(ctx, ONE, owner="operator:me")
+    assert preview_drain(ctx, TWO, owner="operator:me")[0].steps
     assert make_plan(ctx).refreshes
 
 
@@ -143,7 +143,7 @@ def test_a_blind_look_concludes_nothing(ctx: Context, world: World) -> None:
     world.vcenter_down = True
     world.rules_off.add("chat")
     assert read_status(ctx).as_dict()["drift"] == []
-    assert preview_drain(ctx, ONE).steps
+    assert preview_drain(ctx, ONE, owner="operator:me")[0].steps
 
 
 def test_drift_between_plan_and_act_makes_the_plan_stale(ctx: Context, world: World) -> None:

@@ -1,0 +1,50 @@
+"""Find an object by its name; wait for a task and translate its fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyVmomi import vim
+
+from permafrost.adapters.vsphere.session import VcenterSession
+from permafrost.engine.waiting import wait_until
+from permafrost.errors import Failed, Problem
+from permafrost.ports import Clock
+
+ENDED = ("success", "error")
+CODES = {vim.VirtualMachine: "VM_MISSING", vim.HostSystem: "HOST_MISSING"}
+
+
+def find(content: Any, kind: Any, name: str) -> Any:
+    """Return an object by its name; raise Failed when vCenter has none."""
+    view = content.viewManager.CreateContainerView(content.rootFolder, [kind], True)
+    try:
+        for found in view.view:
+            if found.name == name:
+                return found
+    finally:
+        view.DestroyView()
+    what = "host" if kind is vim.HostSystem else "VM"
+    raise Failed(Problem(CODES[kind], f"vCenter has no such {what}", path=name))
+
+
+def await_task(
+    session: VcenterSession,
+    name: str,
+    task: Any,
+    clock: Clock,
+    deadline_s: float,
+    *,
+    code: str = "VCENTER_TASK",
+) -> None:
+    """Wait for a task's end; raise Failed with vCenter's words when it did not go well."""
+
+    def has_ended() -> bool:
+        return session.call(lambda _: str(task.info.state)) in ENDED
+
+    if not wait_until(has_ended, clock=clock, deadline_s=deadline_s, every_s=0.5):
+        raise Failed(Problem(f"{code}_DEADLINE", f"no result within {deadline_s:g} s", path=name))
+    info = session.call(lambda _: task.info)
+    if str(info.state) == "error":
+        fault = getattr(info.error, "msg", "") or type(info.error).__name__
+        raise Failed(Problem(f"{code}_REFUSED", f"vCenter: {fault}", path=name))

@@ -1,0 +1,147 @@
+"""Commands that ask whether something may be stopped, and that take hosts away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
+from permafrost.cli.session import confirm, open_site, print_json, require_answer
+from permafrost.errors import ExitStatus
+from permafrost.planning.ok_to_stop import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from permafrost.planning.steps import OperationPlan
+    from permafrost.runbook.context import Context
+    from permafrost.runbook.execution import RunResult
+
+app = typer.Typer()
+group = typer.Typer(help="Take a host or rack away, and bring it back.", no_args_is_help=True)
+NameArgument = Annotated[str, typer.Argument(help="An ESXi host, or a rack of the site file.")]
+
+
+@app.command("ok-to-stop")
+def ok_to_stop(
+    kind: Annotated[Kind, typer.Argument(help="What it is.")],
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    site: SiteOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """May this be stopped now? What stops with it, who serves, and what speaks against it."""
+    from permafrost.cli.render_operations import show_verdict
+    from permafrost.runbook.maintenance import judge
+
+    verdict = judge(open_site(site), kind, name)
+    if output is Output.JSON:
+        print_json(verdict.as_dict())
+    else:
+        show_verdict(verdict)
+    if not verdict.is_ok:
+        raise typer.Exit(int(ExitStatus.REFUSED))
+
+
+@group.command("enter")
+def enter(
+    name: NameArgument,
+    site: SiteOption = None,
+    yes: YesOption = False,
+    plan_only: PlanOnlyOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Drain what serves there, move what may move, shut the rest down, close the host."""
+    from permafrost.runbook import maintenance
+
+    _change("enter", name, site, yes, plan_only, output, maintenance.preview_enter,
+            maintenance.enter)  # fmt: skip
+
+
+@group.command("exit")
+def leave(
+    name: NameArgument,
+    site: SiteOption = None,
+    yes: YesOption = False,
+    plan_only: PlanOnlyOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Open the host, start what was shut down, bring each replica back through its probe."""
+    from permafrost.runbook import maintenance
+
+    _change("exit", name, site, yes, plan_only, output, maintenance.preview_exit,
+            maintenance.leave)  # fmt: skip
+
+
+@group.command("status")
+def status(site: SiteOption = None, output: OutputOption = Output.TEXT) -> None:
+    """Show which hosts are away by our doing."""
+    from permafrost.cli.render import line
+    from permafrost.runbook.maintenance import read_maintenance
+
+    found = read_maintenance(open_site(site))
+    if output is Output.JSON:
+        print_json(found)
+        return
+    for host in found["hosts"]:
+        away = ", ".join([*host["replicas"], *host["moved"]]) or "nothing"
+        line(f"{host['host']} is {host['state']} since {host['since']} by {host['owner']}; "
+             f"away with it: {away}; operation {host['operation']}")  # fmt: skip
+    if not found["hosts"]:
+        line("no host is in maintenance")
+
+
+def _change(
+    verb: str,
+    name: str,
+    site: Path | None,
+    yes: bool,
+    plan_only: bool,
+    output: Output,
+    preview: Callable[..., OperationPlan],
+    execute: Callable[..., RunResult],
+) -> None:
+    if not plan_only:
+        require_answer(yes)
+    from permafrost.cli.render_operations import show_operation_plan
+    from permafrost.runbook.operations import operator, site_held
+    from permafrost.runbook.recovery import require_nothing_unfinished
+
+    ctx: Context = open_site(site)
+    made = preview(ctx, name, owner=operator())
+    if output is Output.TEXT:
+        show_operation_plan(made)
+    if plan_only:
+        if output is Output.JSON:
+            print_json(made.as_dict())
+        return
+    confirm(f"Do these {len(made.steps)} steps?", yes or not made.steps)
+    command = f"maintenance {verb} {name}"
+    with site_held(ctx, command):
+        require_nothing_unfinished(ctx, command)
+        done = execute(ctx, name, owner=operator(), shown=made.fingerprint)
+    _report(verb, name, done, output)
+
+
+def _report(verb: str, name: str, done: RunResult, output: Output) -> None:
+    from permafrost.cli.render import line
+
+    changed = sum(r.changed for r in done.results)
+    if output is Output.JSON:
+        print_json(
+            {
+                "schema": 1,
+                "command": f"maintenance {verb}",
+                "target": name,
+                "operation": done.operation or None,
+                "changed": changed,
+                "steps": [r.as_dict() for r in done.results],
+                "receipt": done.receipt or None,
+            }
+        )
+    elif not done.operation:
+        line(f"{name}: nothing to do")
+    else:
+        state = "in maintenance" if verb == "enter" else "back"
+        line(f"{name} is {state}: {changed} steps done. Receipt: {done.receipt}")

@@ -1,0 +1,130 @@
+"""Commands about operations: what ran, how far it is, going on, taking back, receipts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
+from permafrost.cli.session import confirm, open_site, print_json, require_answer
+
+app = typer.Typer()
+receipt_app = typer.Typer(help="What operations left behind.", no_args_is_help=True)
+OperationArgument = Annotated[str, typer.Argument(help="An operation, as `history` lists it.")]
+
+
+@app.command()
+def history(
+    site: SiteOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 20,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """List the latest operations, newest first."""
+    from permafrost.cli.render_operations import show_history
+    from permafrost.runbook import history as past
+
+    runs = past.history(open_site(site), limit)
+    if output is Output.JSON:
+        print_json({"schema": 1, "operations": runs})
+    else:
+        show_history(runs)
+
+
+@app.command()
+def show(
+    operation: OperationArgument, site: SiteOption = None, output: OutputOption = Output.TEXT
+) -> None:
+    """Show one operation: how far it is, what each step saw."""
+    from permafrost.cli.render_operations import show_run
+    from permafrost.runbook import history as past
+
+    document = past.show(open_site(site), operation)
+    if output is Output.JSON:
+        print_json(document)
+    else:
+        show_run(document)
+
+
+@app.command()
+def pause(
+    operation: OperationArgument, site: SiteOption = None, output: OutputOption = Output.TEXT
+) -> None:
+    """Have a running operation stop before its next step."""
+    from permafrost.cli.render import line
+    from permafrost.runbook.recovery import pause_run
+
+    run = pause_run(open_site(site), operation)
+    if output is Output.JSON:
+        print_json(run.as_dict())
+    else:
+        line(f"{operation} stops before its next step; now at {run.step or 'its beginning'}")
+
+
+@app.command()
+def resume(
+    operation: OperationArgument,
+    site: SiteOption = None,
+    yes: YesOption = False,
+    plan_only: PlanOnlyOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Finish an operation that was interrupted, paused or has failed."""
+    _recover("resume", operation, site, yes, plan_only, output)
+
+
+@app.command()
+def abort(
+    operation: OperationArgument,
+    site: SiteOption = None,
+    yes: YesOption = False,
+    plan_only: PlanOnlyOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Take back what an operation did."""
+    _recover("abort", operation, site, yes, plan_only, output)
+
+
+def _recover(
+    verb: str, operation: str, site: Any, yes: bool, plan_only: bool, output: Output
+) -> None:
+    if not plan_only:
+        require_answer(yes)
+    from permafrost.cli.render import line
+    from permafrost.cli.render_operations import show_operation_plan
+    from permafrost.runbook import recovery
+    from permafrost.runbook.operations import site_held
+
+    ctx = open_site(site)
+    preview = recovery.preview_resume if verb == "resume" else recovery.preview_abort
+    made = preview(ctx, operation)
+    if output is Output.TEXT:
+        show_operation_plan(made)
+    if plan_only:
+        if output is Output.JSON:
+            print_json(made.as_dict())
+        return
+    confirm(f"{verb.capitalize()} {operation}?", yes)
+    execute = recovery.resume_run if verb == "resume" else recovery.abort_run
+    with site_held(ctx, f"{verb} {operation}"):
+        execute(ctx, operation)
+    run = recovery.run_named(ctx, operation)
+    if output is Output.JSON:
+        print_json(run.as_dict())
+    else:
+        line(f"{operation} is {run.state.value}. Receipt: {run.receipt or 'none'}")
+
+
+@receipt_app.command("verify")
+def verify(site: SiteOption = None, output: OutputOption = Output.TEXT) -> None:
+    """Find a receipt that was edited, a chain that was written anew or cut off."""
+    from permafrost.cli.render import line
+    from permafrost.errors import Failed
+
+    count, problems = open_site(site).store.receipts.verify()
+    if output is Output.JSON:
+        print_json({"schema": 1, "receipts": count, "problems": [p.as_dict() for p in problems]})
+    if problems:
+        raise Failed(*problems)
+    if output is Output.TEXT:
+        line(f"{count} receipts, each as it was written, each following the one before")

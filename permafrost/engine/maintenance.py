@@ -1,0 +1,58 @@
+"""Which hosts are away by our doing; durable, so that nobody takes a second one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from sqlalchemy import Engine, delete, insert, select
+
+from permafrost.engine import schema
+from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
+
+
+class MaintenanceRecords:
+    """The table of hosts in maintenance."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def all(self) -> tuple[MaintenanceRecord, ...]:
+        """Return every record, by host."""
+        table = schema.maintenance
+        with self._engine.begin() as connection:
+            rows = connection.execute(select(table).order_by(table.c.host)).all()
+        return tuple(_record(row.record) for row in rows)
+
+    def of(self, host: str) -> MaintenanceRecord | None:
+        """Return the record of one host."""
+        return next((r for r in self.all() if r.host == host), None)
+
+    def put(self, record: MaintenanceRecord) -> None:
+        """Write a host's record."""
+        with self._engine.begin() as connection:
+            table = schema.maintenance
+            connection.execute(delete(table).where(table.c.host == record.host))
+            connection.execute(
+                insert(table).values(host=record.host, record=json.dumps(asdict(record)))
+            )
+
+    def remove(self, host: str) -> None:
+        """Forget a host's maintenance: it is over."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(schema.maintenance).where(schema.maintenance.c.host == host))
+
+
+def _record(text: str) -> MaintenanceRecord:
+    values = json.loads(text)
+    return MaintenanceRecord(
+        host=values["host"],
+        name=values["name"],
+        state=MaintenanceState(values["state"]),
+        operation=values["operation"],
+        owner=values["owner"],
+        at=values["at"],
+        replicas=tuple(values["replicas"]),
+        moved=tuple(values["moved"]),
+        powered=tuple(values["powered"]),
+    )

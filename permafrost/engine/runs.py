@@ -1,0 +1,206 @@
+"""Operations that the executor runs, as they stand: how far, whether anybody is at work on them.
+
+A run is *interrupted* when it is RUNNING and its process has ended: it waits for `resume` or
+`abort`, and is shown as paused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, insert, select, update
+
+from permafrost.engine import schema
+from permafrost.engine.holder import Holder
+from permafrost.planning.lifecycle import is_automatic
+from permafrost.planning.steps import OperationPlan, plan_of
+
+
+class RunState(StrEnum):
+    """Of one operation, as `permafrost show` prints it."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    ABORTED = "aborted"
+    FAILED = "failed"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do."""
+        return self in (RunState.DONE, RunState.ABORTED)
+
+
+OUTCOMES = {
+    RunState.DONE: "DONE",
+    RunState.ABORTED: "ABORTED",
+    RunState.FAILED: "FAILED",
+    RunState.PAUSED: "PAUSED",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run. ``back`` is the plan that undoes it, once it is being aborted."""
+
+    operation: str
+    plan: OperationPlan
+    back: OperationPlan | None
+    state: RunState
+    wish: str
+    step: str
+    error: str
+    receipt: str
+    owner: str
+    holder: Holder
+    started_at: str
+    finished_at: str | None
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether it was begun and its process is no more; of another machine's: never."""
+        if self.state is not RunState.RUNNING:
+            return False
+        here = self.holder.is_here()
+        return here and (not self.holder.is_alive() or self.holder == Holder.me())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the machine-readable form (docs/interfaces.md)."""
+        state = RunState.PAUSED if self.is_interrupted else self.state
+        return {
+            "schema": 1,
+            "operation": self.operation,
+            "command": self.plan.name,
+            "state": state.value,
+            "step": self.step,
+            "receipt": self.receipt or None,
+            "interrupted": self.is_interrupted,
+            "direction": "back" if self.back else "forward",
+            "owner": self.owner,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "error": json.loads(self.error) if self.error else None,
+        }
+
+
+class Runs:
+    """The table of runs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, operation: str, plan: OperationPlan) -> None:
+        """Note an operation's plan, before its first step."""
+        values = {
+            "operation": operation,
+            "target": plan.target,
+            "plan": json.dumps(plan.as_dict()),
+            "back": "",
+            "state": RunState.RUNNING.value,
+            "wish": "",
+            "step": "",
+            "error": "",
+            "receipt": "",
+        }
+        with self._engine.begin() as connection:
+            connection.execute(insert(schema.runs).values(**values))
+
+    def get(self, operation: str) -> Run | None:
+        """Return one run."""
+        query = _joined().where(schema.runs.c.operation == operation)
+        with self._engine.begin() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _run(row)
+
+    def all(self, limit: int = 1000) -> tuple[Run, ...]:
+        """Return the latest runs, newest first."""
+        table = schema.operations
+        query = _joined().order_by(table.c.started_at.desc(), table.c.id.desc()).limit(limit)
+        with self._engine.begin() as connection:
+            return tuple(_run(row) for row in connection.execute(query).all())
+
+    def unfinished(self) -> tuple[Run, ...]:
+        """Return persons' runs that wait for `resume` or `abort`, newest first."""
+        return tuple(
+            r
+            for r in self.all()
+            if not is_automatic(r.owner) and (r.is_interrupted or r.state is RunState.PAUSED)
+        )
+
+    def take_up(self, operation: str, *, back: OperationPlan | None = None) -> None:
+        """Make this process the one at work on a run; with ``back`` it is undone from now on."""
+        values: dict[str, str] = {"state": RunState.RUNNING.value, "wish": "", "error": ""}
+        if back is not None:
+            values["back"] = json.dumps(back.as_dict())
+        with self._engine.begin() as connection:
+            _update(connection, operation, values)
+            connection.execute(
+                update(schema.operations)
+                .where(schema.operations.c.id == operation)
+                .values(holder=Holder.me().to_text(), finished_at=None, outcome=None)
+            )
+
+    def at_step(self, operation: str, step: str) -> None:
+        """Note how far a run is."""
+        with self._engine.begin() as connection:
+            _update(connection, operation, {"step": step})
+
+    def end(
+        self,
+        operation: str,
+        state: RunState,
+        *,
+        error: Mapping[str, Any] | None = None,
+        receipt: str = "",
+    ) -> None:
+        """Note how a run ended; its line in the history is the caller's to close."""
+        values = {"state": state.value, "error": json.dumps(dict(error)) if error else ""}
+        if receipt:
+            values["receipt"] = receipt
+        with self._engine.begin() as connection:
+            _update(connection, operation, values)
+
+    def wish_pause(self, operation: str) -> None:
+        """Ask the run to stop before its next step."""
+        with self._engine.begin() as connection:
+            _update(connection, operation, {"wish": "pause"})
+
+    def wishes_pause(self, operation: str) -> bool:
+        """Whether somebody asked the run to stop before its next step."""
+        query = select(schema.runs.c.wish).where(schema.runs.c.operation == operation)
+        with self._engine.begin() as connection:
+            return connection.execute(query).scalar_one_or_none() == "pause"
+
+
+def _update(connection: Connection, operation: str, values: Mapping[str, str]) -> None:
+    connection.execute(
+        update(schema.runs).where(schema.runs.c.operation == operation).values(**values)
+    )
+
+
+def _joined() -> Any:
+    columns = schema.operations.c
+    return select(
+        schema.runs, columns.owner, columns.holder, columns.started_at, columns.finished_at
+    ).join_from(schema.runs, schema.operations, columns.id == schema.runs.c.operation)
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(
+        row.operation,
+        plan_of(json.loads(row.plan)),
+        plan_of(json.loads(row.back)) if row.back else None,
+        RunState(row.state),
+        row.wish,
+        row.step,
+        row.error,
+        row.receipt,
+        row.owner,
+        Holder.from_text(row.holder),
+        row.started_at,
+        row.finished_at,
+    )

@@ -1,0 +1,307 @@
+"""Take a host, or a rack, away for maintenance and bring it back, as steps made from values.
+
+Enter: recorded first (so that nobody takes a second one), edges moved to other hosts while they
+run, replicas drained, their guests shut down, and only then maintenance mode: a host with a
+passthrough VM that runs would never get there. Exit is the reverse, each replica through the
+gate. A host that died meanwhile is left without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from permafrost.errors import Problem, Refused
+from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
+from permafrost.planning.live import LiveState
+from permafrost.planning.ok_to_stop import Verdict
+from permafrost.planning.replicas import DECLARE_S, admit_drafts, drain_drafts
+from permafrost.planning.snapshot import VmFacts
+from permafrost.planning.steps import Draft, OperationPlan, numbered
+from permafrost.site.model import Site
+from permafrost.topology import Node, Tier, nodes
+
+ENTER, EXIT = "maintenance enter", "maintenance exit"
+MOVE_S, POWER_S, MODE_S = 600.0, 300.0, 800.0
+MAY_REMAIN = ("LAST_EDGE", "SERVICE_STOPS")
+"""What speaks against stopping a host, but not against moving its VMs away first."""
+
+
+class HostStep(StrEnum):
+    """Steps on hosts and VMs."""
+
+    RECORD = "record-maintenance"
+    MOVE = "move-vm"
+    SHUT_DOWN = "shut-down"
+    ENTER = "enter-maintenance-mode"
+    EXIT = "exit-maintenance-mode"
+    POWER_ON = "power-on"
+    GIVE_UP = "declare-out"
+    FORGET = "forget-maintenance"
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """What a maintenance takes away of a set of hosts, and what brings it back."""
+
+    hosts: tuple[str, ...]
+    replicas: tuple[str, ...]
+    moved: Mapping[str, tuple[str, str]]
+    powered: tuple[str, ...]
+
+    def as_facts(self) -> dict[str, Any]:
+        """Return plain values, to be kept with the operation."""
+        return {
+            "hosts": list(self.hosts),
+            "replicas": list(self.replicas),
+            "moved": {vm: list(way) for vm, way in self.moved.items()},
+            "powered": list(self.powered),
+        }
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any]) -> Away:
+        """Return what ``as_facts`` gave."""
+        return cls(
+            tuple(facts["hosts"]),
+            tuple(facts["replicas"]),
+            {vm: (way[0], way[1]) for vm, way in facts["moved"].items()},
+            tuple(facts["powered"]),
+        )
+
+    @classmethod
+    def of_records(cls, records: Iterable[MaintenanceRecord]) -> Away:
+        """Return what the records of one maintenance say."""
+        found = tuple(records)
+        ways = [m.split("=") for r in found for m in r.moved]
+        return cls(
+            tuple(r.host for r in found),
+            tuple(sorted({n for r in found for n in r.replicas})),
+            {vm: (source, target) for vm, source, target in ways},
+            tuple(sorted({n for r in found for n in r.powered})),
+        )
+
+
+def plan_enter(
+    site: Site,
+    live: LiveState,
+    verdict: Verdict,
+    *,
+    owner: str,
+    records: Sequence[MaintenanceRecord] = (),
+) -> OperationPlan:
+    """Return the steps, or raise Refused with everything that speaks against it."""
+    blockers = [p for p in verdict.problems if p.code not in MAY_REMAIN]
+    lost = [h for h in verdict.hosts if not _is_connected(live, h)]
+    blockers += [
+        Problem("HOST_NOT_CONNECTED", "vCenter has lost it", h, "it is down already") for h in lost
+    ]
+    if blockers:
+        raise Refused(*blockers)
+    mine = [r for r in records if r.host in verdict.hosts]
+    if mine and all(r.state is MaintenanceState.IN for r in mine):
+        return OperationPlan(ENTER, verdict.name, (), notes=("it is in maintenance already",))
+    away = _away(site, live, verdict, Away.of_records(mine))
+    reason = f"maintenance of {verdict.name}"
+    by_name = {n.name: n for n in nodes(site)}
+    drafts = [
+        *(_record(h, verdict.name, MaintenanceState.ENTERING, owner, away) for h in away.hosts),
+        *(_move(vm, source, target) for vm, (source, target) in away.moved.items()),
+    ]
+    for name in away.replicas:
+        drafts += drain_drafts(site, by_name[name], owner=owner, reason=reason)
+    drafts += [Draft(HostStep.SHUT_DOWN.value, vm, POWER_S, "by its guest") for vm in away.powered]
+    drafts += [Draft(HostStep.ENTER.value, host, MODE_S) for host in away.hosts]
+    drafts += [_record(h, verdict.name, MaintenanceState.IN, owner, away) for h in away.hosts]
+    return OperationPlan(
+        ENTER,
+        verdict.name,
+        numbered(drafts),
+        basis={
+            "serves": {e.name: list(e.serves) for e in verdict.endpoints},
+            "hosts": [[h.name, h.connected, h.in_maintenance] for h in live.inventory.hosts],
+        },
+        facts={**away.as_facts(), "endpoints": [e.as_dict() for e in verdict.endpoints]},
+        notes=tuple(
+            f"{e.name} stays served by {', '.join(e.serves)}: {e.in_flight} in flight, "
+            f"{e.places_left} places"
+            for e in verdict.endpoints
+        ),
+    )
+
+
+def plan_exit(
+    site: Site,
+    live: LiveState,
+    name: str,
+    *,
+    owner: str,
+    records: Sequence[MaintenanceRecord],
+) -> OperationPlan:
+    """Return the way back of a host or rack; Refused when it is not in maintenance.
+
+    A host in maintenance mode that is nobody's (it died, was left and came back; or somebody
+    closed it by hand) is only opened.
+    """
+    if live.blind:
+        raise Refused(*live.blind)
+    names = {r.name for r in records if name in (r.host, r.name)}
+    mine = [r for r in records if r.name in names]
+    facts = live.inventory.host(name)
+    if not mine and facts is not None and facts.in_maintenance:
+        return way_back(site, live, EXIT, name, Away((name,), (), {}, ()), owner=owner)
+    if not mine:
+        known = ", ".join(f"{r.host} ({r.name})" for r in records) or "none"
+        raise Refused(
+            Problem("NOT_IN_MAINTENANCE", "it is not", name, f"in maintenance are: {known}")
+        )
+    return way_back(site, live, EXIT, name, Away.of_records(mine), owner=owner)
+
+
+def way_back(
+    site: Site, live: LiveState, command: str, name: str, away: Away, *, owner: str
+) -> OperationPlan:
+    """Return the steps that bring back what a maintenance took away."""
+    dead = {h for h in away.hosts if not _is_connected(live, h)}
+    by_name = {n.name: n for n in nodes(site)}
+    lost = {n for n in away.powered if (vm := live.inventory.vm(n)) is None or vm.host in dead}
+    alive = [h for h in away.hosts if h not in dead]
+    drafts: list[Draft] = [
+        _record(h, name, MaintenanceState.EXITING, owner, away) for h in away.hosts
+    ]
+    drafts += [Draft(HostStep.EXIT.value, host, MODE_S) for host in alive]
+    drafts += [
+        _move(vm, target, source)
+        for vm, (source, target) in away.moved.items()
+        if source in alive and live.inventory.vm(vm) is not None
+    ]
+    drafts += [Draft(HostStep.POWER_ON.value, n, POWER_S) for n in away.powered if n not in lost]
+    for replica in away.replicas:
+        if replica in lost:
+            drafts.append(
+                Draft(
+                    HostStep.GIVE_UP.value,
+                    replica,
+                    DECLARE_S,
+                    "its host is dead",
+                    {"owner": owner, "reason": "its host died in maintenance"},
+                )
+            )
+        elif replica in by_name:
+            drafts += admit_drafts(site, by_name[replica], owner=owner)
+    drafts += [Draft(HostStep.FORGET.value, host, DECLARE_S) for host in away.hosts]
+    notes = tuple(
+        f"{host} is dead: it is left without it; its replicas stay out until they run again"
+        for host in sorted(dead)
+    )
+    return OperationPlan(
+        command,
+        name,
+        numbered(drafts),
+        basis={"hosts": [[h.name, h.connected, h.in_maintenance] for h in live.inventory.hosts]},
+        facts=away.as_facts(),
+        notes=notes,
+    )
+
+
+def way_in_again(site: Site, name: str, away: Away, *, owner: str) -> OperationPlan:
+    """Return the steps that take away again what an exit has begun to bring back."""
+    by_name = {n.name: n for n in nodes(site)}
+    reason = f"maintenance of {name}"
+    drafts = [_record(h, name, MaintenanceState.ENTERING, owner, away) for h in away.hosts]
+    drafts += [_move(vm, source, target) for vm, (source, target) in away.moved.items()]
+    for replica in away.replicas:
+        if replica in by_name:
+            drafts += drain_drafts(site, by_name[replica], owner=owner, reason=reason)
+    drafts += [Draft(HostStep.SHUT_DOWN.value, vm, POWER_S, "by its guest") for vm in away.powered]
+    drafts += [Draft(HostStep.ENTER.value, host, MODE_S) for host in away.hosts]
+    drafts += [_record(h, name, MaintenanceState.IN, owner, away) for h in away.hosts]
+    return OperationPlan("abort", name, numbered(drafts))
+
+
+def _away(site: Site, live: LiveState, verdict: Verdict, begun: Away) -> Away:
+    """Return what goes; what an earlier try has taken away already comes back with it."""
+    by_name = {n.name: n for n in nodes(site)}
+    stopping = [by_name[name] for name in verdict.stops]
+    inference = [n for n in stopping if n.tier is Tier.INFERENCE]
+    machines = {vm.name: vm for vm in live.inventory.vms}
+    moved: dict[str, tuple[str, str]] = dict(begun.moved)
+    for node in stopping:
+        vm = machines[node.name]
+        if node.tier is Tier.EDGE and vm.is_on and node.name not in moved:
+            moved[node.name] = (vm.host, _target(site, live, node, verdict, moved))
+    return Away(
+        verdict.hosts,
+        _with(begun.replicas, (n.name for n in inference if _is_to_come_back(live, n))),
+        moved,
+        _with(begun.powered, (n.name for n in inference if machines[n.name].is_on)),
+    )
+
+
+def _with(begun: Iterable[str], found: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({*begun, *found}))
+
+
+def _is_to_come_back(live: LiveState, node: Node) -> bool:
+    """What a person drained before stays drained; what was never admitted is not brought in."""
+    declared = live.declared.get(node.name)
+    return declared is not None and (not declared.is_away or declared.is_automatic)
+
+
+def _target(
+    site: Site,
+    live: LiveState,
+    edge: Node,
+    verdict: Verdict,
+    moved: Mapping[str, tuple[str, str]],
+) -> str:
+    """Return the host for an edge: usable, without another edge, the emptiest, by name."""
+    others = {n.name for n in nodes(site) if n.tier is Tier.EDGE and n.name != edge.name}
+    taken = {vm.host for vm in live.inventory.vms if vm.name in others and vm.name not in moved}
+    taken |= {target for _, target in moved.values()}
+    candidates = [
+        h.name
+        for h in live.inventory.hosts
+        if h.is_usable and h.name not in verdict.hosts and h.name not in taken
+    ]
+    if not candidates:
+        raise Refused(
+            Problem(
+                "EDGE_CANNOT_MOVE",
+                "no other host may take it: each is away or has an edge",
+                edge.name,
+                "bring a host back first",
+            )
+        )
+    return min(candidates, key=lambda h: (_load(live.inventory.vms, h), h))
+
+
+def _load(machines: Iterable[VmFacts], host: str) -> int:
+    return sum(vm.host == host and vm.is_on for vm in machines)
+
+
+def _is_connected(live: LiveState, host: str) -> bool:
+    facts = live.inventory.host(host)
+    return facts is not None and facts.connected
+
+
+def _record(host: str, name: str, state: MaintenanceState, owner: str, away: Away) -> Draft:
+    return Draft(
+        HostStep.RECORD.value,
+        host,
+        DECLARE_S,
+        state.value,
+        {
+            "name": name,
+            "state": state.value,
+            "owner": owner,
+            "replicas": " ".join(away.replicas),
+            "moved": " ".join(f"{vm}={a}={b}" for vm, (a, b) in away.moved.items()),
+            "powered": " ".join(away.powered),
+        },
+    )
+
+
+def _move(vm: str, source: str, target: str) -> Draft:
+    return Draft(HostStep.MOVE.value, vm, MOVE_S, f"to {target}", {"from": source, "to": target})

@@ -1,0 +1,255 @@
+"""May this be stopped now, and what stops with it? A replica, a VM, a host, a rack.
+
+A pure function of the site, one snapshot and the records: it says who goes on serving, how much
+room they have for what is in flight now, which other maintenance is under way, and everything
+that speaks against it. It promises nothing of the next minute: who stops something asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from permafrost.errors import Problem, Refused
+from permafrost.planning.invariants import (
+    domain_problems,
+    floor_problems,
+    serving_without,
+)
+from permafrost.planning.lifecycle import MaintenanceRecord
+from permafrost.planning.live import LiveState
+from permafrost.planning.placement import Placement
+from permafrost.planning.snapshot import VmFacts
+from permafrost.site.model import Site
+from permafrost.topology import Node, Tier, nodes
+
+
+class Kind(StrEnum):
+    """What is asked about."""
+
+    REPLICA = "replica"
+    VM = "vm"
+    HOST = "host"
+    RACK = "rack"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointLeft:
+    """One endpoint as it would be. ``places_left``: requests that the rest take at once."""
+
+    name: str
+    stops: tuple[str, ...]
+    serves: tuple[str, ...]
+    min_ready: int
+    in_flight: int
+    places_left: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "endpoint": self.name,
+            "stops": list(self.stops),
+            "serves": list(self.serves),
+            "min_ready": self.min_ready,
+            "in_flight": self.in_flight,
+            "places_left": self.places_left,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer with its evidence. ``movable`` are VMs on a host that vCenter may move."""
+
+    kind: Kind
+    name: str
+    hosts: tuple[str, ...]
+    stops: tuple[str, ...]
+    others: tuple[str, ...]
+    movable: tuple[str, ...]
+    endpoints: tuple[EndpointLeft, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.problems
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the machine-readable form (docs/interfaces.md)."""
+        return {
+            "schema": 1,
+            "kind": self.kind.value,
+            "name": self.name,
+            "ok": self.is_ok,
+            "hosts": list(self.hosts),
+            "stops": list(self.stops),
+            "others": list(self.others),
+            "movable": list(self.movable),
+            "endpoints": [e.as_dict() for e in self.endpoints],
+            "problems": [p.as_dict() for p in self.problems],
+            "notes": list(self.notes),
+        }
+
+
+def hosts_named(site: Site, live: LiveState, name: str) -> tuple[str, ...]:
+    """Return a host, or the hosts of a rack; Refused (HOST_UNKNOWN) lists the known ones."""
+    labels = getattr(site, "hosts", None) or {}
+    of_rack = tuple(sorted(h for h, at in labels.items() if getattr(at, "rack", None) == name))
+    if of_rack:
+        return of_rack
+    if live.inventory.host(name) is not None:
+        return (name,)
+    known = [h.name for h in live.inventory.hosts]
+    racks = sorted({str(at.rack) for at in labels.values() if getattr(at, "rack", None)})
+    raise Refused(
+        Problem(
+            "HOST_UNKNOWN",
+            "the cluster has no such host, the site no such rack",
+            name,
+            f"hosts are: {', '.join(known)}; racks are: {', '.join(racks) or 'none'}",
+        )
+    )
+
+
+def ok_to_stop(
+    site: Site,
+    live: LiveState,
+    kind: Kind,
+    name: str,
+    *,
+    recorded: Placement,
+    records: Iterable[MaintenanceRecord] = (),
+    services: Iterable[tuple[str, str]] = (),
+) -> Verdict:
+    """Return what stopping this means.
+
+    ``services``: (what, address) of vCenter, the registry and the orchestrator's own machine;
+    one whose address is that of a VM stops with the VM.
+    """
+    if live.blind and kind is not Kind.REPLICA:
+        raise Refused(*live.blind)
+    hosts, machines = _what_stops(site, live, kind, name)
+    stopping = [n for n in nodes(site) if n.name in machines]
+    known = {n.name for n in nodes(site)}
+    on_them = [vm for vm in live.inventory.vms if vm.name in machines]
+    is_host = kind in (Kind.HOST, Kind.RACK)
+    movable = tuple(vm.name for vm in on_them if is_host and not vm.gpus and vm.is_on)
+    touched = {vm.host for vm in on_them}
+    problems = [
+        *floor_problems(site, live, stopping),
+        *domain_problems(records, {*hosts, *touched}),
+        *_edge_problems(live, site, stopping),
+        *_service_problems(on_them, services),
+        *_drift(site, live, recorded, machines, records),
+    ]
+    endpoints = tuple(_left(site, live, e, stopping) for e in sorted(site.inference))
+    touched_endpoints = tuple(e for e in endpoints if e.stops)
+    problems += [
+        Problem(
+            "CAPACITY_TOO_SMALL",
+            f"{e.name} has {e.in_flight} requests in flight; {', '.join(e.serves)} take "
+            f"{e.places_left} at once",
+            e.name,
+            "wait for a quieter hour, or give the endpoint more replicas",
+        )
+        for e in touched_endpoints
+        if e.in_flight > e.places_left and e.serves
+    ]
+    return Verdict(
+        kind,
+        name,
+        hosts,
+        tuple(n.name for n in stopping),
+        tuple(sorted(m for m in machines if m not in known)),
+        movable,
+        touched_endpoints,
+        tuple(problems),
+        ("vCenter does not answer: where machines stand is not known",) if live.blind else (),
+    )
+
+
+def _what_stops(
+    site: Site, live: LiveState, kind: Kind, name: str
+) -> tuple[tuple[str, ...], set[str]]:
+    if kind in (Kind.REPLICA, Kind.VM):
+        known = {n.name for n in nodes(site) if kind is Kind.VM or n.tier is Tier.INFERENCE}
+        if kind is Kind.VM:
+            known |= {vm.name for vm in live.inventory.vms}
+        if name not in known:
+            code = f"{kind.value.upper()}_UNKNOWN"
+            hint = f"known are: {', '.join(sorted(known))}"
+            raise Refused(Problem(code, f"there is no such {kind.value}", name, hint))
+        return (), {name}
+    hosts = hosts_named(site, live, name)
+    if kind is Kind.HOST and hosts != (name,):
+        raise Refused(Problem("HOST_UNKNOWN", "it is a rack", name, f"ask `rack {name}`"))
+    return hosts, {vm.name for vm in live.inventory.vms if vm.host in hosts}
+
+
+def _left(site: Site, live: LiveState, name: str, stopping: Iterable[Node]) -> EndpointLeft:
+    endpoint = site.inference[name]
+    stops = tuple(n.name for n in stopping if n.endpoint == name)
+    serves = serving_without(site, live, name, stops)
+    in_flight = sum(live.in_flight(n.name) for n in nodes(site) if n.endpoint == name)
+    places = len(serves) * endpoint.max_concurrent
+    return EndpointLeft(name, stops, serves, endpoint.min_ready, in_flight, places)
+
+
+def _edge_problems(live: LiveState, site: Site, stopping: Iterable[Node]) -> list[Problem]:
+    going = {n.name for n in stopping if n.tier is Tier.EDGE}
+    if not going & live.traffic.edges() or live.traffic.edges() - going:
+        return []
+    return [
+        Problem(
+            "LAST_EDGE",
+            f"clients reach {', '.join(sorted(site.inference))} through it alone",
+            ", ".join(sorted(going)),
+            "`permafrost maintenance enter HOST` moves it to another host while it runs",
+        )
+    ]
+
+
+def _service_problems(
+    machines: Iterable[VmFacts], services: Iterable[tuple[str, str]]
+) -> list[Problem]:
+    at = {vm.address: vm for vm in machines if vm.address}
+    return [
+        Problem(
+            "SERVICE_STOPS",
+            f"{what} runs on it ({address})",
+            at[address].name,
+            "move that VM to another host first",
+        )
+        for what, address in services
+        if address in at
+    ]
+
+
+def _drift(
+    site: Site,
+    live: LiveState,
+    recorded: Placement,
+    machines: Collection[str],
+    records: Iterable[MaintenanceRecord],
+) -> list[Problem]:
+    """A VM with a device that is not where it was placed: who stands where is not as planned."""
+    away = {name.partition("=")[0] for r in records for name in r.moved}
+    members = {n.endpoint for n in nodes(site) if n.name in machines}
+    problems = []
+    for node in nodes(site):
+        slot, vm = recorded.get(node.name), live.inventory.vm(node.name)
+        if slot is None or vm is None or node.name in away or node.endpoint not in members:
+            continue
+        if vm.gpus and vm.host != slot.host:
+            problems.append(
+                Problem(
+                    "PLACEMENT_DRIFT",
+                    f"is on {vm.host}, was placed on {slot.host}",
+                    node.name,
+                    "`permafrost plan` shows what a deployment would do",
+                )
+            )
+    return problems

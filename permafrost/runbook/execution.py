@@ -1,0 +1,119 @@
+"""Run a plan as an operation: in the journal, resumable, with a receipt at its end.
+
+Order of durable writes: operation and plan, then for each step its intent and its evidence, then
+the receipt, then the end. A process that is killed between any two leaves a run that says
+RUNNING of a dead process: it is interrupted, and waits for `resume` or `abort`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from permafrost.engine.executor import Executor, Paused, StepResult
+from permafrost.engine.runs import OUTCOMES, Run, RunState
+from permafrost.errors import Held, PermafrostError, Problem, Refused
+from permafrost.planning.lifecycle import is_automatic
+from permafrost.planning.steps import OperationPlan
+from permafrost.runbook.actions import action_for
+from permafrost.runbook.context import Context
+from permafrost.runbook.receipts import write_receipt
+
+BACK = "back-"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How an operation ended."""
+
+    operation: str
+    results: tuple[StepResult, ...]
+    receipt: str = ""
+
+    def evidence(self, kind: str) -> dict[str, Any]:
+        """Return the evidence of the last step of a kind."""
+        return next((dict(r.evidence) for r in reversed(self.results) if r.step.kind == kind), {})
+
+
+def execute_plan(ctx: Context, plan: OperationPlan, *, owner: str) -> RunResult:
+    """Run a plan as a new operation."""
+    operation = ctx.store.begin(
+        plan.name, owner=owner, fingerprint=plan.fingerprint, detail=plan.as_dict()
+    )
+    ctx.store.runs.add(operation, plan)
+    return drive(ctx, operation)
+
+
+def drive(ctx: Context, operation: str) -> RunResult:
+    """Run what an operation has to do from where it is: its plan, or the one that undoes it."""
+    run = ctx.store.runs.get(operation)
+    if run is None:
+        raise Refused(Problem("OPERATION_UNKNOWN", "there is no such operation", operation))
+    plan = run.back or run.plan
+    executor = Executor(
+        store=ctx.store,
+        clock=ctx.clock,
+        guard=ctx.guard,
+        crash=ctx.crash,
+        operation=operation,
+        command=plan.command,
+        label=BACK if run.back else "",
+    )
+    try:
+        results = executor.run(plan.steps, lambda step: action_for(ctx, operation, step))
+    except (Paused, KeyboardInterrupt):
+        ctx.store.runs.end(operation, RunState.PAUSED)
+        raise
+    except PermafrostError as error:
+        ctx.store.runs.end(operation, RunState.FAILED, error=error.problems[0].as_dict())
+        is_refusal = isinstance(error, Refused | Held)
+        ctx.store.finish(operation, "REFUSED" if is_refusal else "FAILED")
+        raise
+    except Exception as error:
+        ctx.store.runs.end(operation, RunState.FAILED, error={"code": type(error).__name__})
+        ctx.store.finish(operation, "FAILED")
+        raise
+    state = RunState.ABORTED if run.back else RunState.DONE
+    receipt = "" if is_automatic(run.owner) else str(_receipt(ctx, run, state))
+    ctx.store.runs.end(operation, state, receipt=receipt)
+    ctx.store.finish(operation, OUTCOMES[state])
+    return RunResult(operation, tuple(results), receipt)
+
+
+def require_fresh(shown: str | None, plan: OperationPlan) -> None:
+    """Raise Refused (PLAN_STALE) when what was shown is not what would be done now."""
+    if shown is not None and shown != plan.fingerprint:
+        raise Refused(
+            Problem(
+                "PLAN_STALE",
+                "the site has changed since the plan was made; nothing was done",
+                plan.target,
+                "run it again and look at the new plan",
+            )
+        )
+
+
+def _receipt(ctx: Context, run: Run, state: RunState) -> object:
+    steps = [
+        {
+            "step": e.step,
+            "kind": e.kind,
+            "target": e.target,
+            "phase": e.phase.value,
+            "at": e.at,
+            "evidence": e.detail,
+        }
+        for e in ctx.store.journal(run.operation)
+    ]
+    about = {
+        "command": run.plan.command,
+        "operation": run.operation,
+        "target": run.plan.target,
+        "state": state.value,
+        "owner": run.owner,
+        "started_at": run.started_at,
+        "fingerprint": run.plan.fingerprint,
+        "before": dict(run.plan.facts),
+        "steps": steps,
+    }
+    return write_receipt(ctx, about)

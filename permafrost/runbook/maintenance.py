@@ -1,0 +1,140 @@
+"""Host and rack maintenance: observe, plan, (shown and confirmed elsewhere), execute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from permafrost.engine.runs import Run
+from permafrost.errors import Held, Problem, Refused
+from permafrost.planning.lifecycle import MaintenanceRecord
+from permafrost.planning.live import LiveState
+from permafrost.planning.maintenance import (
+    ENTER,
+    EXIT,
+    Away,
+    plan_enter,
+    plan_exit,
+    way_back,
+    way_in_again,
+)
+from permafrost.planning.ok_to_stop import Kind, Verdict, hosts_named, ok_to_stop
+from permafrost.planning.steps import OperationPlan
+from permafrost.runbook.context import Context
+from permafrost.runbook.execution import RunResult, execute_plan, require_fresh
+from permafrost.runbook.looking import look
+
+
+def judge(ctx: Context, kind: Kind, name: str, live: LiveState | None = None) -> Verdict:
+    """Return whether this may be stopped now, with the evidence."""
+    return ok_to_stop(
+        ctx.site,
+        live or look(ctx),
+        kind,
+        name,
+        recorded=ctx.store.placement(),
+        records=ctx.store.maintenance.all(),
+        services=ctx.services(),
+    )
+
+
+def preview_enter(ctx: Context, name: str, *, owner: str) -> OperationPlan:
+    """Return what taking a host or rack away means now; raises Refused as it would."""
+    live = look(ctx)
+    if live.blind:
+        raise Refused(*live.blind)
+    hosts = hosts_named(ctx.site, live, name)
+    verdict = judge(ctx, Kind.HOST if hosts == (name,) else Kind.RACK, name, live)
+    _require_nobody_at_work(ctx, verdict.stops)
+    records = ctx.store.maintenance.all()
+    return plan_enter(ctx.site, live, verdict, owner=owner, records=records)
+
+
+def enter(ctx: Context, name: str, *, owner: str, shown: str | None = None) -> RunResult:
+    """Take a host or rack away. ``shown``: the fingerprint of the plan that was confirmed."""
+    ctx.guard()
+    made = preview_enter(ctx, name, owner=owner)
+    return _execute(ctx, made, owner, shown)
+
+
+def preview_exit(ctx: Context, name: str, *, owner: str) -> OperationPlan:
+    """Return what bringing a host or rack back means now."""
+    records = ctx.store.maintenance.all()
+    return plan_exit(ctx.site, look(ctx), name, owner=owner, records=records)
+
+
+def leave(ctx: Context, name: str, *, owner: str, shown: str | None = None) -> RunResult:
+    """Bring a host or rack back; a host that is dead is left without it."""
+    ctx.guard()
+    made = preview_exit(ctx, name, owner=owner)
+    return _execute(ctx, made, owner, shown)
+
+
+def read_maintenance(ctx: Context) -> dict[str, Any]:
+    """Return which hosts are away by our doing, and how vCenter shows them."""
+    live = look(ctx)
+    return {
+        "schema": 1,
+        "vcenter": {"state": "DOWN" if live.blind else "UP"},
+        "hosts": [_as_dict(r, live) for r in ctx.store.maintenance.all()],
+    }
+
+
+def undo_enter(ctx: Context, run: Run) -> OperationPlan:
+    """Return the way back of a maintenance that was begun."""
+    away = Away.of_facts(run.plan.facts)
+    return way_back(ctx.site, _see(ctx), "abort", run.plan.target, away, owner=run.owner)
+
+
+def undo_exit(ctx: Context, run: Run) -> OperationPlan:
+    """Return the steps that take away again what an exit began to bring back."""
+    live = _see(ctx)
+    away = Away.of_facts(run.plan.facts)
+    dead = [h for h in away.hosts if (f := live.inventory.host(h)) is None or not f.connected]
+    if dead:
+        raise Refused(
+            Problem("HOST_NOT_CONNECTED", "vCenter has lost it", dead[0], "resume the exit")
+        )
+    return way_in_again(ctx.site, run.plan.target, away, owner=run.owner)
+
+
+UNDO = {ENTER: undo_enter, EXIT: undo_exit}
+
+
+def _execute(ctx: Context, made: OperationPlan, owner: str, shown: str | None) -> RunResult:
+    require_fresh(shown, made)
+    if not made.steps:
+        return RunResult("", ())
+    return execute_plan(ctx, made, owner=owner)
+
+
+def _see(ctx: Context) -> LiveState:
+    live = look(ctx)
+    if live.blind:
+        raise Refused(*live.blind)
+    return live
+
+
+def _require_nobody_at_work(ctx: Context, names: Sequence[str]) -> None:
+    for name in names:
+        holder = ctx.store.at_work_on(name)
+        if holder is not None:
+            raise Held(
+                Problem("REPLICA_HELD", f"{holder} is at work on it", name, "wait for its end")
+            )
+
+
+def _as_dict(record: MaintenanceRecord, live: LiveState) -> dict[str, Any]:
+    host = live.inventory.host(record.host)
+    return {
+        "host": record.host,
+        "name": record.name,
+        "state": record.state.value,
+        "operation": record.operation,
+        "owner": record.owner,
+        "since": record.at,
+        "in_maintenance_mode": None if live.blind or host is None else host.in_maintenance,
+        "connected": None if live.blind or host is None else host.connected,
+        "replicas": list(record.replicas),
+        "moved": [m.partition("=")[0] for m in record.moved],
+    }

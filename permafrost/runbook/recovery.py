@@ -1,0 +1,188 @@
+"""Go on with an operation that stopped half way, or take back what it did.
+
+Resuming runs the same steps again, each of which sees whether it is true already. Aborting plans
+the way back from what is seen now and from what the operation noted of the state before; that
+plan is journalled too, so that an abort may be killed and called again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from permafrost.engine.runs import Run, RunState
+from permafrost.errors import Held, Problem, Refused
+from permafrost.planning.drain import plan_drain
+from permafrost.planning.lifecycle import DeclaredState
+from permafrost.planning.replicas import admit_drafts, drain_drafts
+from permafrost.planning.steps import Draft, OperationPlan, numbered
+from permafrost.runbook import maintenance
+from permafrost.runbook.context import Context
+from permafrost.runbook.execution import RunResult, drive
+from permafrost.runbook.looking import look_around
+from permafrost.topology import Node, nodes
+
+AWAY = (DeclaredState.DRAINING.value, DeclaredState.DRAINED.value)
+
+
+def run_named(ctx: Context, operation: str) -> Run:
+    """Return an operation; Refused (OPERATION_UNKNOWN) names the latest ones."""
+    run = ctx.store.runs.get(operation)
+    if run is None:
+        known = ", ".join(r.operation for r in ctx.store.runs.all(5)) or "none"
+        raise Refused(
+            Problem(
+                "OPERATION_UNKNOWN",
+                "there is no such operation",
+                operation,
+                f"the latest are: {known}; `permafrost history` lists them",
+            )
+        )
+    return run
+
+
+def preview_resume(ctx: Context, operation: str) -> OperationPlan:
+    """Return what a resumed operation has to make true; Refused when there is nothing to do."""
+    run = _open(ctx, operation)
+    if run.back is not None:
+        raise Refused(
+            Problem(
+                "OPERATION_ABORTING",
+                "it is being taken back",
+                operation,
+                f"`permafrost abort {operation}` goes on with that",
+            )
+        )
+    _require_latest(ctx, run)
+    return run.plan
+
+
+def resume_run(ctx: Context, operation: str) -> RunResult:
+    """Finish an operation that was interrupted, paused or has failed."""
+    preview_resume(ctx, operation)
+    ctx.guard()
+    ctx.store.runs.take_up(operation)
+    return drive(ctx, operation)
+
+
+def preview_abort(ctx: Context, operation: str) -> OperationPlan:
+    """Return what takes back what an operation did; empty when there is nothing left of it."""
+    run = _open(ctx, operation)
+    if run.back is not None:
+        return run.back
+    _require_latest(ctx, run)
+    return UNDO[run.plan.command](ctx, run)
+
+
+def abort_run(ctx: Context, operation: str) -> RunResult:
+    """Take back what an operation did."""
+    back = preview_abort(ctx, operation)
+    ctx.guard()
+    ctx.store.runs.take_up(operation, back=back)
+    return drive(ctx, operation)
+
+
+def pause_run(ctx: Context, operation: str) -> Run:
+    """Ask a running operation to stop before its next step."""
+    run = run_named(ctx, operation)
+    if run.state is not RunState.RUNNING or run.is_interrupted:
+        raise Refused(
+            Problem(
+                "OPERATION_NOT_RUNNING",
+                f"it is {run.as_dict()['state']}",
+                operation,
+                f"`permafrost show {operation}` says more",
+            )
+        )
+    ctx.store.runs.wish_pause(operation)
+    return run
+
+
+def require_nothing_unfinished(ctx: Context, command: str) -> None:
+    """Raise Refused when another operation of a person waits for `resume` or `abort`.
+
+    The same command on the same target is the exception: it begins anew what was interrupted,
+    which is then over.
+    """
+    for run in ctx.store.runs.unfinished():
+        if run.plan.name == command and run.back is None:
+            ctx.store.runs.end(run.operation, RunState.FAILED, error={"code": "SUPERSEDED"})
+            ctx.store.finish(run.operation, "CUT")
+            continue
+        raise Refused(
+            Problem(
+                "OPERATION_UNFINISHED",
+                f"{run.plan.name} is {run.as_dict()['state']} at step {run.step or 'none'}",
+                run.operation,
+                f"`permafrost resume {run.operation}` finishes it, "
+                f"`permafrost abort {run.operation}` takes it back",
+            )
+        )
+
+
+def _open(ctx: Context, operation: str) -> Run:
+    run = run_named(ctx, operation)
+    if run.state.is_over:
+        raise Refused(
+            Problem("OPERATION_OVER", f"it is {run.state.value}", operation, "nothing is left")
+        )
+    if run.state is RunState.RUNNING and not run.is_interrupted:
+        raise Held(
+            Problem(
+                "OPERATION_RUNNING",
+                f"{run.holder} is at work on it",
+                operation,
+                f"`permafrost pause {operation}` stops it before its next step",
+            )
+        )
+    return run
+
+
+def _require_latest(ctx: Context, run: Run) -> None:
+    """What came later on the same target has the last word."""
+    touched = {s.target for s in run.plan.steps}
+    for other in ctx.store.runs.all():
+        if other.operation == run.operation:
+            return
+        if touched & {s.target for s in other.plan.steps} and other.step:
+            raise Refused(
+                Problem(
+                    "OPERATION_SUPERSEDED",
+                    f"{other.plan.name} ({other.operation}) came after it",
+                    run.operation,
+                    "look at `permafrost status`, then plan anew",
+                )
+            )
+
+
+def _undo_drain(ctx: Context, run: Run) -> OperationPlan:
+    """Bring the replica back, unless it was away before."""
+    node = _node(ctx, run)
+    drafts: tuple[Draft, ...] = ()
+    declared = ctx.store.declared().get(run.plan.target)
+    is_away = declared is not None and declared.is_away
+    if node is not None and is_away and run.plan.facts.get("was") not in AWAY:
+        drafts = admit_drafts(ctx.site, node, owner=run.owner)
+    return OperationPlan("abort", run.plan.name, numbered(drafts))
+
+
+def _undo_admission(ctx: Context, run: Run) -> OperationPlan:
+    """Take the replica away again, if it was away before."""
+    node = _node(ctx, run)
+    drafts: tuple[Draft, ...] = ()
+    if node is not None and run.plan.facts.get("was") in AWAY:
+        plan_drain(ctx.site, look_around(ctx, node), node)
+        owner, reason = str(run.plan.facts["owner"]), str(run.plan.facts["reason"])
+        drafts = drain_drafts(ctx.site, node, owner=owner, reason=reason)
+    return OperationPlan("abort", run.plan.name, numbered(drafts))
+
+
+def _node(ctx: Context, run: Run) -> Node | None:
+    return next((n for n in nodes(ctx.site) if n.name == run.plan.target), None)
+
+
+UNDO: dict[str, Callable[[Context, Run], OperationPlan]] = {
+    "drain": _undo_drain,
+    "undrain": _undo_admission,
+    **maintenance.UNDO,
+}
+"""How each command is taken back."""
