@@ -16,8 +16,6 @@ _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 class RegistryAuth(httpx.Auth):
     """Authenticates when challenged, then keeps sending what was accepted, to that host alone."""
 
-    requires_response_body = True
-
     def __init__(self, username: str, password: str) -> None:
         pair = base64.b64encode(f"{username}:{password}".encode()).decode()
         self._basic = f"Basic {pair}" if username else ""
@@ -33,6 +31,7 @@ class RegistryAuth(httpx.Auth):
             return
         if self._accepted:
             request.headers["Authorization"] = self._accepted
+        sent = request.headers.get("Authorization", "")
         response = yield request
         if response.status_code != httpx.codes.UNAUTHORIZED:
             return
@@ -40,8 +39,9 @@ class RegistryAuth(httpx.Auth):
         scheme = challenge.partition(" ")[0].lower()
         if scheme == "bearer":
             answer = yield self._token_request(challenge)
+            answer.read()  # this one alone: blobs pass in streams
             self._accepted = f"Bearer {_token(answer)}"
-        elif scheme == "basic" and self._basic and self._accepted != self._basic:
+        elif scheme == "basic" and self._basic and sent != self._basic:
             self._accepted = self._basic
         else:
             return

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_registry import digests, gguf
+from model_registry import digests
 from model_registry.digests import canonical_json
 from model_registry.errors import RegistryError
 from model_registry.layout import OciLayout
@@ -21,6 +21,8 @@ from model_registry.media_types import (
     WEIGHT,
     layer_type,
 )
+from model_registry.metadata.facts import Facts
+from model_registry.metadata.gather import gather
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,10 @@ def pack(
     What ``annotations`` say (lineage) becomes part of the manifest, and so of the id.
     """
     files = plain_files(folder)
-    layers = [_layer(relative, layout.add_file(path), path) for relative, path in files]
-    manifest, config = _manifest(name, layers, _gguf_facts(files), annotations)
+    facts = gather(files)  # first: a broken file is refused before anything is stored
+    stored = digests.side_by_side(layout.add_file, [path for _, path in files])
+    layers = [_layer(name, digest, path) for (name, path), digest in _with(files, stored)]
+    manifest, config = _manifest(name, layers, facts, annotations)
     layout.add_bytes(config)
     return layout.add_manifest(manifest)
 
@@ -50,9 +54,40 @@ def pack(
 def identify(folder: Path, name: str, *, annotations: Mapping[str, str] | None = None) -> str:
     """Return the id that ``pack`` would give; nothing is stored."""
     files = plain_files(folder)
-    layers = [_layer(relative, digests.of_file(path), path) for relative, path in files]
-    manifest, _ = _manifest(name, layers, _gguf_facts(files), annotations)
+    hashed = digests.side_by_side(digests.of_file, [path for _, path in files])
+    layers = [_layer(name, digest, path) for (name, path), digest in _with(files, hashed)]
+    manifest, _ = _manifest(name, layers, gather(files), annotations)
     return digests.of_bytes(canonical_json(manifest))
+
+
+def _with(
+    files: Sequence[tuple[str, Path]], found: Sequence[str]
+) -> Iterator[tuple[tuple[str, Path], str]]:
+    return zip(files, found, strict=True)
+
+
+def pack_stored(
+    files: Sequence[CheckpointFile],
+    layout: OciLayout,
+    name: str,
+    annotations: Mapping[str, str],
+) -> str:
+    """Make a checkpoint of blobs that the layout holds already; return its id."""
+    layers = [
+        {
+            "mediaType": f.media_type,
+            "digest": f.digest,
+            "size": f.size,
+            "annotations": {FILEPATH: f.path},
+        }
+        for f in files
+    ]
+    if not any(f.media_type == WEIGHT for f in files):
+        raise RegistryError("WEIGHTS_MISSING", f"{name} holds no weight file")
+    facts = gather([(f.path, layout.blob_path(f.digest)) for f in files])
+    manifest, config = _manifest(name, layers, facts, annotations)
+    layout.add_bytes(config)
+    return layout.add_manifest(manifest)
 
 
 def _layer(relative: str, digest: str, path: Path) -> dict[str, Any]:
@@ -67,12 +102,12 @@ def _layer(relative: str, digest: str, path: Path) -> dict[str, Any]:
 def _manifest(
     name: str,
     layers: list[dict[str, Any]],
-    facts: gguf.GgufFacts | None,
+    facts: Facts,
     more: Mapping[str, str] | None,
 ) -> tuple[dict[str, Any], bytes]:
     config = canonical_json(_config(name, facts, [layer["digest"] for layer in layers]))
     annotations = {TITLE: name, **(more or {})}
-    if facts is not None and facts.context_tokens is not None:
+    if facts.context_tokens is not None:
         annotations[CONTEXT_TOKENS] = str(facts.context_tokens)
     manifest = {
         "schemaVersion": 2,
@@ -136,22 +171,21 @@ def plain_files(folder: Path) -> list[tuple[str, Path]]:
     return sorted(found)
 
 
-def _gguf_facts(files: list[tuple[str, Path]]) -> gguf.GgufFacts | None:
-    first = next((path for relative, path in files if relative.endswith(".gguf")), None)
-    return None if first is None else gguf.read(first)
-
-
-def _config(name: str, facts: gguf.GgufFacts | None, diff_ids: list[str]) -> dict[str, Any]:
-    model: dict[str, str] = {}
-    descriptor = {"name": name}
-    if facts is not None:
-        model = {
-            "architecture": facts.architecture,
-            "format": "gguf",
-            "paramSize": str(facts.parameters),
-            "quantization": facts.quantization,
-        }
-        descriptor["family"] = facts.architecture
+def _config(name: str, facts: Facts, diff_ids: list[str]) -> dict[str, Any]:
+    said = {
+        "architecture": facts.architecture,
+        "format": facts.format,
+        "paramSize": str(facts.parameters or ""),
+        "precision": facts.precision,
+        "quantization": facts.quantisation,
+        "tokenizer": facts.tokenizer,
+    }
+    model = {key: value for key, value in said.items() if value}
+    descriptor: dict[str, Any] = {"name": name}
+    if facts.family:
+        descriptor["family"] = facts.family
+    if facts.licence:
+        descriptor["licenses"] = [facts.licence]
     return {
         "descriptor": descriptor,
         "modelfs": {"type": "layers", "diffIds": diff_ids},

@@ -41,6 +41,7 @@ class GgufFacts:
     context_tokens: int | None
     quantization: str
     chat_template: str
+    licence: str
 
 
 class _Reader:
@@ -138,4 +139,5 @@ def _facts(get: Callable[..., Any], parameters: int) -> GgufFacts:
         context_tokens=int(context) if context is not None else None,
         quantization=_FILE_TYPES.get(get("general.file_type", -1), ""),
         chat_template=str(get("tokenizer.chat_template", "")),
+        licence=str(get("general.license", "")),
     )

@@ -5,12 +5,13 @@ Blobs are written to a temporary name, synced and renamed, so a file under its d
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from model_registry.media_types import IMAGE_INDEX, IMAGE_MANIFEST, REF_NAME
 
 _LAYOUT_FILE = {"imageLayoutVersion": "1.0.0"}
 _CHUNK = 1 << 20
+_ZEROS = bytes(_CHUNK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,11 @@ class OciLayout:
         with _whole_file(self._blobs) as (file, keep):
             while chunk := source.read(_CHUNK):
                 sha.update(chunk)
-                file.write(chunk)
+                if chunk == _ZEROS:
+                    file.seek(len(chunk), os.SEEK_CUR)  # a hole stays one
+                else:
+                    file.write(chunk)
+            file.truncate()
             digest = f"sha256:{sha.hexdigest()}"
             if expected not in (None, digest):
                 raise RegistryError(
@@ -107,6 +113,34 @@ class OciLayout:
                 )
             keep(self.blob_path(digest))
         return digest
+
+    def receive(self, digest: str, fill: Callable[[BinaryIO], None]) -> None:
+        """Complete a blob: ``fill`` appends what is missing to what arrived so far, and verifies.
+
+        Where it fails but for wrong bytes, what arrived is kept for the next one. Of two at once
+        one waits for the other, and finds it whole.
+        """
+        part = self._blobs / f".part-{digests.check(digest)}"
+        try:
+            with part.open("a+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if self.has(digest):
+                    part.unlink(missing_ok=True)  # it was renamed, or is new and empty
+                    return
+                try:
+                    fill(file)
+                except RegistryError as error:
+                    if error.code == "DIGEST_MISMATCH":
+                        part.unlink(missing_ok=True)
+                    raise
+                file.flush()
+                os.fsync(file.fileno())
+                part.replace(self.blob_path(digest))
+                _sync(self._blobs)
+        except OSError as error:
+            raise RegistryError(
+                "STORE_FAILED", f"cannot write {part}: {error}", "is the disk full?"
+            ) from error
 
     def add_manifest(self, document: dict[str, Any], tag: str = "") -> str:
         """Store a manifest, name it in the index and return its digest."""

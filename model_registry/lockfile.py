@@ -11,10 +11,13 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_registry.digests import DIGEST
 from model_registry.errors import RegistryRefused
-from model_registry.registry import Registry
+
+if TYPE_CHECKING:
+    from model_registry.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,15 @@ CODE = "application/vnd.cncf.model.code.v1.raw"
 FILEPATH = "org.cncf.model.filepath"
 
 FINGERPRINT = "application/vnd.permafrost.fingerprint.v1+json"
+# A Sigstore bundle is what OpenSSF model-signing writes
+SIGNATURE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 TITLE = "org.opencontainers.image.title"
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTEXT_TOKENS = "vnd.permafrost.context-tokens"
 LINEAGE = "vnd.permafrost.lineage"
 UNSAFE = "vnd.permafrost.unsafe"
+PACKED_FROM = "vnd.permafrost.packed-from"
 
 _WEIGHTS = (".gguf", ".safetensors", ".onnx", ".bin", ".pt", ".weights", ".plan", ".engine")
 _DOCS = (".md", ".txt", ".pdf", ".rst")

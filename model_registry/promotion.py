@@ -6,11 +6,28 @@ from model_registry.catalogue.chain import Event
 from model_registry.catalogue.model import MovePlan, Verb
 from model_registry.errors import RegistryRefused
 from model_registry.registry import Registry
+from model_registry.signatures import Policy, require_signature, signatures_of
 from model_registry.verify import verify
 
+PROMOTE = "promote"
 
-def carry_out(registry: Registry, plan: MovePlan, *, why: str) -> Event:
-    """Do what a plan says. Refused where it is stale, or what it promotes is not whole."""
+
+def require_signed(registry: Registry, plan: MovePlan, policy: Policy) -> None:
+    """Refuse a promotion that needs a signature by a named key where none holds."""
+    if plan.verb is Verb.PROMOTE and PROMOTE in policy.required_for:
+        mine = registry.catalogue.version(plan.name, plan.version)
+        checked = signatures_of(registry, mine, policy.signers)
+        require_signature(policy, PROMOTE, mine.label, checked)
+
+
+def carry_out(
+    registry: Registry, plan: MovePlan, *, why: str, policy: Policy | None = None
+) -> Event:
+    """Do what a plan says.
+
+    Refused where it is stale, where what it promotes is not whole, or not signed as it must be.
+    """
+    require_signed(registry, plan, policy or Policy())
     if plan.verb is Verb.PROMOTE:
         mine = registry.catalogue.version(plan.name, plan.version)
         verdict = verify(registry.layout, mine.digest)

@@ -1,17 +1,29 @@
-"""Whole artifacts between an OCI layout and a registry: blobs first, names last."""
+"""Whole artifacts between an OCI layout and a registry: blobs first, names last.
+
+Blobs move several at a time. What was cut goes on where it stopped when it is run again: whole
+blobs are not moved again, and a pull keeps what arrived of the others beside them.
+"""
 
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from model_registry import digests
 from model_registry.client import RegistryClient
 from model_registry.errors import RegistryError
 from model_registry.layout import OciLayout
 from model_registry.media_types import IMAGE_INDEX
+from model_registry.meter import Meter
+
+AT_ONCE = 4
+_WORTH_THREADS = 1 << 20
+_Blob = tuple[str, int]
+_Nobody: tuple[str, ...] = ()
 
 
 def push_layout(layout: Path, client: RegistryClient, repository: str) -> str:
@@ -26,50 +38,145 @@ def push_layout(layout: Path, client: RegistryClient, repository: str) -> str:
         raise RegistryError("LAYOUT_EMPTY", f"{layout} names no manifest")
     entries.sort(key=lambda pair: "subject" in pair[1])
     for entry, _ in entries:
-        _push_manifest(store, client, repository, entry.digest, entry.tag)
+        tags = [entry.tag] if entry.tag else []
+        _push_manifest(store, client, repository, entry.digest, tags, Meter(), lambda _: _Nobody)
     return entries[0][0].digest
 
 
-def pull(client: RegistryClient, repository: str, digest: str, layout: OciLayout) -> str:
+def push(
+    store: OciLayout,
+    client: RegistryClient,
+    repository: str,
+    digest: str,
+    *,
+    tags: Sequence[str] = (),
+    meter: Meter | None = None,
+    lenders: Callable[[str], Sequence[str]] = lambda _: _Nobody,
+) -> None:
+    """Push one checkpoint and what refers to it.
+
+    ``lenders`` returns repositories of the registry that may hold a blob: they are asked to lend
+    it before it is sent.
+    """
+    meter = meter or Meter()
+    _push_manifest(store, client, repository, digest, tags, meter, lenders)
+    for entry in dict.fromkeys(e.digest for e in store.entries()):
+        if store.read_json(entry).get("subject", {}).get("digest") == digest:
+            _push_manifest(store, client, repository, entry, (), meter, lenders)
+
+
+def pull(
+    client: RegistryClient,
+    repository: str,
+    digest: str,
+    layout: OciLayout,
+    meter: Meter | None = None,
+) -> str:
     """Pull one manifest with its blobs and what refers to it; returns its digest."""
-    _pull_manifest(client, repository, digest, layout)
+    meter = meter or Meter()
+    _pull_manifest(client, repository, digest, layout, meter)
     for referrer in client.referrers(repository, digest):
-        _pull_manifest(client, repository, referrer["digest"], layout)
+        _pull_manifest(client, repository, referrer["digest"], layout, meter)
     return digest
 
 
+def pull_blobs(
+    client: RegistryClient,
+    repository: str,
+    blobs: Iterable[_Blob],
+    layout: OciLayout,
+    meter: Meter,
+) -> None:
+    """Pull blobs (digest, size) that the layout lacks, each verified before it is visible."""
+
+    def one(blob: _Blob) -> None:
+        digest, size = blob
+        if layout.has(digest):
+            meter.spare(size)
+            return
+
+        def fill(file: BinaryIO) -> None:
+            meter.spare(min(file.seek(0, os.SEEK_END), size))
+            client.download(repository, digest, file, meter)
+
+        layout.receive(digest, fill)
+
+    _all_at_once(one, blobs, meter)
+
+
 def _push_manifest(
-    store: OciLayout, client: RegistryClient, repository: str, digest: str, tag: str
+    store: OciLayout,
+    client: RegistryClient,
+    repository: str,
+    digest: str,
+    tags: Sequence[str],
+    meter: Meter,
+    lenders: Callable[[str], Sequence[str]],
 ) -> None:
     content = store.read(digest)
     document: dict[str, Any] = json.loads(content)
     if document.get("mediaType") == IMAGE_INDEX:
         for child in document["manifests"]:
-            _push_manifest(store, client, repository, child["digest"], "")
-    for blob in _blobs(document):
-        with store.blob_path(blob).open("rb") as file:
-            client.upload(repository, blob, file, store.size(blob))
-    client.put_manifest(repository, content, *([tag] if tag else []))
+            _push_manifest(store, client, repository, child["digest"], (), meter, lenders)
+
+    def one(blob: _Blob) -> None:
+        with store.blob_path(blob[0]).open("rb") as file:
+            others = [r for r in lenders(blob[0]) if r != repository]
+            try:
+                client.upload(
+                    repository, blob[0], file, store.size(blob[0]), mount_from=others, meter=meter
+                )
+            except RegistryError as error:
+                raise (_damaged(store, blob[0]) or error) from error
+
+    _all_at_once(one, _blobs(document), meter)
+    client.put_manifest(repository, content, *tags)
+
+
+def _damaged(store: OciLayout, digest: str) -> RegistryError | None:
+    """Return the error that it is our bytes, where it is they that a registry refused."""
+    if digests.of_file(store.blob_path(digest)) == digest:
+        return None
+    return RegistryError(
+        "DIGEST_MISMATCH",
+        f"the stored bytes of {digest} are others",
+        "`verify` names the file; add or import the same files again",
+    )
 
 
 def _pull_manifest(
-    client: RegistryClient, repository: str, digest: str, layout: OciLayout
+    client: RegistryClient, repository: str, digest: str, layout: OciLayout, meter: Meter
 ) -> None:
     content = client.manifest_bytes(repository, digest)
     document: dict[str, Any] = json.loads(content)
     for child in document.get("manifests", []):
-        _pull_manifest(client, repository, child["digest"], layout)
-    for blob in _blobs(document):
-        if not layout.has(blob):
-            with tempfile.TemporaryFile(dir=layout.path) as file:
-                client.download(repository, blob, file)
-                file.seek(0)
-                layout.add_stream(file, expected=blob)
+        _pull_manifest(client, repository, child["digest"], layout, meter)
+    pull_blobs(client, repository, _blobs(document), layout, meter)
     layout.add_manifest_bytes(content)
 
 
-def _blobs(document: dict[str, Any]) -> Iterator[str]:
-    if "config" in document:
-        yield document["config"]["digest"]
-    for layer in document.get("layers", []):
-        yield layer["digest"]
+def _all_at_once(one: Callable[[_Blob], None], blobs: Iterable[_Blob], meter: Meter) -> None:
+    """Move blobs side by side, the largest first; the first error ends it."""
+    wanted = sorted(dict(blobs).items(), key=lambda blob: -blob[1])
+    total = sum(size for _, size in wanted)
+    meter.expect(total)
+    if total < _WORTH_THREADS:
+        for blob in wanted:
+            one(blob)
+        return
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        running = [pool.submit(one, blob) for blob in wanted]
+        try:
+            for task in running:
+                task.result()
+        finally:
+            for task in running:
+                task.cancel()
+
+
+def _blobs(document: dict[str, Any]) -> Iterator[_Blob]:
+    for described in (
+        *([document["config"]] if "config" in document else []),
+        *document.get("layers", []),
+    ):
+        yield described["digest"], int(described["size"])

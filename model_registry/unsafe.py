@@ -22,8 +22,13 @@ def unsafe_files(files: Iterable[tuple[str, Path]]) -> tuple[str, ...]:
     return tuple(sorted(name for name, path in files if _is_unsafe(name, path)))
 
 
+def has_unsafe_name(name: str) -> bool:
+    """Whether a file's name alone says that it is a pickle."""
+    return name.lower().endswith(_NAMES)
+
+
 def _is_unsafe(name: str, path: Path) -> bool:
-    if name.lower().endswith(_NAMES):
+    if has_unsafe_name(name):
         return True
     with path.open("rb") as file:
         start = file.read(_LOOK)

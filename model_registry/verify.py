@@ -26,10 +26,8 @@ class Verdict:
 def verify(layout: OciLayout, checkpoint: str) -> Verdict:
     """Read every byte of a checkpoint. Raises RegistryError where its manifest is not whole."""
     files = files_of(layout.read_json(checkpoint))
-    wrong = tuple(
-        file.path
-        for file in files
-        if not layout.has(file.digest)
-        or digests.of_file(layout.blob_path(file.digest)) != file.digest
-    )
+    wanted = {file.digest: layout.blob_path(file.digest) for file in files}
+    paths = [path for path in wanted.values() if path.is_file()]
+    hashed = dict(zip(paths, digests.side_by_side(digests.of_file, paths), strict=True))
+    wrong = tuple(f.path for f in files if hashed.get(wanted[f.digest]) != f.digest)
     return Verdict(checkpoint, files, wrong)

@@ -283,7 +283,11 @@ class ModelServer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFacts:
-    """A checkpoint in the registry. ``architecture``: where its own metadata tells it."""
+    """A checkpoint in the registry.
+
+    ``architecture``: where its own metadata tells it. ``signed_by``: which of the site's signers
+    signed it.
+    """
 
     name: str
     digest: str
@@ -291,6 +295,9 @@ class CheckpointFacts:
     bytes: int
     has_fingerprint: bool
     architecture: Architecture | None = None
+    signatures: int = 0
+    signed_by: tuple[str, ...] = ()
+    unsigned_why: tuple[str, ...] = ()
 
 
 class Catalog(Protocol):

@@ -19,6 +19,7 @@ _FAMILIES = (
     "tests/contract/lab",
     "tests/properties",
     "tests/unit/runbook",
+    "tests/contract/registry",
     "tests/chaos",
     "tests/soak",
 )

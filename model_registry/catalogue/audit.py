@@ -11,7 +11,8 @@ from model_registry.catalogue.chain import Event, Head, first_break
 from model_registry.catalogue.projection import Tables, replay
 from model_registry.catalogue.store import Catalogue
 from model_registry.digests import canonical_json
-from model_registry.errors import RegistryRefused
+from model_registry.errors import RegistryError, RegistryRefused
+from model_registry.signing import SigningKey, Trusted, check_file, sign_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,37 @@ def _head(events: Sequence[Event], head: Head) -> list[Finding]:
     return []
 
 
-def write_head(head: Head, path: Path) -> None:
-    """Write a head to a file, to be kept where the catalogue's writers cannot reach it."""
+def write_head(head: Head, path: Path, key: SigningKey | None = None) -> None:
+    """Write a head to a file, to be kept where the catalogue's writers cannot reach it.
+
+    With a key its signature is written beside it, as ``PATH.sig``.
+    """
     path.write_bytes(canonical_json({"schema": 1, **asdict(head)}) + b"\n")
+    if key is not None:
+        signature_path(path).write_bytes(sign_file(path, key))
+
+
+def signature_path(head: Path) -> Path:
+    """Return where the signature of an exported head lies."""
+    return head.with_name(f"{head.name}.sig")
+
+
+def require_signed_head(path: Path, trusted: Trusted) -> None:
+    """Refuse a head that somebody trusted has not signed: whoever forges one may forge all."""
+    try:
+        signature = signature_path(path).read_bytes()
+    except OSError as error:
+        raise RegistryRefused(
+            "HEAD_UNSIGNED", f"{path} has no signature beside it: {error.strerror}"
+        ) from error
+    try:
+        check_file(signature, path, trusted)
+    except RegistryError as error:
+        raise RegistryRefused(
+            "HEAD_SIGNATURE_INVALID",
+            f"the signature of {path} does not hold: {error.message}",
+            "use the head as it was exported; if it was, somebody signed another",
+        ) from error
 
 
 def read_head(path: Path) -> Head:

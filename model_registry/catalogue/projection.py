@@ -70,6 +70,11 @@ def _collect(_: Event, body: dict[str, Any]) -> Iterator[Change]:
         yield Change(versions, (name, version), {"present": 0})
 
 
+def _sign(*_: Any) -> Iterator[Change]:
+    """A signature is content; the chain alone says when it was made and by whom."""
+    yield from ()
+
+
 def _pin(_: Event, body: dict[str, Any]) -> Iterator[Change]:
     for reference in body["dropped"]:
         yield Change(pins, (body["owner"], reference), None)
@@ -83,6 +88,7 @@ _KINDS: dict[str, Callable[[Event, dict[str, Any]], Iterator[Change]]] = {
     "restore": _restore,
     "collect": _collect,
     "pin": _pin,
+    "sign": _sign,
 }
 
 

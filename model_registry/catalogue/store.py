@@ -119,6 +119,12 @@ class Catalogue:
             body = {"name": plan.name, "verb": plan.verb.value, "moves": moves}
             return self._happened(connection, "stage", body, why)
 
+    def note_signature(self, version: Version, signature: str, *, why: str) -> Event:
+        """Note that a version was signed; ``signature`` is the digest of what holds it."""
+        body = {"name": version.name, "version": version.version, "digest": version.digest}
+        with self._transaction() as connection:
+            return self._happened(connection, "sign", {**body, "signature": signature}, why)
+
     def lineages(self) -> dict[str, dict[str, Any]]:
         """Return the lineage of each checkpoint that has one, by digest."""
         with self._transaction() as connection:

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from model_registry.client import RegistryClient
 from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.registry import Registry
+from model_registry.signatures import Policy
+from model_registry.signing import Trusted
 from permafrost.errors import Failed, Problem, Refused
+from permafrost.site.load import LoadedSite
 
 
 @contextmanager
@@ -20,6 +24,26 @@ def translated() -> Iterator[None]:
         raise Refused(Problem(error.code, error.message, hint=error.hint)) from None
     except RegistryError as error:
         raise Failed(Problem(error.code, error.message, hint=error.hint)) from None
+
+
+def policy_of(loaded: LoadedSite) -> Policy:
+    """Return what the site demands of signatures."""
+    wanted = loaded.site.registry.signatures
+    if wanted is None:
+        return Policy()
+    signers = (Trusted(n, loaded.resolve(file)) for n, file in sorted(wanted.signers.items()))
+    return Policy(tuple(signers), frozenset(wanted.required_for))
+
+
+def open_remote(loaded: LoadedSite) -> RegistryClient:
+    """Return a client of the site's OCI registry."""
+    registry = loaded.site.registry
+    return RegistryClient(
+        registry.url,
+        username=registry.username,
+        password=loaded.resolve(registry.password_file).read_text("utf-8").strip(),
+        ca_file=loaded.resolve(registry.ca_file),
+    )
 
 
 @translated()

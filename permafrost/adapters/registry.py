@@ -9,7 +9,12 @@ from typing import Any
 
 import httpx
 
+from model_registry.checkpoint import files_of
+from model_registry.media_types import SIGNATURE
+from model_registry.referring import attached_in_registry
+from model_registry.signatures import Checked, check_signatures
 from permafrost.adapters.checkpoint_metadata import architecture_of
+from permafrost.adapters.models import open_remote, policy_of, translated
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.ports import CheckpointFacts
 from permafrost.site.load import LoadedSite
@@ -50,6 +55,7 @@ class OciCatalog:
                     )
                 )
             layers = manifest.get("layers") or []
+            checked = self._signatures(name, digest, manifest)
             return CheckpointFacts(
                 name=name,
                 digest=digest,
@@ -59,6 +65,9 @@ class OciCatalog:
                 architecture=architecture_of(
                     layers, lambda blob, most: self._beginning(client, name, blob, most)
                 ),
+                signatures=checked.count,
+                signed_by=checked.signed_by,
+                unsigned_why=checked.reasons,
             )
 
     def has_image(self, pinned: str) -> bool:
@@ -95,6 +104,15 @@ class OciCatalog:
             timeout=TIMEOUT_S,
             trust_env=False,
         )
+
+    @translated()
+    def _signatures(self, name: str, digest: str, manifest: dict[str, Any]) -> Checked:
+        policy = policy_of(self._loaded)
+        if not policy.signers:
+            return Checked(0, (), ())
+        with open_remote(self._loaded) as client:
+            found = attached_in_registry(client, name, digest, SIGNATURE)
+        return check_signatures(found, digest, files_of(manifest), policy.signers)
 
     def _manifest(self, client: httpx.Client, name: str, reference: str) -> dict[str, Any] | None:
         answer = self._get(client, f"/v2/{name}/manifests/{reference}")

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from permafrost.cli import model_changes
+from permafrost.cli import model_changes, model_signatures, model_transfer
 from permafrost.cli.model_options import HomeOption, NameArgument, ReferenceArgument, models_of
 from permafrost.cli.options import Output, OutputOption, SiteOption
 from permafrost.cli.session import print_json
-from permafrost.errors import ExitStatus
 
 app = typer.Typer(help="Frozen checkpoints: versions, lineage, stages.", no_args_is_help=True)
 app.registered_commands += model_changes.app.registered_commands
+app.registered_commands += model_signatures.app.registered_commands
+app.registered_commands += model_transfer.app.registered_commands
 
 
 @app.command("add")
@@ -139,57 +140,6 @@ def history(
     else:
         why = f" ({held.why})" if held.why else ""
         typer.echo(f"{name}:{held.version} {held.digest} since {held.since}, by {held.who}{why}")
-
-
-@app.command()
-def verify(
-    reference: Annotated[str | None, typer.Argument(help="This version alone.")] = None,
-    site: SiteOption = None,
-    home: HomeOption = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Read every byte; exit 4 and name the files where one is not as promised."""
-    from permafrost.runbook.model import verify_models
-
-    found = verify_models(models_of(site, home), reference)
-    if output is Output.JSON:
-        print_json({"schema": 1, "versions": [c.as_dict() for c in found]})
-    else:
-        for checked in found:
-            says = f"DAMAGED: {', '.join(checked.wrong)}" if checked.wrong else "whole"
-            typer.echo(f"{checked.version.label} {says}")
-    if any(checked.wrong for checked in found):
-        raise typer.Exit(int(ExitStatus.FAILED))
-
-
-@app.command()
-def audit(
-    against: Annotated[
-        Path | None, typer.Option("--against", help="A head that was exported earlier.")
-    ] = None,
-    export_head: Annotated[
-        Path | None, typer.Option("--export-head", help="Write the head here if all is well.")
-    ] = None,
-    site: SiteOption = None,
-    home: HomeOption = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Find edited rows, a rewritten chain, a cut-off tail; exit 4 where there is one."""
-    from permafrost.runbook import model
-
-    registry = models_of(site, home)
-    found = model.audit_models(registry, against)
-    if output is Output.JSON:
-        print_json({"schema": 1, "findings": [f.as_dict() for f in found]})
-    else:
-        for finding in found:
-            typer.echo(f"{finding.code} {finding.what}")
-        if not found:
-            typer.echo("the catalogue is what its events made it")
-    if found:
-        raise typer.Exit(int(ExitStatus.FAILED))
-    if export_head is not None:
-        model.export_head(registry, export_head)
 
 
 @app.command()

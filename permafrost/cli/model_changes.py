@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from permafrost.cli.model_options import HomeOption, ReferenceArgument, WhyOption, models_of
+from permafrost.cli.model_options import (
+    HomeOption,
+    ReferenceArgument,
+    WhyOption,
+    models_of,
+    policy_of,
+)
 from permafrost.cli.options import Output, OutputOption, SiteOption, YesOption
 from permafrost.cli.session import confirm, load, print_json, require_answer
 
@@ -75,12 +81,12 @@ def _change(
     from permafrost.cli.model_render import show_moves
     from permafrost.runbook.model_changes import change_stage, plan_stage
 
-    registry = models_of(site, home)
-    plan = plan_stage(registry, reference, verb)
+    registry, policy = models_of(site, home), policy_of(site)
+    plan = plan_stage(registry, reference, verb, policy)
     if output is Output.TEXT:
         show_moves(plan)
     confirm(f"{verb.value.capitalize()} {plan.name}:{plan.version}?", yes)
-    event = change_stage(registry, plan, why)
+    event = change_stage(registry, plan, why, policy)
     if output is Output.JSON:
         said = {"at": event.at, "who": event.who, "why": event.why, "event": event.seq}
         print_json({"schema": 1, **plan.as_dict(), **said})
@@ -180,7 +186,7 @@ def lock(
         require_answer(yes)
     from permafrost.runbook.model_lock import plan_lock, update_lock
 
-    loaded = load(site)
+    loaded = load(site, is_locked=False)
     registry = models_of(site, home)
     plan = plan_lock(registry, loaded)
     if output is Output.TEXT:

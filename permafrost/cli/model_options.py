@@ -11,6 +11,7 @@ from permafrost.cli.session import load
 
 if TYPE_CHECKING:
     from model_registry.registry import Registry
+    from model_registry.signatures import Policy
 
 FOLDER = "models"
 
@@ -30,8 +31,15 @@ NameArgument = Annotated[str, typer.Argument(help="The model's name.")]
 WhyOption = Annotated[str, typer.Option("--why", help="Kept with the event.")]
 
 
+def policy_of(site: Path | None) -> Policy:
+    """Return what the site demands of signatures; nothing where no site is named."""
+    from permafrost.runbook.model_signatures import no_policy, site_policy
+
+    return no_policy() if site is None else site_policy(load(site, is_locked=False))
+
+
 def models_of(site: Path | None, home: Path | None, *, create: bool = False) -> Registry:
     """Open the registry of ``--home``, or that of the site."""
     from permafrost.runbook.model import open_models
 
-    return open_models(home or load(site).state_dir / FOLDER, create=create)
+    return open_models(home or load(site, is_locked=False).state_dir / FOLDER, create=create)

@@ -17,6 +17,7 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.edges import reassert_drains
 from permafrost.runbook.operations import operation
+from permafrost.runbook.pins import require_signed
 from permafrost.runbook.turns import TURN_DEADLINE_S, await_turn
 from permafrost.topology import Node, Tier
 
@@ -67,6 +68,7 @@ def converge_node(
     drained = False
     if not is_settled:
         reason = "it is configured anew"
+        require_signed(ctx, node.endpoint)
         await_turn(ctx, node, owner, reason=reason, deadline_s=turn_deadline_s)
         drained = drain_replica(ctx, node, owner=owner, reason=reason).changed
         evidence = _configure(ctx, node, owner, vm, fingerprint)

@@ -22,7 +22,6 @@ from permafrost.planning.lookup import node_named
 from permafrost.planning.placement import plan_placement
 from permafrost.planning.preflight import plan_preflight
 from permafrost.planning.status import SiteStatus, site_status
-from permafrost.ports import CheckpointFacts
 from permafrost.runbook.admit import admit_replica
 from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
@@ -30,6 +29,7 @@ from permafrost.runbook.drift import drift_of, record_baseline, refuse
 from permafrost.runbook.edges import reassert_drains
 from permafrost.runbook.looking import look
 from permafrost.runbook.operations import operation, site_held
+from permafrost.runbook.pins import require_pins
 from permafrost.runbook.preflight import nodes_to_start, refuse_unready
 from permafrost.runbook.receipts import write_receipt
 from permafrost.topology import nodes
@@ -41,7 +41,7 @@ OWNER = "deploy"
 
 def make_plan(ctx: Context) -> Plan:
     """Return what a deployment would do now; Refused when it cannot be done."""
-    checkpoints = _require_pins(ctx)
+    checkpoints = require_pins(ctx)
     ctx.provisioner.ensure_stack()
     live = look(ctx)
     if live.blind:
@@ -111,41 +111,6 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
     }
     path: Path = write_receipt(ctx, receipt)
     return {"schema": 1, **receipt, "receipt": str(path)}
-
-
-def _require_pins(ctx: Context) -> dict[str, CheckpointFacts]:
-    """Return the checkpoints by endpoint; refuse, all at once, what the registry lacks."""
-    problems: list[Problem] = []
-    found: dict[str, CheckpointFacts] = {}
-    for name, endpoint in sorted(ctx.site.inference.items()):
-        where = f"inference.{name}"
-        try:
-            facts = found[name] = ctx.catalog.resolve(endpoint.model)
-            if not facts.has_fingerprint:
-                problems.append(
-                    Problem(
-                        "FINGERPRINT_MISSING",
-                        f"{endpoint.model} has no recorded fingerprint: nothing could admit it",
-                        f"{where}.model",
-                        "record one and push it beside the checkpoint",
-                    )
-                )
-        except Refused as error:
-            problems += [
-                Problem(p.code, p.message, f"{where}.model", p.hint) for p in error.problems
-            ]
-        if not ctx.catalog.has_image(endpoint.image):
-            problems.append(
-                Problem(
-                    "IMAGE_MISSING",
-                    f"the registry has no {endpoint.image}",
-                    f"{where}.image",
-                    "push it there, or correct the pin",
-                )
-            )
-    if problems:
-        raise Refused(*problems)
-    return found
 
 
 def _require_fresh(ctx: Context, plan: Plan) -> None:

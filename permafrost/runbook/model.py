@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from model_registry.adding import Added, add, rebuild
 from model_registry.ancestry import Relative, ancestors, descendants
-from model_registry.catalogue.audit import Finding, audit, read_head, write_head
 from model_registry.catalogue.chain import Event
 from model_registry.catalogue.clock import parse
 from model_registry.catalogue.history import Held, held_at, of_name
@@ -16,25 +14,12 @@ from model_registry.catalogue.model import Stage, Version
 from model_registry.checkpoint import files_of
 from model_registry.differing import Difference, differ
 from model_registry.lineage import from_text
+from model_registry.media_types import CONTEXT_TOKENS
 from model_registry.registry import Registry
-from model_registry.verify import verify
 from permafrost.adapters.models import open_models, translated
 from permafrost.errors import Problem, Refused
 
 __all__ = ["open_models"]
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """One version, and which of its files are not as promised."""
-
-    version: Version
-    wrong: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        found = {"version": self.version.label, "digest": self.version.digest}
-        return {**found, "holds": not self.wrong, "wrong": list(self.wrong)}
 
 
 @translated()
@@ -92,9 +77,18 @@ def show_model(registry: Registry, reference: str) -> dict[str, Any]:
         manifest = registry.layout.read_json(version.digest)
         config = registry.layout.read_json(manifest["config"]["digest"])
         files = files_of(manifest)
-        found["model"] = config.get("config", {})
+        found["model"] = _facts(manifest, config)
         found["bytes"] = sum(f.size for f in files)
         found["files"] = [{"path": f.path, "digest": f.digest, "size": f.size} for f in files]
+    return found
+
+
+def _facts(manifest: dict[str, Any], config: dict[str, Any]) -> dict[str, str]:
+    found = {key: str(value) for key, value in config.get("config", {}).items()}
+    if context := manifest.get("annotations", {}).get(CONTEXT_TOKENS):
+        found["contextTokens"] = context
+    if licences := config.get("descriptor", {}).get("licenses"):
+        found["licence"] = ", ".join(licences)
     return found
 
 
@@ -119,32 +113,6 @@ def model_at(registry: Registry, name: str, stage: Stage, at: str) -> Held | Non
     """Return what held a stage of a name at a time."""
     model_history(registry, name)
     return held_at(registry.catalogue.events(), name, stage, parse(at))
-
-
-@translated()
-def verify_models(registry: Registry, reference: str | None = None) -> tuple[Checked, ...]:
-    """Read every byte of one version, or of all whose content is here."""
-    wanted = [registry.resolve(reference)] if reference else registry.catalogue.versions()
-    return tuple(
-        Checked(v, verify(registry.layout, v.digest).wrong)
-        for v in wanted
-        if v.is_present or reference
-    )
-
-
-@translated()
-def audit_models(registry: Registry, against: Path | None = None) -> tuple[Finding, ...]:
-    """Return what is wrong with the catalogue, also against a head that was exported earlier."""
-    return audit(registry.catalogue, read_head(against) if against else None)
-
-
-@translated()
-def export_head(registry: Registry, target: Path) -> None:
-    """Write the chain's head to a file that is to be kept elsewhere."""
-    head = registry.catalogue.head()
-    if head is None:
-        raise Refused(Problem("CHAIN_EMPTY", "nothing has happened yet"))
-    write_head(head, target)
 
 
 @translated()

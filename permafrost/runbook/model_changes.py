@@ -9,23 +9,26 @@ from model_registry.adding import Added
 from model_registry.bundle import export, import_bundle
 from model_registry.catalogue.chain import Event
 from model_registry.catalogue.model import MovePlan, Verb
-from model_registry.promotion import carry_out
+from model_registry.promotion import carry_out, require_signed
 from model_registry.registry import Registry
 from model_registry.removing import Sweep, collect, plan_collection
+from model_registry.signatures import Policy
 from permafrost.adapters.models import translated
 
 
 @translated()
-def plan_stage(registry: Registry, reference: str, verb: Verb) -> MovePlan:
+def plan_stage(registry: Registry, reference: str, verb: Verb, policy: Policy) -> MovePlan:
     """Return what a promotion, demotion or retirement would do."""
     version = registry.resolve(reference)
-    return registry.catalogue.plan(version.name, version.version, verb)
+    plan = registry.catalogue.plan(version.name, version.version, verb)
+    require_signed(registry, plan, policy)
+    return plan
 
 
 @translated()
-def change_stage(registry: Registry, plan: MovePlan, why: str) -> Event:
+def change_stage(registry: Registry, plan: MovePlan, why: str, policy: Policy) -> Event:
     """Do it; Refused when somebody was faster."""
-    return carry_out(registry, plan, why=why)
+    return carry_out(registry, plan, why=why, policy=policy)
 
 
 @translated()

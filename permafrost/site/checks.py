@@ -37,6 +37,9 @@ def check_files(site: Site, resolve: Callable[[str], Path]) -> list[Problem]:
     }
     if site.vcenter.ca_file is not None:
         public["vcenter.ca_file"] = site.vcenter.ca_file
+    if site.registry.signatures is not None:
+        for name, file in site.registry.signatures.signers.items():
+            public[f"registry.signatures.signers.{name}"] = file
     found: list[Problem] = []
     for key, name in sorted({**secret, **public}.items()):
         found += _file(key, resolve(name), is_secret=key in secret)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from permafrost.errors import Problem, Refused
 from permafrost.site.checks import check_files, check_site
+from permafrost.site.lock import LOCK_NAME, follow_lock, references_of
 from permafrost.site.model import Site
 
 Lines = dict[tuple[str, ...], int]
@@ -18,10 +20,14 @@ Lines = dict[tuple[str, ...], int]
 
 @dataclass(frozen=True, slots=True)
 class LoadedSite:
-    """A checked site and where it was read from."""
+    """A checked site and where it was read from.
+
+    ``references`` are the endpoints whose model the file names by its stage.
+    """
 
     site: Site
     path: Path
+    references: Mapping[str, str] = field(default_factory=dict)
 
     def resolve(self, relative: str) -> Path:
         """Return a path of the site file as an absolute one (relative to the file's folder)."""
@@ -33,8 +39,12 @@ class LoadedSite:
         return self.resolve(self.site.control.state_dir)
 
 
-def load_site(path: Path) -> LoadedSite:
-    """Return the site of a file; raise Refused with every problem found in it."""
+def load_site(path: Path, *, is_locked: bool = True) -> LoadedSite:
+    """Return the site of a file; raise Refused with every problem found in it.
+
+    Models that are named by their stage become those that `models.lock` says, unless
+    ``is_locked`` is false.
+    """
     path = path.expanduser().absolute()
     document, lines = _read_yaml(path)
     try:
@@ -46,7 +56,13 @@ def load_site(path: Path) -> LoadedSite:
     found = [*check_site(site), *check_files(site, loaded.resolve)]
     if found:
         raise Refused(*(_with_line(problem, lines) for problem in found))
-    return loaded
+    references = references_of(site)
+    if is_locked:
+        try:
+            site = follow_lock(site, references, path.parent / LOCK_NAME)
+        except Refused as error:
+            raise Refused(*(_with_line(p, lines) for p in error.problems)) from None
+    return LoadedSite(site, path, references)
 
 
 def _read_yaml(path: Path) -> tuple[Any, Lines]:

@@ -18,6 +18,10 @@ PinnedModel = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._/-]*@sha256:[0-9a-f]{64}$")
 ]
 PinnedImage = PinnedModel
+ModelReference = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9._/-]*@(sha256:[0-9a-f]{64}|staging|production)$"),
+]
 VendorDevice = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{4}:[0-9a-f]{4}$")]
 
 
@@ -97,7 +101,9 @@ class Gpu(_Strict):
 class Endpoint(_Strict):
     """One public model name, served by replicas of one frozen checkpoint."""
 
-    model: PinnedModel
+    model: ModelReference = Field(
+        description="name@sha256:…, or name@stage, for which models.lock says the digest"
+    )
     backend: Backend
     image: PinnedImage
     replicas: int = Field(ge=1, le=999)
@@ -137,6 +143,15 @@ class Edge(_Strict):
     vm: VmShape = VmShape(cpus=2, memory_mib=2048, disk_gib=20)
 
 
+class Signatures(_Strict):
+    """Whose signatures a checkpoint needs, and before what; one of the signers is enough."""
+
+    signers: dict[Label, str] = Field(
+        min_length=1, description="PEM files: a public key, or an authority's certificates"
+    )
+    required_for: tuple[Literal["promote", "deploy"], ...] = ("promote", "deploy")
+
+
 class Registry(_Strict):
     """The site's OCI registry: images and checkpoints come from here and nowhere else."""
 
@@ -144,6 +159,7 @@ class Registry(_Strict):
     username: str
     password_file: str
     ca_file: str
+    signatures: Signatures | None = None
 
 
 class Packages(_Strict):

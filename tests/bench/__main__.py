@@ -15,6 +15,7 @@ from lab.build import parts
 from lab.traffic import source
 from permafrost.site.load import load_site
 from permafrost.topology import replicas
+from tests.bench import registry
 from tests.bench.echo import echo_table
 from tests.bench.measure import closed_loop, in_turn
 
@@ -81,6 +82,8 @@ def main() -> None:
     site = Path(os.environ["PERMAFROST_SITE"])
     console.print(path_table(site))
     console.print(deploy_table(site))
+    for table in registry.tables():
+        console.print(table)
 
 
 if __name__ == "__main__":

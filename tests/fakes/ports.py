@@ -301,13 +301,22 @@ class FakeCatalog:
     missing: frozenset[str] = frozenset()
     without_fingerprint: frozenset[str] = frozenset()
     architecture: Architecture | None = field(default_factory=lambda: Architecture(30, 3, 64))
+    signatures: int = 0
+    signed_by: tuple[str, ...] = ()
 
     def resolve(self, pinned: str) -> CheckpointFacts:
         name, _, digest = pinned.partition("@")
         if pinned in self.missing:
             raise Refused(Problem("CHECKPOINT_MISSING", f"the registry has no {pinned}"))
         return CheckpointFacts(
-            name, digest, 3, 1000, pinned not in self.without_fingerprint, self.architecture
+            name,
+            digest,
+            3,
+            1000,
+            pinned not in self.without_fingerprint,
+            self.architecture,
+            self.signatures,
+            self.signed_by,
         )
 
     def has_image(self, pinned: str) -> bool:

@@ -1,4 +1,4 @@
-"""Add, promote, lock, collect, export and import in any order, killed at any effect.
+"""Add, promote, lock, collect, export, import, push and pull in any order, killed at any effect.
 
 An effect is what a power cut could fall before: a sync, a rename, a removal, a commit. From the
 one that is hit nothing more happens, clean-up included, as when the process was killed.
@@ -32,13 +32,19 @@ from model_registry.bundle import export, import_bundle
 from model_registry.catalogue.audit import audit
 from model_registry.catalogue.chain import Head
 from model_registry.catalogue.model import Stage, Verb
+from model_registry.client import RegistryClient
 from model_registry.errors import RegistryError
+from model_registry.exchange import pull_version, push_version
 from model_registry.lineage import Lineage, Method, Parent
 from model_registry.lockfile import read_lock, resolve_lock, write_lock
+from model_registry.meter import Meter
 from model_registry.promotion import carry_out
 from model_registry.registry import Registry
 from model_registry.removing import collect
+from model_registry.signatures import sign
 from model_registry.verify import verify
+from tests.contract.registry.fake import PASSWORD, USER, FakeRegistry
+from tests.unit.model_registry.keys import keys
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 NAMES, VERSIONS = ("chat",), ("1", "2", "3")  # few, so that commands meet
@@ -149,6 +155,7 @@ class Models(RuleBasedStateMachine):
         self.seen: dict[str, str] = {}
         self.lock = self.root / "models.lock"
         self.written = 0
+        self.remote = FakeRegistry()
 
     def teardown(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
@@ -189,6 +196,34 @@ class Models(RuleBasedStateMachine):
                     carry_out(registry, plan, why="")
 
         self.do(work, None)
+
+    @rule(name=names, version=versions, kill=kills)
+    def push(self, name: str, version: str, kill: int | None) -> None:
+        def work(registry: Registry) -> None:
+            wanted = registry.catalogue.version(name, version)
+            with self.client() as client:
+                push_version(registry, wanted, client, str, Meter())
+
+        self.do(work, kill)
+
+    @rule(name=names, version=versions, kill=kills)
+    def pull(self, name: str, version: str, kill: int | None) -> None:
+        def work(registry: Registry) -> None:
+            with self.client() as client:
+                pull_version(
+                    registry, client, name, version, name, version, Meter(), parents_outside=True
+                )
+
+        self.do(work, kill, at="there")
+
+    def client(self) -> RegistryClient:
+        return RegistryClient(
+            "oci://registry.test",
+            username=USER,
+            password=PASSWORD,
+            transport=self.remote.transport(),
+            pause=lambda _: None,
+        )
 
     @rule(name=names, kill=kills)
     def lock_production(self, name: str, kill: int | None) -> None:
@@ -263,6 +298,7 @@ COMMANDS: dict[str, Callable[[Registry, Path], object]] = {
     "add": lambda r, b: add(r, files(b.parent, "new", "1"), "new", "1"),
     "promote": lambda r, _: carry_out(r, r.catalogue.plan("chat", "2", Verb.PROMOTE), why=""),
     "collect": lambda r, _: collect(r, retired=True),
+    "sign": lambda r, b: sign(r, r.catalogue.version("chat", "2"), keys(b.parent, "k")[0]),
     "export": lambda r, b: export(r, r.catalogue.versions(), b.with_name("out.tar")),
     "import": lambda r, b: import_bundle(r, b),
     "lock": lambda r, b: write_lock(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ class FakeRegistry:
         self.uploads: dict[str, bytes] = {}
         self.requests: list[httpx.Request] = []
         self.faults: list[Callable[[httpx.Request], httpx.Response | None]] = []
+        self._sessions = itertools.count()
         self._lists_referrers = lists_referrers
 
     def transport(self) -> httpx.MockTransport:
@@ -58,7 +60,7 @@ class FakeRegistry:
 
     def _uploads(self, request: httpx.Request, repository: str, session: str) -> httpx.Response:
         if request.method == "POST":
-            session = f"session-{len(self.uploads)}"
+            session = f"session-{next(self._sessions)}"
             self.uploads[session] = b""
         elif request.method == "PATCH":
             start = int(request.headers["Content-Range"].partition("-")[0])
@@ -88,6 +90,16 @@ class FakeRegistry:
         kind, content = self.manifests[repository, ref]
         body = content if request.method == "GET" else b""
         return httpx.Response(200, content=body, headers={"Content-Type": kind})
+
+    def _tags(self, request: httpx.Request, repository: str, _: str) -> httpx.Response:
+        """Two a page, as a large registry gives them."""
+        found = sorted(r for where, r in self.manifests if where == repository and ":" not in r)
+        if not found:
+            return httpx.Response(404)
+        page = [t for t in found if t > request.url.params.get("last", "")]
+        link = f'</v2/{repository}/tags/list?n=2&last={page[1]}>; rel="next"' if page[2:] else ""
+        headers = {"Link": link} if link else {}
+        return httpx.Response(200, json={"tags": page[:2]}, headers=headers)
 
     def _referrers(self, _: httpx.Request, repository: str, digest: str) -> httpx.Response:
         if not self._lists_referrers:

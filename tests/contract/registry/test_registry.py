@@ -5,16 +5,21 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from model_registry import digests
+from model_registry import blobs, digests
+from model_registry.adding import blobs_of
 from model_registry.checkpoint import files_of, pack
-from model_registry.client import CHUNK, RegistryClient
+from model_registry.client import RegistryClient
 from model_registry.errors import RegistryError
 from model_registry.fingerprint.referrers import attach, find_fingerprint, find_in_layout
 from model_registry.layout import OciLayout
+from model_registry.media_types import SIGNATURE
+from model_registry.referring import attach as attach_bytes
+from model_registry.referring import attached_in_registry
 from model_registry.transfer import pull, push_layout
 from model_registry.verify import verify
 from tests.contract.registry.conftest import NewClient
@@ -96,6 +101,40 @@ def test_pull_brings_the_fingerprint_too(
     assert find_in_layout(other, checkpoint) == fingerprint(checkpoint)
 
 
+def test_many_that_attach_at_once_are_all_found(
+    new_client: NewClient, repository: str, layout: tuple[OciLayout, str]
+) -> None:
+    store, checkpoint = layout
+    with new_client() as client:
+        push_layout(store.path, client, repository)
+    made = [
+        attach_bytes(store, checkpoint, SIGNATURE, f"signature {n}".encode(), "model.sig")
+        for n in range(8)
+    ]
+
+    def push(digest: str) -> None:
+        with new_client() as own:
+            push_blobs(store, own, repository, digest)
+            own.put_manifest(repository, store.read(digest))
+
+    with ThreadPoolExecutor(len(made)) as pool:
+        list(pool.map(push, made))
+    with new_client() as client:
+        found = client.referrers(repository, checkpoint)
+        assert sorted(r["digest"] for r in found) == sorted(made)
+        attached = attached_in_registry(client, repository, checkpoint, SIGNATURE)
+        assert set(attached.values()) == {f"signature {n}".encode() for n in range(8)}
+        tag = checkpoint.replace(":", "-")
+        if client.has_manifest(repository, tag):  # what public tools read
+            assert len(client.manifest(repository, tag)["manifests"]) == len(made)
+
+
+def push_blobs(store: OciLayout, client: RegistryClient, repository: str, digest: str) -> None:
+    for blob in blobs_of(store.read_json(digest)):
+        with store.blob_path(blob).open("rb") as file:
+            client.upload(repository, blob, file, store.size(blob))
+
+
 def test_a_checkpoint_without_fingerprint_says_so(
     client: RegistryClient, repository: str, layout: tuple[OciLayout, str]
 ) -> None:
@@ -106,8 +145,11 @@ def test_a_checkpoint_without_fingerprint_says_so(
     assert caught.value.code == "FINGERPRINT_MISSING"
 
 
-def test_a_blob_in_several_chunks_arrives_whole(client: RegistryClient, repository: str) -> None:
-    content = bytes(range(256)) * (CHUNK // 256) + b"and a little more"
+def test_a_blob_in_several_chunks_arrives_whole(
+    client: RegistryClient, repository: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blobs, "CHUNK", 1 << 20)
+    content = bytes(range(256)) * (2 << 12) + b"and a little more"
     digest = digests.of_bytes(content)
     assert client.upload(repository, digest, io.BytesIO(content), len(content))
     target = io.BytesIO()

@@ -168,3 +168,15 @@ def test_the_lock_moves_only_when_told(operator: Operator, tmp_path: Path) -> No
     (step,) = operator.json("lock", "--site", str(site))["steps"]
     assert step["before"] == operator.json("show", f"{name}:1")["digest"]
     assert json.loads((tmp_path / "models.lock").read_text()) == written
+
+
+def test_show_tells_what_the_files_say(operator: Operator, tmp_path: Path) -> None:
+    folder = tmp_path / "facts"
+    folder.mkdir()
+    (folder / "model.bin").write_bytes(b"weights")
+    (folder / "config.json").write_text('{"model_type": "llama", "n_positions": 4096}')
+    (folder / "LICENSE").write_text("MIT License")
+    operator.json("add", str(folder), "facts:1")
+    found = operator.json("show", "facts:1")["model"]
+    assert found == {"architecture": "llama", "contextTokens": "4096", "licence": "MIT"}
+    assert "licence: MIT" in operator.text("show", "facts:1")

@@ -14,7 +14,8 @@ TOKENIZER = json.dumps({"model": {"type": "BPE"}}).encode()
 
 
 def safetensors(weights: bytes, padding: int = 0) -> bytes:
-    header = {"w": {"dtype": "F16", "shape": [len(weights) // 2], "data_offsets": [0, 8]}}
+    size = len(weights)
+    header = {"w": {"dtype": "F16", "shape": [size // 2], "data_offsets": [0, size]}}
     text = json.dumps(header).encode().ljust(padding)
     return struct.pack("<Q", len(text)) + text + weights
 

@@ -7,8 +7,7 @@ import io
 import httpx
 import pytest
 
-from model_registry import client as client_module
-from model_registry import digests
+from model_registry import blobs, digests
 from model_registry.client import RegistryClient
 from model_registry.errors import RegistryError
 from tests.contract.registry.fake import PASSWORD, USER, FakeRegistry
@@ -72,7 +71,7 @@ def test_silence_is_told_with_a_hint() -> None:
 def test_an_upload_goes_on_after_a_cut(
     registry: FakeRegistry, client: RegistryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "CHUNK", 1000)
+    monkeypatch.setattr(blobs, "CHUNK", 1000)
     lost = iter([False, True])
 
     def lose_the_answer(request: httpx.Request) -> httpx.Response | None:

@@ -67,6 +67,7 @@ def test_the_facts_are_read(tmp_path: Path) -> None:
         context_tokens=8192,
         quantization="Q4_1",
         chat_template="{{ messages }}",
+        licence="",
     )
 
 

@@ -13,9 +13,11 @@ from permafrost.adapters.pulumi_stack.changes import Change
 from permafrost.engine.state import DeclaredState
 from permafrost.errors import Failed, Held, Refused
 from permafrost.runbook.context import Context
+from permafrost.runbook.converge import converge_node
 from permafrost.runbook.deploy import execute, make_plan
 from permafrost.runbook.destroy import execute_destroy, make_destroy_plan
 from permafrost.runbook.drain import drain_replica
+from permafrost.site.model import Signatures
 from tests.fakes.ports import FakeCatalog, FakeProvisioner
 from tests.fakes.site import context, small_site
 from tests.fakes.world import Cut, World
@@ -192,6 +194,31 @@ def test_missing_pins_are_refused_all_at_once(ctx: Context) -> None:
         ("FINGERPRINT_MISSING", "inference.pulse.model"),
         ("IMAGE_MISSING", "inference.pulse.image"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("signatures", "code"), [(0, "SIGNATURE_MISSING"), (2, "SIGNATURE_UNTRUSTED")]
+)
+def test_a_checkpoint_without_the_demanded_signature_is_not_deployed(
+    tmp_path: Path, world: World, signatures: int, code: str
+) -> None:
+    demanded = Signatures(signers={"release": "release.pub"})
+    registry = world.site.registry.model_copy(update={"signatures": demanded})
+    world.site = world.site.model_copy(update={"registry": registry})
+    ctx = context(tmp_path / "signed", world)
+    ctx.catalog = FakeCatalog(signatures=signatures)
+    with pytest.raises(Refused) as caught:
+        make_plan(ctx)
+    assert [(p.code, p.path) for p in caught.value.problems] == [
+        (code, "inference.chat.model"),
+        (code, "inference.pulse.model"),
+    ]
+    # A typed `pulumi up` meets the same demand before it touches a node
+    with pytest.raises(Refused, match=code):
+        converge_node(ctx, ONE, vm="another", fingerprint="another")
+    assert world.effects == []
+    ctx.catalog = FakeCatalog(signatures=1, signed_by=("release",))
+    make_plan(ctx)
 
 
 def test_a_deployment_that_was_killed_is_run_again(tmp_path: Path, world: World) -> None:

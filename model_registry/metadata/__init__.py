@@ -1,0 +1,1 @@
+"""What the files of a checkpoint say of themselves; weights are not read, only their headers."""

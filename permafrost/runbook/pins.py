@@ -1,0 +1,84 @@
+"""What a site pins must be in its registry: whole to look at, and signed where it must be."""
+
+from __future__ import annotations
+
+from permafrost.errors import Problem, Refused
+from permafrost.ports import CheckpointFacts
+from permafrost.runbook.context import Context
+from permafrost.site.model import Site
+
+DEPLOY = "deploy"
+
+
+def require_pins(ctx: Context) -> dict[str, CheckpointFacts]:
+    """Return the checkpoints by endpoint; refuse, all at once, what the registry lacks."""
+    problems: list[Problem] = []
+    found: dict[str, CheckpointFacts] = {}
+    for name, endpoint in sorted(ctx.site.inference.items()):
+        where = f"inference.{name}"
+        try:
+            facts = found[name] = ctx.catalog.resolve(endpoint.model)
+            if not facts.has_fingerprint:
+                problems.append(
+                    Problem(
+                        "FINGERPRINT_MISSING",
+                        f"{endpoint.model} has no recorded fingerprint: nothing could admit it",
+                        f"{where}.model",
+                        "record one and push it beside the checkpoint",
+                    )
+                )
+            problems += _unsigned(ctx.site, name, facts)
+        except Refused as error:
+            problems += [
+                Problem(p.code, p.message, f"{where}.model", p.hint) for p in error.problems
+            ]
+        if not ctx.catalog.has_image(endpoint.image):
+            problems.append(
+                Problem(
+                    "IMAGE_MISSING",
+                    f"the registry has no {endpoint.image}",
+                    f"{where}.image",
+                    "push it there, or correct the pin",
+                )
+            )
+    if problems:
+        raise Refused(*problems)
+    return found
+
+
+def require_signed(ctx: Context, endpoint: str) -> None:
+    """Refuse a checkpoint without the signature that the site demands before it is deployed."""
+    if _is_demanded(ctx.site):
+        facts = ctx.catalog.resolve(ctx.site.inference[endpoint].model)
+        if problems := _unsigned(ctx.site, endpoint, facts):
+            raise Refused(*problems)
+
+
+def _is_demanded(site: Site) -> bool:
+    wanted = site.registry.signatures
+    return wanted is not None and DEPLOY in wanted.required_for
+
+
+def _unsigned(site: Site, endpoint: str, facts: CheckpointFacts) -> list[Problem]:
+    wanted = site.registry.signatures
+    if wanted is None or not _is_demanded(site) or facts.signed_by:
+        return []
+    names = ", ".join(sorted(wanted.signers))
+    where, model = f"inference.{endpoint}.model", site.inference[endpoint].model
+    if not facts.signatures:
+        return [
+            Problem(
+                "SIGNATURE_MISSING",
+                f"{model} is not signed in the registry; {names} must have signed it",
+                where,
+                "`permafrost model sign` it with that key and `model push` it",
+            )
+        ]
+    return [
+        Problem(
+            "SIGNATURE_UNTRUSTED",
+            f"no signature of {model} holds for {names}: {'; '.join(facts.unsigned_why)}",
+            where,
+            "sign it with that key, push it, and find out who signed it otherwise",
+        )
+    ]

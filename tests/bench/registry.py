@@ -1,0 +1,295 @@
+"""The model registry: hashing, moving and storing, each against a plain way to do the same."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import os
+import shutil
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.table import Table
+
+from model_registry.checkpoint import files_of, identify, pack
+from model_registry.client import RegistryClient
+from model_registry.layout import OciLayout
+from model_registry.meter import Meter
+from model_registry.transfer import pull, push
+from model_registry.verify import verify
+from tests.contract.registry.fake import PASSWORD, USER
+from tests.contract.registry.server import Server, docker_registry
+
+MIB = 1 << 20
+ROUNDS = 3
+FILES, FILE_MIB = 10, 48
+SPARSE_GIB = 20
+
+
+def tables() -> list[Table]:
+    """Measure everything; returns the tables."""
+    with tempfile.TemporaryDirectory(prefix="bench-registry-", dir=_roomy()) as scratch:
+        folder = Path(scratch)
+        source = _weights(folder / "files", range(FILES))
+        with docker_registry(_made(folder / "registry")) as server:
+            moved = [_moving(source, folder, server), _sharing(source, folder, server)]
+        return [_hashing(source, folder), *moved, _memory(folder)]
+
+
+def _hashing(source: Path, folder: Path) -> Table:
+    layout = OciLayout.create(folder / "hashing")
+    checkpoint = pack(source, layout, "bench")
+    paths = sorted(source.iterdir())
+    blobs = [layout.blob_path(f.digest) for f in files_of(layout.read_json(checkpoint))]
+    model_signing = _model_signing(source)
+    ways: dict[str, Callable[[], object]] = {
+        "all cores hashing": lambda: _all_cores(paths),
+        "sha256sum, one a core": lambda: _sha256sum(paths),
+        "model_signing": model_signing,
+        "identify": lambda: identify(source, "bench"),
+        "verify": lambda: verify(layout, checkpoint),
+    }
+    size = sum(p.stat().st_size for p in paths)
+    table = _table(
+        f"{len(paths)} files, {size / MIB:.0f} MiB, {os.cpu_count()} cores",
+        ("way", "page cache MiB/s", "ratio", "disk MiB/s", "ratio"),
+    )
+    cached = _in_turn(ways, lambda: None)
+    cold = _in_turn(ways, lambda: _forget([*paths, *blobs]))
+    for name in ways:
+        table.add_row(
+            name,
+            f"{size / MIB / cached[name]:.0f}",
+            f"{cached['all cores hashing'] / cached[name]:.2f}",
+            f"{size / MIB / cold[name]:.0f}",
+            f"{cold['all cores hashing'] / cold[name]:.2f}",
+        )
+    return table
+
+
+def _moving(source: Path, folder: Path, server: Server) -> Table:
+    layout = OciLayout.create(folder / "moving")
+    checkpoint = pack(source, layout, "bench")
+    files = files_of(layout.read_json(checkpoint))
+    size = sum(f.size for f in files)
+    plain = _Plain(server)
+    rounds = iter(range(1000))
+
+    with _client(server) as client:
+
+        def pushed() -> None:
+            push(layout, client, f"bench/{next(rounds)}", checkpoint)
+
+        def pulled() -> None:
+            target = OciLayout.create(folder / f"pulled-{next(rounds)}")
+            pull(client, "bench/plain", checkpoint, target)
+            shutil.rmtree(target.path)
+
+        push(layout, client, "bench/plain", checkpoint)
+        paths = [(layout.blob_path(f.digest), f.digest) for f in files]
+        ways: dict[str, Callable[[], object]] = {
+            "plain upload": lambda: plain.upload(f"plain/{next(rounds)}", paths),
+            "push": pushed,
+            "plain download": lambda: plain.download("bench/plain", paths, folder / "copy"),
+            "pull": pulled,
+        }
+        # A repository of its own for each push, so that it sends all of its bytes
+        took = _in_turn(ways, lambda: None)
+    table = _table(
+        f"{size / MIB:.0f} MiB to and from docker-registry, TLS, loopback",
+        ("way", "MiB/s", "of plain"),
+    )
+    for name, base in (
+        ("plain upload", "plain upload"),
+        ("push", "plain upload"),
+        ("plain download", "plain download"),
+        ("pull", "plain download"),
+    ):
+        table.add_row(name, f"{size / MIB / took[name]:.0f}", f"{took[base] / took[name]:.2f}")
+    return table
+
+
+def _sharing(source: Path, folder: Path, server: Server) -> Table:
+    layout = OciLayout.create(folder / "sharing")
+    base = pack(source, layout, "base")
+    tuned_files = folder / "tuned-files"
+    shutil.copytree(source, tuned_files)
+    (tuned_files / "model-0.weights").write_bytes(os.urandom(FILE_MIB * MIB))
+    tuned = pack(tuned_files, layout, "tuned")
+    size = sum(f.size for f in files_of(layout.read_json(tuned)))
+    table = _table(
+        "a fine-tune that shares 90 % of its bytes with its base, in another repository",
+        ("direction", "bytes", "bytes moved", "share"),
+    )
+    with _client(server) as client:
+        push(layout, client, "sharing/base", base)
+        sent, received = Meter(), Meter()
+        push(
+            layout, client, "sharing/tuned", tuned, meter=sent,
+            lenders=lambda _: ("sharing/base",),
+        )  # fmt: skip
+        target = OciLayout.create(folder / "sharing-pulled")
+        pull(client, "sharing/base", base, target)
+        pull(client, "sharing/tuned", tuned, target, received)
+    for name, meter in (("push", sent), ("pull", received)):
+        table.add_row(name, f"{size:,}", f"{meter.moved:,}", f"{meter.moved / size:.3f}")
+    return table
+
+
+def _memory(folder: Path) -> Table:
+    source = _made(folder / "sparse")
+    with (source / "model.weights").open("wb") as file:
+        file.truncate(SPARSE_GIB << 30)
+    script = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from model_registry.checkpoint import pack\n"
+        "from model_registry.layout import OciLayout\n"
+        "from model_registry.verify import verify\n"
+        "layout = OciLayout.create(Path(sys.argv[2]))\n"
+        "assert verify(layout, pack(Path(sys.argv[1]), layout, 'sparse')).holds\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(source), str(folder / "sparse-oci")],
+        check=True, capture_output=True, text=True, timeout=1800,
+    )  # fmt: skip
+    took = time.monotonic() - begin
+    unit = 1 if sys.platform == "darwin" else 1024
+    table = _table(
+        f"a sparse checkpoint of {SPARSE_GIB} GiB, stored and verified",
+        ("peak memory MB", "seconds", "on disk MB"),
+    )
+    stored = sum(p.stat().st_blocks * 512 for p in (folder / "sparse-oci").rglob("*"))
+    table.add_row(f"{int(done.stdout) * unit / 1e6:.0f}", f"{took:.0f}", f"{stored / 1e6:.1f}")
+    return table
+
+
+class _Plain:
+    """The same bytes by http.client, one stream, nothing checked."""
+
+    def __init__(self, server: Server) -> None:
+        self._address = server.address
+        self._context = ssl.create_default_context(cafile=str(server.ca_file))
+        pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {pair}"}
+
+    def download(self, repository: str, blobs: Sequence[tuple[Path, str]], target: Path) -> None:
+        connection = http.client.HTTPSConnection(self._address, context=self._context)
+        for _, digest in blobs:
+            connection.request("GET", f"/v2/{repository}/blobs/{digest}", headers=self._headers)
+            response = connection.getresponse()
+            assert response.status == 200
+            with target.open("wb") as file:
+                shutil.copyfileobj(response, file, MIB)
+                os.fsync(file.fileno())
+        connection.close()
+
+    def upload(self, repository: str, blobs: Sequence[tuple[Path, str]]) -> None:
+        connection = http.client.HTTPSConnection(self._address, context=self._context)
+        for path, digest in blobs:
+            connection.request("POST", f"/v2/{repository}/blobs/uploads/", headers=self._headers)
+            begun = connection.getresponse()
+            begun.read()
+            where = urlsplit(begun.headers["Location"])
+            headers = {**self._headers, "Content-Length": str(path.stat().st_size)}
+            with path.open("rb") as file:
+                connection.request(
+                    "PUT", f"{where.path}?{where.query}&digest={digest}", file, headers
+                )
+                response = connection.getresponse()
+                response.read()
+                assert response.status == 201
+        connection.close()
+
+
+def _all_cores(paths: Sequence[Path]) -> None:
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(_hash, paths))
+
+
+def _hash(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _sha256sum(paths: Sequence[Path]) -> None:
+    subprocess.run(
+        ["xargs", "-0", "-n1", f"-P{os.cpu_count()}", "sha256sum"],
+        input="\0".join(map(str, paths)).encode(), check=True, capture_output=True,
+    )  # fmt: skip
+
+
+def _model_signing(source: Path) -> Callable[[], object]:
+    from model_signing import hashing
+
+    return lambda: hashing.Config().hash(source)
+
+
+def _in_turn(
+    ways: dict[str, Callable[[], object]], before: Callable[[], None]
+) -> dict[str, float]:
+    """Return the median seconds of each way, all measured in each round."""
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, work in ways.items():
+            before()
+            begin = time.monotonic()
+            work()
+            took[name].append(time.monotonic() - begin)
+    return {name: statistics.median(seconds) for name, seconds in took.items()}
+
+
+def _forget(paths: Sequence[Path]) -> None:
+    """Take files out of the page cache, so that the disk is read."""
+    for path in paths:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _weights(folder: Path, numbers: range) -> Path:
+    _made(folder)
+    for number in numbers:
+        (folder / f"model-{number}.weights").write_bytes(os.urandom(FILE_MIB * MIB))
+    return folder
+
+
+def _client(server: Server) -> RegistryClient:
+    return RegistryClient(
+        f"oci://{server.address}", username=USER, password=PASSWORD, ca_file=server.ca_file
+    )
+
+
+def _table(title: str, headings: Sequence[str]) -> Table:
+    table = Table(title=f"{title} (lab)")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _roomy() -> str | None:
+    """A folder on a disk that knows holes, not in memory."""
+    return "/var/tmp" if Path("/var/tmp").is_dir() else None
+
+
+if __name__ == "__main__":
+    from rich.console import Console
+
+    for made in tables():
+        Console(width=100).print(made)
