@@ -75,9 +75,11 @@ def prepare_balancer(instance: Instance, target: str, options: Options) -> dict[
     """Check that the machine runs a balancer."""
     targets.running_machine(instance, target)
     try:
-        return prepare_kill(instance, f"{target}:{BALANCER}", options)
+        undo = prepare_kill(instance, f"{target}:{BALANCER}", options)
+        prepare_hang(instance, f"{target}:{BALANCER}", {})  # one that is installed may be off
+        return undo
     except LabError as error:
-        if error.code != "UNIT_UNKNOWN":
+        if error.code not in ("UNIT_UNKNOWN", "UNIT_IS_NOT_RUNNING"):
             raise
         raise LabError(
             "BALANCER_ABSENT", f"{target} runs no HAProxy", "choose an edge or a replica"
