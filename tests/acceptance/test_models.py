@@ -1,0 +1,111 @@
+"""A foundation from the site's registry and a version made from it: signed, promoted, told."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.acceptance.checkpoints import Layout, fine_tuned_files
+from tests.acceptance.driver import ROOT, Cli
+
+CHAT, PULSE = "smollm2-135m-instruct", "pulse"
+
+
+class Models:
+    """`permafrost model` for a site that demands signatures and names pulse by its stage."""
+
+    def __init__(self, site: Path, home: Path) -> None:
+        self.home = home
+        self.cli = Cli(
+            ROOT / ".venv/bin/permafrost",
+            {**os.environ, "PERMAFROST_SITE": str(site), "PERMAFROST_MODELS": str(home)},
+        )
+        self.layout = Layout(home / "oci")
+
+    def do(self, *words: str) -> Any:
+        return self.cli.json("model", *words)
+
+    def refused(self, *words: str) -> str:
+        done = self.cli.run(*words, "--output", "json", expect=3)
+        return str(json.loads(done.stderr)[0]["code"])
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    private = ec.generate_private_key(ec.SECP256R1())
+    path = tmp_path / "release.key"
+    path.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    (tmp_path / "release.pub").write_bytes(
+        private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    return path
+
+
+@pytest.fixture
+def models(site_file: Path, key: Path, tmp_path: Path) -> Iterator[Models]:
+    values = yaml.safe_load(site_file.read_text())
+    values["inference"]["pulse"]["model"] = f"{PULSE}@production"
+    values["registry"]["signatures"] = {"signers": {"release": str(key.with_suffix(".pub"))}}
+    site = site_file.with_name("site-signed.yaml")
+    site.write_text(yaml.safe_dump(values))
+    try:
+        yield Models(site, tmp_path / "models")
+    finally:
+        site.unlink()
+        site.with_name("models.lock").unlink(missing_ok=True)
+
+
+def pinned(site_file: Path, name: str) -> str:
+    model = yaml.safe_load(site_file.read_text())["inference"][name]["model"]
+    return str(model.partition("@")[2])
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def test_a_foundation_and_what_was_made_from_it(
+    models: Models, site_file: Path, key: Path, tmp_path: Path
+) -> None:
+    foundation = pinned(site_file, "chat")
+    pulled = models.do("pull", f"{CHAT}@{foundation}", "--as", f"{CHAT}:1")
+    assert (pulled["digest"], pulled["changed"]) == (foundation, True)
+    shown = models.do("show", f"{CHAT}:1")
+    assert shown["model"]["architecture"] == "llama"
+    source = fine_tuned_files(models.layout, shown["files"], tmp_path / "tuned")
+    lineage = {"method": "fine-tune", "parents": [{"digest": foundation}]}
+    (tmp_path / "lineage.json").write_text(json.dumps(lineage))
+    words = ("add", str(source), f"{CHAT}:2", "--lineage", str(tmp_path / "lineage.json"))
+    tuned = models.do(*words)["digest"]
+    (edge,) = models.do("lineage", f"{CHAT}:2")["next"]
+    assert (edge["digest"], edge["versions"]) == (foundation, [f"{CHAT}:1"])
+    diff = models.do("diff", f"{CHAT}:1", f"{CHAT}:2")
+    assert (len(diff["changed"]), len(diff["same"])) == (1, len(shown["files"]) - 1)
+
+    promote = ("model", "promote", f"{CHAT}:2", "--yes")
+    assert models.refused(*promote) == "SIGNATURE_MISSING"
+    assert models.do("show", f"{CHAT}:2")["stage"] == "candidate"
+    models.do("sign", f"{CHAT}:2", "--key", str(key))
+    before = now()
+    for _ in range(2):
+        models.cli.json(*promote)
+    assert models.do("history", CHAT, "--at", before)["production"] is None
+    assert models.do("history", CHAT, "--at", now())["production"]["digest"] == tuned
+    assert models.do("audit")["findings"] == []
