@@ -1,18 +1,23 @@
 """Which nodes a site has: names, tiers and addresses, derived from the site file alone.
 
 One node name everywhere: it is the VM, the inventory host, the HAProxy server, the journal's
-target. Names are ``<site>-<endpoint>-NN`` and ``<site>-edge-NN``.
+target. Names are ``<site>-<endpoint>-NN``, ``<site>-edge-NN`` and ``<site>-knowledge-NN``.
+
+A node's address comes from its group's own range where the site file gives one; else from its
+network's range, which the groups share in node order: there a group that grows moves the
+addresses of those behind it, and ``permafrost.planning.addresses`` refuses that on a live site.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
-    from permafrost.site.model import Endpoint, Site, VmShape
+    from permafrost.site.model import Endpoint, Network, Site, VmShape
 
 
 class Tier(StrEnum):
@@ -20,11 +25,12 @@ class Tier(StrEnum):
 
     EDGE = "edge"
     INFERENCE = "inference"
+    KNOWLEDGE = "knowledge"
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One VM of the site. ``endpoint`` is empty for edges."""
+    """One VM of the site. ``endpoint`` is empty but for inference nodes."""
 
     name: str
     tier: Tier
@@ -32,34 +38,125 @@ class Node:
     endpoint: str = ""
 
 
-def address_pool(text: str) -> list[IPv4Address]:
-    """Return every address of ``first-last``, both included. Raises ValueError when malformed."""
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Nodes that are kept apart from each other: an endpoint's replicas, the edges, the members.
+
+    ``path`` is where the site file speaks of it, ``counted_by`` the key of its size.
+    """
+
+    name: str
+    tier: Tier
+    count: int
+    vm: VmShape
+    path: str
+    counted_by: str
+    network: str = ""
+    addresses: str = ""
+
+    @property
+    def count_path(self) -> str:
+        """Where the site file says how many there are."""
+        return f"{self.path}.{self.counted_by}"
+
+
+class AddressPool(Sequence[IPv4Address]):
+    """The addresses ``first`` to ``last``, none of them made before it is asked for."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self._numbers = range(first, last + 1)
+
+    @overload
+    def __getitem__(self, index: int) -> IPv4Address: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[IPv4Address]: ...
+    def __getitem__(self, index: int | slice) -> IPv4Address | list[IPv4Address]:
+        if isinstance(index, slice):
+            return [IPv4Address(n) for n in self._numbers[index]]
+        return IPv4Address(self._numbers[index])
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __contains__(self, address: object) -> bool:
+        return isinstance(address, IPv4Address) and int(address) in self._numbers
+
+    def overlaps(self, other: AddressPool) -> bool:
+        """Whether any address is in both."""
+        mine, theirs = self._numbers, other._numbers
+        return mine[0] <= theirs[-1] and theirs[0] <= mine[-1]
+
+
+def address_pool(text: str) -> AddressPool:
+    """Return the addresses of ``first-last``, both included. Raises ValueError when malformed."""
     first_text, _, last_text = text.partition("-")
     first, last = IPv4Address(first_text), IPv4Address(last_text)
     if last < first:
         raise ValueError(f"{last} is before {first}")
-    return [IPv4Address(n) for n in range(int(first), int(last) + 1)]
+    return AddressPool(int(first), int(last))
+
+
+def groups(site: Site) -> tuple[Group, ...]:
+    """Return the groups in node order: edges, endpoints by name, knowledge."""
+    edge = site.edge
+    found = [
+        Group("edge", Tier.EDGE, edge.nodes, edge.vm, "edge", "nodes",
+              edge.network or "", edge.addresses or "")
+    ]  # fmt: skip
+    for name, endpoint in sorted(site.inference.items()):
+        found.append(
+            Group(name, Tier.INFERENCE, endpoint.replicas, endpoint.vm, f"inference.{name}",
+                  "replicas", endpoint.network or "", endpoint.addresses or "")
+        )  # fmt: skip
+    if site.knowledge is not None:
+        milvus = site.knowledge.milvus
+        found.append(
+            Group("knowledge", Tier.KNOWLEDGE, milvus.nodes, milvus.vm, "knowledge.milvus",
+                  "nodes", milvus.network or "", milvus.addresses or "")
+        )  # fmt: skip
+    return tuple(found)
+
+
+def names_by_group(site: Site) -> dict[str, tuple[str, ...]]:
+    """Return the node names of each group, in node order."""
+    return {
+        g.name: tuple(f"{site.site}-{g.name}-{i:02}" for i in range(1, g.count + 1))
+        for g in groups(site)
+    }
 
 
 def node_names(site: Site) -> list[tuple[str, Tier, str]]:
     """Return (name, tier, endpoint) of every node: edges first, then endpoints by name."""
-    names = [(f"{site.site}-edge-{i:02}", Tier.EDGE, "") for i in range(1, site.edge.nodes + 1)]
-    for endpoint in sorted(site.inference):
-        count = site.inference[endpoint].replicas
-        names += [
-            (f"{site.site}-{endpoint}-{i:02}", Tier.INFERENCE, endpoint)
-            for i in range(1, count + 1)
-        ]
-    return names
+    names = names_by_group(site)
+    return [
+        (name, g.tier, g.name if g.tier is Tier.INFERENCE else "")
+        for g in groups(site)
+        for name in names[g.name]
+    ]
+
+
+def nodes_by_group(site: Site) -> dict[str, tuple[Node, ...]]:
+    """Return each group's nodes with their addresses. The site must have passed its checks."""
+    names = names_by_group(site)
+    shared: dict[str, Iterator[IPv4Address]] = {}
+    found: dict[str, tuple[Node, ...]] = {}
+    for group in groups(site):
+        if group.addresses:
+            source = iter(address_pool(group.addresses))
+        else:
+            pool = address_pool(network_named(site, group.network).addresses)
+            source = shared.setdefault(group.network, iter(pool))
+        endpoint = group.name if group.tier is Tier.INFERENCE else ""
+        found[group.name] = tuple(
+            Node(name, group.tier, address, endpoint)
+            for name, address in zip(names[group.name], source, strict=False)
+        )
+    return found
 
 
 def nodes(site: Site) -> tuple[Node, ...]:
     """Return the site's nodes with their addresses. The site must have passed its checks."""
-    pool = address_pool(site.network.addresses)
-    return tuple(
-        Node(name, tier, address, endpoint)
-        for (name, tier, endpoint), address in zip(node_names(site), pool, strict=False)
-    )
+    return tuple(node for members in nodes_by_group(site).values() for node in members)
 
 
 def replicas(site: Site, endpoint: str) -> tuple[Node, ...]:
@@ -77,9 +174,40 @@ def service_address(site: Site) -> IPv4Address:
     return site.edge.vip if site.edge.vip else edges(site)[0].address
 
 
+def group_of(site: Site, node: Node) -> Group:
+    """Return the group that a node belongs to."""
+    name = node.endpoint or node.tier.value
+    return next(g for g in groups(site) if g.name == name)
+
+
 def vm_shape(site: Site, node: Node) -> VmShape:
     """Return the size of a node's VM."""
-    return endpoint_of(site, node).vm if node.endpoint else site.edge.vm
+    return group_of(site, node).vm
+
+
+def network_named(site: Site, name: str) -> Network:
+    """Return one of the site's networks; the empty name is that of ``network``."""
+    return site.networks[name] if name else site.network
+
+
+def network_of(site: Site, node: Node) -> Network:
+    """Return the network that a node stands in."""
+    return network_named(site, group_of(site, node).network)
+
+
+def port_group_of(site: Site, node: Node) -> str:
+    """Return the port group of a node's network adapter."""
+    return network_of(site, node).port_group or site.vcenter.network
+
+
+def datastore_of(site: Site, node: Node) -> str:
+    """Return the datastore of a node's disks."""
+    by_tier = {
+        Tier.EDGE: site.storage.edge,
+        Tier.INFERENCE: site.storage.inference,
+        Tier.KNOWLEDGE: site.storage.knowledge,
+    }
+    return by_tier[node.tier] or site.vcenter.datastore
 
 
 def endpoint_of(site: Site, node: Node) -> Endpoint:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_vsphere as vsphere
 
+from permafrost.topology import datastore_of, nodes, port_group_of
+
 if TYPE_CHECKING:
     from infra.components.hooks import SiteHooks
     from permafrost.site.model import Site
@@ -20,12 +22,17 @@ class Foundation(pulumi.ComponentResource):
         vcenter = site.vcenter
         datacenter = vsphere.get_datacenter(name=vcenter.datacenter)
         cluster = vsphere.get_compute_cluster(name=vcenter.cluster, datacenter_id=datacenter.id)
-        datastore = vsphere.get_datastore(name=vcenter.datastore, datacenter_id=datacenter.id)
-        network = vsphere.get_network(name=vcenter.network, datacenter_id=datacenter.id)
+        members = nodes(site)
+        self.datastore_ids: dict[str, str] = {
+            name: vsphere.get_datastore(name=name, datacenter_id=datacenter.id).id
+            for name in sorted({datastore_of(site, node) for node in members})
+        }
+        self.network_ids: dict[str, str] = {
+            name: vsphere.get_network(name=name, datacenter_id=datacenter.id).id
+            for name in sorted({port_group_of(site, node) for node in members})
+        }
         template = vsphere.get_virtual_machine(name=vcenter.template, datacenter_id=datacenter.id)
         self.cluster_id: str = cluster.id
-        self.datastore_id: str = datastore.id
-        self.network_id: str = network.id
         self.template_uuid: str = template.id
         self.template_guest_id: str = template.guest_id
         self.template_disk_gib = max((disk.size for disk in template.disks), default=1)

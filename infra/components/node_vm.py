@@ -13,7 +13,7 @@ import pulumi_vsphere as vsphere
 
 from infra.components.seed import KEYS as SEED_KEYS
 from permafrost.adapters.pulumi_stack.ownership import annotation
-from permafrost.topology import vm_shape
+from permafrost.topology import datastore_of, port_group_of, vm_shape
 
 if TYPE_CHECKING:
     from infra.components.foundation import Foundation
@@ -58,12 +58,13 @@ class NodeVm(pulumi.ComponentResource):
             **{**arguments, "extra_config": {**arguments["extra_config"], **seed}},
             host_system_id=slot.host_moid,
             resource_pool_id=foundation.pool.id,
-            datastore_id=foundation.datastore_id,
+            datastore_id=foundation.datastore_ids[datastore_of(site, node)],
             folder=foundation.folder.path,
             guest_id=foundation.template_guest_id,
             network_interfaces=[
                 vsphere.VirtualMachineNetworkInterfaceArgs(
-                    network_id=foundation.network_id, adapter_type="vmxnet3"
+                    network_id=foundation.network_ids[port_group_of(site, node)],
+                    adapter_type="vmxnet3",
                 )
             ],
             disks=[

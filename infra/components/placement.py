@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from permafrost.errors import Problem, Refused
+from permafrost.planning.addresses import moved_addresses
 from permafrost.planning.placement import Placement, plan_placement
+from permafrost.planning.unsupported import unsupported
 from permafrost.topology import nodes
 from permafrost.wiring import open_context
 
@@ -21,11 +23,17 @@ if TYPE_CHECKING:
 def placement_for(loaded: LoadedSite, store: StateStore, *, is_preview: bool) -> Placement:
     """Return a slot for each node of the site; record new ones unless this is a preview."""
     recorded = store.placement()
+    if missing := unsupported(loaded.site):
+        raise Refused(*missing)
     wanted = {node.name for node in nodes(loaded.site)}
-    if wanted <= recorded.keys():
+    if wanted == recorded.keys():
         return recorded
     inventory = open_context(loaded.path).hypervisor.observe()
-    planned = plan_placement(loaded.site, inventory.hosts, recorded)
+    if moved := moved_addresses(loaded.site, inventory.vms):
+        raise Refused(*moved)
+    if wanted < recorded.keys():
+        return recorded
+    planned = plan_placement(loaded.site, inventory.hosts, recorded, inventory.vms)
     refuse_moves(recorded, planned)
     if not is_preview:
         store.record_placement(planned)

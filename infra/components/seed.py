@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from permafrost.topology import network_of
+
 if TYPE_CHECKING:
     from permafrost.site.model import Site
     from permafrost.topology import Node
@@ -23,13 +25,14 @@ KEYS = (
 
 def seed_of(site: Site, node: Node, ssh_public_key: str) -> dict[str, str]:
     """Return the ``guestinfo`` keys of one node."""
+    network = network_of(site, node)
     metadata = _render(
         "metadata.yaml.j2",
         instance_id=node.name,
         hostname=node.name,
-        address=f"{node.address}/{site.network.subnet.prefixlen}",
-        gateway=str(site.network.gateway),
-        dns=[str(server) for server in site.network.dns],
+        address=f"{node.address}/{network.subnet.prefixlen}",
+        gateway=str(network.gateway),
+        dns=[str(server) for server in network.dns],
     )
     userdata = _render("userdata.yaml.j2", ssh_public_key=ssh_public_key)
     return dict(zip(KEYS, (_base64(metadata), "base64", _base64(userdata), "base64"), strict=True))

@@ -98,6 +98,11 @@ def show_plan(plan: Plan) -> None:
     for effect in effects if effects.keys() - {Effect.UNTOUCHED} else ():
         names = ", ".join(name for name, v in plan.vms.items() if v.effect is effect)
         out.print(f"    {effect.value}: {names}")
+    for line_ in plan.capacity_lines:
+        out.print(f"    {escape(line_)}", style="dim")
+    for problem in plan.unsupported:
+        text = f"{problem.code} {problem.path}: {problem.message}"
+        out.print(f"[yellow]deploy refuses[/] {escape(text)}")
     out.print(f"plan {plan.fingerprint[:19]}…", style="dim")
 
 

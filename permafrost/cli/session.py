@@ -29,11 +29,11 @@ def site_path(site: Path | None) -> Path:
     return site
 
 
-def load(site: Path | None, *, is_locked: bool = True) -> LoadedSite:
+def load(site: Path | None, *, with_files: bool = True, is_locked: bool = True) -> LoadedSite:
     """Return the checked site, with models as the lock says unless that is asked about."""
     from permafrost.site.load import load_site
 
-    return load_site(site_path(site), is_locked=is_locked)
+    return load_site(site_path(site), with_files=with_files, is_locked=is_locked)
 
 
 def open_site(site: Path | None) -> Context:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from typing import Annotated
 
 import typer
 
@@ -15,21 +16,39 @@ app = typer.Typer()
 
 
 @app.command()
-def validate(site: SiteOption = None, output: OutputOption = Output.TEXT) -> None:
+def validate(
+    site: SiteOption = None,
+    files: Annotated[
+        bool, typer.Option(help="Also look at the files that it names (secrets, certificates).")
+    ] = True,
+    output: OutputOption = Output.TEXT,
+) -> None:
     """Check the site file; all problems at once."""
+    from permafrost.planning.unsupported import unsupported
     from permafrost.topology import nodes
 
-    loaded = load(site)
+    loaded = load(site, with_files=files)
+    refused = unsupported(loaded.site)
     found = [
         {"name": n.name, "tier": n.tier.value, "endpoint": n.endpoint, "address": str(n.address)}
         for n in nodes(loaded.site)
     ]
     if output is Output.JSON:
-        print_json({"schema": 1, "site": loaded.site.site, "valid": True, "nodes": found})
+        print_json(
+            {
+                "schema": 1,
+                "site": loaded.site.site,
+                "valid": True,
+                "nodes": found,
+                "unsupported": [p.as_dict() for p in refused],
+            }
+        )
         return
     typer.echo(f"{loaded.path}: site {loaded.site.site} is valid, {len(found)} nodes")
     for node in found:
         typer.echo(f"  {node['name']}  {node['address']}")
+    for problem in refused:
+        typer.echo(f"deploy would refuse: {problem.code} {problem.path}: {problem.message}")
 
 
 @app.command()

@@ -13,12 +13,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from permafrost.errors import Refused
+from permafrost.errors import Problem, Refused
+from permafrost.planning.capacity import GroupCapacity, capacity_of
 from permafrost.planning.drift_report import Drift, blocks_deploy, needs_refresh
+from permafrost.planning.knowledge import milvus_roles
 from permafrost.planning.lifecycle import ReplicaState
 from permafrost.planning.live import LiveState
 from permafrost.planning.placement import Placement
 from permafrost.planning.reboot import Effect, Verdict, verdict_of_change
+from permafrost.planning.unsupported import unsupported
 from permafrost.ports import Change
 from permafrost.site.model import Site
 from permafrost.topology import nodes
@@ -45,7 +48,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Numbered steps, and the fingerprint of what they were made from."""
+    """Numbered steps, and the fingerprint of what they were made from.
+
+    ``unsupported`` is what the site asks for and cannot be had yet: such a plan shows where
+    everything would stand, and is not carried out.
+    """
 
     command: str
     fingerprint: str
@@ -54,6 +61,10 @@ class Plan:
     notes: tuple[str, ...] = ()
     mends: tuple[Drift, ...] = ()
     vms: Mapping[str, Verdict] = field(default_factory=dict)
+    capacity: tuple[GroupCapacity, ...] = ()
+    roles: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    unsupported: tuple[Problem, ...] = ()
+    level: str = "host"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the machine-readable form (docs/interfaces.md)."""
@@ -69,6 +80,9 @@ class Plan:
             "notes": list(self.notes),
             "mends": [d.as_dict() for d in self.mends],
             "vms": {name: verdict.as_dict() for name, verdict in self.vms.items()},
+            "capacity": [c.as_dict() for c in self.capacity],
+            "roles": {node: dict(roles) for node, roles in self.roles.items()},
+            "unsupported": [p.as_dict() for p in self.unsupported],
         }
 
     def of_kind(self, kind: str) -> tuple[Step, ...]:
@@ -79,6 +93,11 @@ class Plan:
     def refreshes(self) -> bool:
         """Whether Pulumi must look at vCenter again before it acts."""
         return needs_refresh(self.mends)
+
+    @property
+    def capacity_lines(self) -> tuple[str, ...]:
+        """What stays when failure domains are lost, a line for each group."""
+        return tuple(c.sentence(self.level) for c in self.capacity)
 
     @property
     def is_pulumis(self) -> bool:
@@ -132,6 +151,8 @@ def plan_deploy(
                 notes.append(f"stays as it is: {declared}")
             elif state is ReplicaState.LOST and live.inventory.vm(node_.name) is not None:
                 notes.append(f"{node_.name} is {state.value}")
+    unseen = sorted(site.hosts.keys() - {h.name for h in live.inventory.hosts})
+    notes += [f"host {name} has labels, but vCenter shows no such host" for name in unseen]
     return Plan(
         "deploy",
         fingerprint_of(site, live, recorded),
@@ -144,6 +165,10 @@ def plan_deploy(
             for n in nodes(site)
             if live.inventory.vm(n.name) is not None
         },
+        capacity_of(site, placement),
+        milvus_roles(site),
+        unsupported(site),
+        site.failure_domains.level.value,
     )
 
 

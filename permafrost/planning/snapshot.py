@@ -26,7 +26,11 @@ class GpuFacts:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """One ESXi host: it is also one failure domain."""
+    """One ESXi host: it is also the smallest failure domain.
+
+    ``cpus`` are hardware threads, ``memory_mib`` all that is built in; 0 where vCenter does not
+    say, and then they limit nothing. ``vgpus`` are (profile, how many VMs can have one).
+    """
 
     name: str
     moid: str
@@ -35,6 +39,8 @@ class HostFacts:
     gpus: tuple[GpuFacts, ...] = ()
     memory_mib: int = 0
     version: str = ""
+    cpus: int = 0
+    vgpus: tuple[tuple[str, int], ...] = ()
 
     def gpu(self, address: str) -> GpuFacts | None:
         """Return an accelerator by its PCI address."""

@@ -14,6 +14,7 @@ from typing import Any
 from permafrost.engine.state import Phase
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
+from permafrost.planning.addresses import moved_addresses
 from permafrost.planning.deploy import Plan, fingerprint_of, plan_deploy
 from permafrost.planning.drift_report import blocks_deploy, needs_refresh
 from permafrost.planning.lifecycle import ReplicaState
@@ -22,6 +23,7 @@ from permafrost.planning.lookup import node_named
 from permafrost.planning.placement import plan_placement
 from permafrost.planning.preflight import plan_preflight
 from permafrost.planning.status import SiteStatus, site_status
+from permafrost.planning.unsupported import unsupported
 from permafrost.runbook.admit import admit_replica
 from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
@@ -40,17 +42,25 @@ OWNER = "deploy"
 
 
 def make_plan(ctx: Context) -> Plan:
-    """Return what a deployment would do now; Refused when it cannot be done."""
+    """Return what a deployment would do now; Refused when it cannot be done.
+
+    What is not built yet is placed and shown, without Pulumi's part (``require_supported``).
+    """
     checkpoints = require_pins(ctx)
-    ctx.provisioner.ensure_stack()
+    is_supported = not unsupported(ctx.site)
+    if is_supported:
+        ctx.provisioner.ensure_stack()
     live = look(ctx)
     if live.blind:
         raise Failed(*live.blind)
+    if moved := moved_addresses(ctx.site, live.inventory.vms):
+        raise Refused(*moved)
     recorded = ctx.store.placement()
     drift = drift_of(ctx, live)
     refuse(blocks_deploy(drift))
-    placement = plan_placement(ctx.site, live.inventory.hosts, recorded)
-    changes = ctx.provisioner.preview(refresh=needs_refresh(drift))
+    inventory = live.inventory
+    placement = plan_placement(ctx.site, inventory.hosts, recorded, inventory.vms)
+    changes = ctx.provisioner.preview(refresh=needs_refresh(drift)) if is_supported else ()
     plan = plan_deploy(
         ctx.site, live, recorded=recorded, placement=placement, changes=changes, drift=drift
     )
@@ -68,8 +78,15 @@ def make_plan(ctx: Context) -> Plan:
     return plan
 
 
+def require_supported(plan: Plan) -> None:
+    """Raise Refused, listing it all, when the site asks for what is not built yet."""
+    if plan.unsupported:
+        raise Refused(*plan.unsupported)
+
+
 def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
     """Do what the plan says and verify; return the receipt."""
+    require_supported(plan)
     with (
         site_held(ctx, "deploy") as token,
         operation(

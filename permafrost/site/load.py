@@ -11,11 +11,18 @@ import yaml
 from pydantic import ValidationError
 
 from permafrost.errors import Problem, Refused
-from permafrost.site.checks import check_files, check_site
+from permafrost.site.check_files import check_files
+from permafrost.site.checks import check_site
 from permafrost.site.lock import LOCK_NAME, follow_lock, references_of
 from permafrost.site.model import Site
 
-Lines = dict[tuple[str, ...], int]
+Lines = dict[str, int]
+"""Path of a key or an item, as it is shown, to its line."""
+
+LARGEST_BYTES = 16 * 1024 * 1024
+DEEPEST = 32
+"""Levels of nesting that are read: far more than a site has, far fewer than the parser's stack."""
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +46,12 @@ class LoadedSite:
         return self.resolve(self.site.control.state_dir)
 
 
-def load_site(path: Path, *, is_locked: bool = True) -> LoadedSite:
+def load_site(path: Path, *, with_files: bool = True, is_locked: bool = True) -> LoadedSite:
     """Return the site of a file; raise Refused with every problem found in it.
 
-    Models that are named by their stage become those that `models.lock` says, unless
-    ``is_locked`` is false.
+    Without ``with_files`` the files that it names are not looked at: a site file is checked so
+    where its secrets are not. Models that are named by their stage become those that
+    `models.lock` says, unless ``is_locked`` is false.
     """
     path = path.expanduser().absolute()
     document, lines = _read_yaml(path)
@@ -53,7 +61,9 @@ def load_site(path: Path, *, is_locked: bool = True) -> LoadedSite:
         problems = [_translate(dict(entry), lines) for entry in error.errors()]
         raise Refused(*problems) from None
     loaded = LoadedSite(site, path)
-    found = [*check_site(site), *check_files(site, loaded.resolve)]
+    found = check_site(site)
+    if with_files:
+        found += check_files(site, loaded.resolve)
     if found:
         raise Refused(*(_with_line(problem, lines) for problem in found))
     references = references_of(site)
@@ -66,29 +76,29 @@ def load_site(path: Path, *, is_locked: bool = True) -> LoadedSite:
 
 
 def _read_yaml(path: Path) -> tuple[Any, Lines]:
+    text = _read_text(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise Refused(
-            Problem(
-                "SITE_FILE_UNREADABLE",
-                f"cannot read {path}: {reason}",
-                hint="name the site file with --site FILE or PERMAFROST_SITE",
-            )
-        ) from None
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text)
+        _require_shallow(text)
+        loader = _LOADER(text)
+        try:
+            root = loader.get_single_node()
+            document = loader.construct_document(root) if root is not None else None
+        finally:
+            loader.dispose()
+        lines: Lines = {}
+        repeated: list[Problem] = []
+        if root is not None:
+            _note_lines(root, "", lines, repeated, set())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" (line {mark.line + 1})" if mark is not None else ""
         reason = getattr(error, "problem", None) or str(error)
         raise Refused(Problem("SITE_FILE_NOT_YAML", f"{path.name}{line}: {reason}")) from None
-    lines: Lines = {}
-    repeated: list[Problem] = []
-    if root is not None:
-        _note_lines(root, (), lines, repeated, set())
+    except (ValueError, OverflowError, TypeError, LookupError) as error:
+        # What YAML's own constructors raise: a date of no calendar, a tag that does not fit.
+        raise Refused(
+            Problem("SITE_FILE_NOT_YAML", f"{path.name}: a value cannot be read: {error}")
+        ) from None
     if repeated:
         raise Refused(*repeated)
     if not isinstance(document, dict):
@@ -98,9 +108,37 @@ def _read_yaml(path: Path) -> tuple[Any, Lines]:
     return document, lines
 
 
+def _require_shallow(text: str) -> None:
+    """Raise ValueError when the text is nested deeply: composing it would exhaust the stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEEPEST:
+                raise ValueError(f"nested more than {DEEPEST} deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _read_text(path: Path) -> str:
+    hint = "name the site file with --site FILE or PERMAFROST_SITE"
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST_BYTES + 1)
+        if len(data) > LARGEST_BYTES:
+            reason = f"larger than {LARGEST_BYTES // 2**20} MiB"
+            raise Refused(Problem("SITE_FILE_UNREADABLE", f"{path}: {reason}", hint=hint))
+        return data.decode("utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Refused(
+            Problem("SITE_FILE_UNREADABLE", f"cannot read {path}: {reason}", hint=hint)
+        ) from None
+
+
 def _note_lines(
     node: yaml.Node,
-    path: tuple[str, ...],
+    path: str,
     lines: Lines,
     repeated: list[Problem],
     seen: set[int],
@@ -113,25 +151,26 @@ def _note_lines(
         return
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
+        here: dict[str, int] = {}
         for key, value in node.value:
-            here = (*path, str(key.value))
+            name = f"{path}.{key.value}" if path else str(key.value)
             line = key.start_mark.line + 1
-            if here in lines:
+            if name in here:
                 repeated.append(
                     Problem(
                         "SITE_KEY_TWICE",
-                        f"stands on line {lines[here]} and again on line {line}",
-                        path=".".join(here),
+                        f"stands on line {here[name]} and again on line {line}",
+                        path=name,
                         hint="keep one of the two",
                     )
                 )
-            lines[here] = line
-            _note_lines(value, here, lines, repeated, seen)
+            here[name] = lines[name] = line
+            _note_lines(value, name, lines, repeated, seen)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            here = (*path, str(index))
-            lines[here] = value.start_mark.line + 1
-            _note_lines(value, here, lines, repeated, seen)
+            name = f"{path}.{index}"
+            lines[name] = value.start_mark.line + 1
+            _note_lines(value, name, lines, repeated, seen)
 
 
 _KINDS: dict[str, tuple[str, str]] = {
@@ -144,7 +183,7 @@ _KINDS: dict[str, tuple[str, str]] = {
 
 
 def _translate(entry: dict[str, Any], lines: Lines) -> Problem:
-    location = tuple(str(part) for part in entry["loc"] if part != "[key]")
+    location = [str(part) for part in entry["loc"] if part != "[key]"]
     code, hint = _KINDS.get(
         str(entry["type"]), ("SITE_VALUE_INVALID", "`permafrost schema` says what may stand here")
     )
@@ -157,10 +196,10 @@ def _translate(entry: dict[str, Any], lines: Lines) -> Problem:
 
 def _with_line(problem: Problem, lines: Lines) -> Problem:
     """Add the line of the problem's path, or of the nearest key above it."""
-    parts = tuple(problem.path.split("."))
-    while parts and parts not in lines:
-        parts = parts[:-1]
-    if not parts:
+    path = problem.path
+    while path and path not in lines:
+        path = path.rpartition(".")[0]
+    if not path:
         return problem
-    message = f"{problem.message} (line {lines[parts]})"
+    message = f"{problem.message} (line {lines[path]})"
     return Problem(problem.code, message, problem.path, problem.hint)

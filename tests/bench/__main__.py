@@ -18,6 +18,7 @@ from permafrost.topology import replicas
 from tests.bench import registry
 from tests.bench.echo import echo_table
 from tests.bench.measure import closed_loop, in_turn
+from tests.bench.planning import planning_table
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE_PORT = 8443
@@ -82,6 +83,7 @@ def main() -> None:
     site = Path(os.environ["PERMAFROST_SITE"])
     console.print(path_table(site))
     console.print(deploy_table(site))
+    console.print(planning_table())
     for table in registry.tables():
         console.print(table)
 

@@ -199,3 +199,26 @@ def test_the_pool_says_what_the_provider_would_otherwise_ask_for_ever(
 ) -> None:
     pool = declared["vsphere:index/resourcePool:ResourcePool", "permafrost"]
     assert pool["scaleDescendantsShares"] == "disabled"
+
+
+def test_networks_and_datastores_are_those_of_the_group(site_file: Path) -> None:
+    values = yaml.safe_load(site_file.read_text())
+    values["networks"] = {
+        "clients": {
+            "port_group": "clients",
+            "subnet": "10.9.9.0/24",
+            "gateway": "10.9.9.1",
+            "addresses": "10.9.9.20-10.9.9.29",
+        }
+    }
+    values["edge"] = {"network": "clients"}
+    values["storage"] = {"inference": "nvme"}
+    site_file.write_text(yaml.safe_dump(values))
+    made = declare(load_site(site_file).site)
+    edge, replica = made[VM, "tiny-edge-01"], made[VM, "tiny-pulse-01"]
+    assert edge["networkInterfaces"][0]["networkId"] == "clients"
+    assert replica["networkInterfaces"][0]["networkId"] == "site-network"
+    assert (edge["datastoreId"], replica["datastoreId"]) == ("datastore1", "nvme")
+    metadata = yaml.safe_load(base64.b64decode(edge["extraConfig"]["guestinfo.metadata"]))
+    assert "10.9.9.20/24" in str(metadata)
+    assert "10.9.9.1" in str(metadata)

@@ -139,7 +139,7 @@ def _vip(site: Site, node: Node) -> dict[str, Any]:
         "keepalived_node_name": node.name,
         "keepalived_address": str(node.address),
         "keepalived_peers": [str(e.address) for e in edges if e.name != node.name],
-        "keepalived_vip": f"{vip}/{site.network.subnet.prefixlen}",
+        "keepalived_vip": f"{vip}/{topology.network_of(site, node).subnet.prefixlen}",
         "keepalived_router_id": site.edge.vrrp_id,
         "keepalived_priority": HIGHEST_PRIORITY - [e.name for e in edges].index(node.name),
     }

@@ -50,7 +50,6 @@ def stack_environment(loaded: LoadedSite, *, engine: Path | None = None) -> dict
         "PERMAFROST_SITE": str(loaded.path.resolve()),
         "PULUMI_BACKEND_URL": f"file://{stack_files(loaded)}",
         "PULUMI_HOME": str(state / "pulumi-home"),
-        "PULUMI_CONFIG_PASSPHRASE_FILE": str(loaded.resolve(site.control.passphrase_file)),
         "PULUMI_STACK": site.control.pulumi_stack,
         "PULUMI_OPTION_CONFIG_FILE": str(config_file(loaded)),
         "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
@@ -63,6 +62,9 @@ def stack_environment(loaded: LoadedSite, *, engine: Path | None = None) -> dict
         "VSPHERE_ALLOW_UNVERIFIED_SSL": "true" if vcenter.allow_unverified_ssl else "false",
         "PATH": _search_path(engine),
     }
+    if site.control.passphrase_file is not None:
+        passphrase = loaded.resolve(site.control.passphrase_file)
+        environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(passphrase)
     if vcenter.ca_file is not None:
         environment["SSL_CERT_FILE"] = str(authorities_file(loaded))
     return environment

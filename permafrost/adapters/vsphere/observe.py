@@ -125,6 +125,7 @@ def _host(row: Row, owners: dict[tuple[str, str], str]) -> HostFacts:
         gpus=tuple(sorted(gpus, key=lambda g: g.address)),
         memory_mib=int(row.get("hardware.memorySize") or 0) >> 20,
         version=str(row.get("config.product.version") or ""),
+        cpus=int(row.get("hardware.cpuInfo.numCpuThreads") or 0),
     )
 
 

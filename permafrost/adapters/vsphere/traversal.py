@@ -16,6 +16,7 @@ PROPERTIES: dict[Any, list[str]] = {
         "runtime.inMaintenanceMode",
         "hardware.pciDevice",
         "hardware.memorySize",
+        "hardware.cpuInfo.numCpuThreads",
         "config.pciPassthruInfo",
         "config.product.version",
     ],

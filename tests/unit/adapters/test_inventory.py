@@ -60,6 +60,8 @@ def rows(cluster: str = "gpu-cluster") -> dict[Any, list[dict[str, Any]]]:
             {
                 "moid": "host-1",
                 "name": "esx-01",
+                "hardware.memorySize": 512 * 2**30,
+                "hardware.cpuInfo.numCpuThreads": 64,
                 "parent": here,
                 "runtime.connectionState": "connected",
                 "runtime.inMaintenanceMode": False,
@@ -112,3 +114,11 @@ def test_a_wrong_cluster_is_told_with_its_key() -> None:
     with pytest.raises(Failed, match="CLUSTER_MISSING") as caught:
         inventory_of(rows(), "other")
     assert caught.value.problems[0].path == "vcenter.cluster"
+
+
+def test_a_host_has_its_size_or_says_nothing() -> None:
+    found = inventory_of(rows(), "gpu-cluster")
+    assert [(h.name, h.cpus, h.memory_mib) for h in found.hosts] == [
+        ("esx-01", 64, 512 * 1024),
+        ("esx-02", 0, 0),
+    ]

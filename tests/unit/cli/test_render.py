@@ -38,7 +38,15 @@ def test_a_first_plan_is_a_numbered_list(
     show_plan(make_plan(ctx))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "01  place lab-chat-01 on lab-esx-01 0000:3b:00.0"
-    assert len(lines) == 8
+    assert len(lines) == 11
+    assert lines[7:10] == [
+        "    edge: 1 on 1 host; any host lost leaves 0 (needs 1); survives 0",
+        *(
+            f"    {name}: 3 on 3 hosts; any host lost leaves 2 (needs 2), "
+            "2 of 3 requests at once; survives 1"
+            for name in ("chat", "pulse")
+        ),
+    ]
     assert lines[-1].startswith("plan sha256:")
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from jsonschema import Draft202012Validator
 
 from permafrost.errors import Problem, Refused
 from permafrost.site.load import load_site
+from permafrost.site.model import Site
 from permafrost.topology import nodes
 from tests.fakes.site import document, write_site
+from tests.fakes.sites import EXAMPLES, example
 
 
 def problems(path: Path) -> tuple[Problem, ...]:
@@ -182,8 +184,24 @@ def test_no_file(tmp_path: Path) -> None:
     assert "PERMAFROST_SITE" in problem.hint
 
 
-def test_the_schema_knows_every_key(tmp_path: Path) -> None:
-    from permafrost.site.model import Site
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_schema_takes_what_is_valid_and_refuses_what_is_not(name: str) -> None:
+    check = Draft202012Validator(Site.model_json_schema(by_alias=True))
+    values = example(name)
+    assert list(check.iter_errors(values)) == []
+    values["vcenter"]["colour"] = "blue"
+    values["inference"]["assistant"]["replicas"] = "three"
+    values["edge"] = {"nodes": 0}
+    del values["registry"]["url"]
+    assert {".".join(map(str, e.absolute_path)) for e in check.iter_errors(values)} == {
+        "vcenter",
+        "inference.assistant.replicas",
+        "edge.nodes",
+        "registry",
+    }
 
+
+def test_every_key_of_the_schema_is_a_key_of_the_file() -> None:
     schema = Site.model_json_schema(by_alias=True)
-    assert set(yaml.safe_load(write_site(tmp_path).read_text())) <= set(schema["properties"])
+    assert set(document()) <= set(schema["properties"])
+    assert schema["additionalProperties"] is False

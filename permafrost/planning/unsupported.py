@@ -1,0 +1,109 @@
+"""What a site file may say, and a deployment cannot do yet: validated, placed, then refused.
+
+A key that is stored and not acted on would be a promise nobody keeps. Each entry leaves this
+list when what it names is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from permafrost.errors import Problem
+from permafrost.site.model import Backend, FailureDomainLevel, GpuMode, Site
+from permafrost.topology import Tier, groups
+
+MOST_EDGES = 2
+SERVED_BACKENDS = (Backend.LLAMACPP, Backend.PULSE)
+
+
+def unsupported(site: Site) -> tuple[Problem, ...]:
+    """Return everything of a site that `deploy` refuses, each with its place and code."""
+    return (*_endpoints(site), *_domains(site), *_edge(site), *_rest(site))
+
+
+def _not_yet(code: str, what: str, path: str, instead: str) -> Problem:
+    return Problem(code, f"{what}: valid and placed, but not built yet", path, instead)
+
+
+def _endpoints(site: Site) -> Iterator[Problem]:
+    for name, endpoint in sorted(site.inference.items()):
+        here = f"inference.{name}"
+        if endpoint.gpu.mode is GpuMode.VGPU:
+            yield _not_yet(
+                "VGPU_UNSUPPORTED",
+                f"vGPU profile {endpoint.gpu.profile}",
+                f"{here}.gpu.mode",
+                "use passthrough, or leave the endpoint out",
+            )
+        if endpoint.backend not in SERVED_BACKENDS:
+            served = ", ".join(b.value for b in SERVED_BACKENDS)
+            yield _not_yet(
+                "BACKEND_UNSUPPORTED",
+                f"backend {endpoint.backend.value}",
+                f"{here}.backend",
+                f"served are: {served}",
+            )
+
+
+def _domains(site: Site) -> Iterator[Problem]:
+    """Racks hold for VMs that are pinned by their device; others vCenter could move elsewhere."""
+    level = site.failure_domains.level
+    if level is FailureDomainLevel.HOST:
+        return
+    for group in groups(site):
+        is_pinned = (
+            group.tier is Tier.INFERENCE
+            and site.inference[group.name].gpu.mode is GpuMode.PASSTHROUGH
+        )
+        if not is_pinned and group.count > 1:
+            yield _not_yet(
+                "DOMAIN_RULES_UNSUPPORTED",
+                f"rules that keep VMs without a passed-through device in their {level.value}",
+                group.path,
+                "use failure_domains.level host",
+            )
+
+
+def _edge(site: Site) -> Iterator[Problem]:
+    edge = site.edge
+    if edge.nodes > MOST_EDGES:
+        yield _not_yet(
+            "EDGES_UNSUPPORTED", f"{edge.nodes} edges", "edge.nodes", f"set it to {MOST_EDGES}"
+        )
+    if edge.tls is not None:
+        yield _not_yet(
+            "EDGE_TLS_UNSUPPORTED",
+            "a certificate of one's own",
+            "edge.tls",
+            "without it, the site's own authority signs",
+        )
+    if edge.clients.networks:
+        yield _not_yet(
+            "CLIENTS_UNSUPPORTED",
+            "letting only some networks in",
+            "edge.clients.networks",
+            "leave it out; `keys: required` asks clients for a key",
+        )
+
+
+def _rest(site: Site) -> Iterator[Problem]:
+    if site.knowledge is not None:
+        yield _not_yet("KNOWLEDGE_UNSUPPORTED", "the knowledge tier", "knowledge", "leave it out")
+    if site.tls is not None:
+        yield _not_yet(
+            "TLS_AUTHORITY_UNSUPPORTED", "an authority of one's own", "tls.authority", "leave out"
+        )
+    if site.control.pulumi_backend is not None:
+        yield _not_yet(
+            "PULUMI_BACKEND_UNSUPPORTED",
+            "a Pulumi backend outside of the state folder",
+            "control.pulumi_backend",
+            "leave it out: the state folder holds it, back that up",
+        )
+    if site.control.secrets_provider != "passphrase":
+        yield _not_yet(
+            "SECRETS_PROVIDER_UNSUPPORTED",
+            "a secrets provider other than a passphrase",
+            "control.secrets_provider",
+            "name a passphrase_file",
+        )
