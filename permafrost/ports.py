@@ -271,6 +271,19 @@ class ProbeResult:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeAnswers:
+    """What a replica answered to a probe set, alone and in silence.
+
+    ``probes`` and ``serving_class`` are documents, as fingerprints carry them.
+    """
+
+    node: str
+    checkpoint: str
+    serving_class: Mapping[str, object]
+    probes: Sequence[Mapping[str, object]]
+
+
 class ModelServer(Protocol):
     """An inference VM: what it serves, and whether it may."""
 
@@ -279,6 +292,17 @@ class ModelServer(Protocol):
 
     def probe(self, node: str) -> ProbeResult:
         """Verify bytes and behaviour; a pass admits the node."""
+
+    def serving_class(self, node: str) -> Mapping[str, object]:
+        """Return what decides the node's tokens beside the checkpoint's bytes."""
+
+    def answer(
+        self, node: str, probes: Sequence[Mapping[str, object]], top_k: int
+    ) -> ProbeAnswers:
+        """Answer a probe set; Refused (PROBE_NOT_QUIET) when somebody else is served."""
+
+    def follow(self, node: str) -> None:
+        """Let the node fetch the fingerprint that it has to meet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +322,22 @@ class CheckpointFacts:
     signatures: int = 0
     signed_by: tuple[str, ...] = ()
     unsigned_why: tuple[str, ...] = ()
+
+
+class Fingerprints(Protocol):
+    """The recorded behaviours of the site's checkpoints; all are documents."""
+
+    def known(self, pinned: str) -> tuple[Mapping[str, object], ...]:
+        """Return every fingerprint of a checkpoint, the oldest first."""
+
+    def of_parents(self, pinned: str) -> tuple[Mapping[str, object], ...]:
+        """Return those of what the checkpoint was made from, as far as they are there."""
+
+    def probe_set(self, pinned: str) -> bytes | None:
+        """Return the probe set that the checkpoint ships, None where it ships none."""
+
+    def add(self, pinned: str, fingerprint: Mapping[str, object]) -> str:
+        """Attach a fingerprint to its checkpoint; returns the digest of what was attached."""
 
 
 class Catalog(Protocol):

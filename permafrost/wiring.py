@@ -22,7 +22,7 @@ from permafrost.topology import edges, nodes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from permafrost.ports import Converger, Provisioner
+    from permafrost.ports import Converger, Fingerprints, Provisioner
 
 LOCK_TOKEN = "PERMAFROST_LOCK_TOKEN"  # noqa: S105  (the name of a variable)
 
@@ -73,6 +73,13 @@ def context_for(
         services=lambda: services_of(site),
         lock_token=lock_token or os.environ.get(LOCK_TOKEN) or None,
     )
+
+
+def fingerprints_of(loaded: LoadedSite) -> Fingerprints:
+    """Return where the fingerprints of a site's checkpoints are kept."""
+    from permafrost.adapters.fingerprints import OciFingerprints
+
+    return OciFingerprints(loaded)
 
 
 def _provisioner(loaded: LoadedSite, progress: Callable[[str], None] | None) -> Provisioner:

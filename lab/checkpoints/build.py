@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from lab.checkpoints import chat, pulse
 from lab.errors import LabError
 from model_registry.checkpoint import pack
+from model_registry.fingerprint.document import read
 from model_registry.fingerprint.referrers import attach
 from model_registry.layout import OciLayout
 from model_registry.verify import verify
@@ -38,11 +39,8 @@ def build(endpoint: str, out: Path) -> str:
         source.collect(folder)
         checkpoint = pack(folder, layout, source.NAME)
         engine, probes = source.probes(folder)
-    attach(
-        layout,
-        checkpoint,
-        {"schema": 1, "checkpoint": checkpoint, "engine": engine, "probes": probes},
-    )
+    document = {"schema": 2, "checkpoint": checkpoint, "engine": engine, "probes": probes}
+    attach(layout, checkpoint, read(document).as_dict())
     verdict = verify(layout, checkpoint)
     if not verdict.holds:
         raise LabError("CHECKPOINT_BROKEN", f"written and not whole: {', '.join(verdict.wrong)}")

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import xllamacpp
 
+from model_registry.fingerprint.probes import TOP_K
+
 CONTEXT_TOKENS = 2048
 _TIMEOUT_S = 120.0
 
@@ -47,9 +49,19 @@ def _answer(client: httpx.Client, question: dict[str, Any]) -> dict[str, Any]:
             "seed": sampling["seed"],
             "cache_prompt": False,
             "return_tokens": True,
+            "n_probs": TOP_K,
         },
     )
-    return {**question, "token_ids": answer["tokens"], "text": answer["content"]}
+    likeliest = [
+        [[top["id"], top["logprob"]] for top in at["top_logprobs"]]
+        for at in answer["completion_probabilities"]
+    ]
+    return {
+        **question,
+        "token_ids": answer["tokens"],
+        "top_logprobs": likeliest,
+        "text": answer["content"],
+    }
 
 
 def _post(client: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:

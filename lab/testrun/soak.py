@@ -16,6 +16,7 @@ from lab.testrun.run import Run, commit
 _SHARD_S = 26 * 60.0
 _FAMILIES = (
     "tests/contract/provider",
+    "tests/contract/fingerprint",
     "tests/contract/lab",
     "tests/properties",
     "tests/unit/runbook",

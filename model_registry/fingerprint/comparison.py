@@ -8,7 +8,7 @@ the same thing, and nothing is compared.
 
 How far two positions are apart is the expected difference of the log-probability of a token,
 over the likeliest ones (in nat). The bounds were measured on a 135M model of four bits, where
-such effects are large: other attention kernels, cache types
+such effects are large (docs/runbook/model-fingerprint.md): other attention kernels, cache types
 and batch shapes of one engine stay near half of them, a derived model and other quantisations
 are beyond twice the mean.
 """

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from permafrost.adapters.ssh import Shell
-from permafrost.errors import Failed, Problem
-from permafrost.ports import NodeFacts, ProbeResult
+from permafrost.errors import Failed, Problem, Refused
+from permafrost.ports import NodeFacts, ProbeAnswers, ProbeResult
 
 COMMAND = ("sudo", "-n", "/usr/bin/permafrost-node")
 STATE_S = 15
 PROBE_S = 180
+RECORD_S = 1200
+REFUSALS = ("PROBE_NOT_QUIET", "PROBE_SET_INVALID")
 
 
 class NodeAgent:
@@ -43,8 +46,44 @@ class NodeAgent:
             detail=str(values.get("reason") or ""),
         )
 
-    def _ask(self, node: str, verb: str, deadline_s: float) -> tuple[int, dict[str, Any]]:
-        done = self._shell.run(node, (*COMMAND, verb, "--json"), deadline_s=deadline_s)
+    def serving_class(self, node: str) -> Mapping[str, object]:
+        """Return what decides the node's tokens beside the checkpoint's bytes."""
+        _, values = self._ask(node, "state", STATE_S)
+        told: Mapping[str, object] = values.get("serving_class") or {}
+        return told
+
+    def answer(
+        self, node: str, probes: Sequence[Mapping[str, object]], top_k: int
+    ) -> ProbeAnswers:
+        """Answer a probe set; Refused (PROBE_NOT_QUIET) when somebody else is served."""
+        asked = json.dumps({"top_k": top_k, "probes": [dict(p) for p in probes]})
+        _, values = self._ask(node, "record", RECORD_S, stdin=asked)
+        if error := values.get("error"):
+            problem = Problem(error["code"], error["message"], node, error.get("hint", ""))
+            raise (Refused if error["code"] in REFUSALS else Failed)(problem)
+        return ProbeAnswers(
+            node, str(values["checkpoint"]), values["serving_class"], values["probes"]
+        )
+
+    def follow(self, node: str) -> None:
+        """Let the node fetch the fingerprint that it has to meet."""
+        done = self._shell.run(node, (*COMMAND, "follow"), deadline_s=STATE_S)
+        if done.status != 0:
+            said = (done.stderr.strip() or "nothing")[-300:]
+            raise Failed(
+                Problem(
+                    "FINGERPRINT_NOT_FOLLOWED",
+                    f"permafrost-node follow ended with {done.status}: {said}",
+                    node,
+                    "`permafrost converge` fetches it too",
+                )
+            )
+
+    def _ask(
+        self, node: str, verb: str, deadline_s: float, stdin: str = ""
+    ) -> tuple[int, dict[str, Any]]:
+        argv = (*COMMAND, verb, "--json")
+        done = self._shell.run(node, argv, stdin=stdin, deadline_s=deadline_s)
         try:
             values = json.loads(done.stdout)
             if not isinstance(values, dict) or "state" not in values:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from permafrost.cli import model_changes, model_signatures, model_transfer
+from permafrost.cli import model_changes, model_fingerprint, model_signatures, model_transfer
 from permafrost.cli.model_options import HomeOption, NameArgument, ReferenceArgument, models_of
 from permafrost.cli.options import Output, OutputOption, SiteOption
 from permafrost.cli.session import print_json
@@ -16,6 +16,7 @@ app = typer.Typer(help="Frozen checkpoints: versions, lineage, stages.", no_args
 app.registered_commands += model_changes.app.registered_commands
 app.registered_commands += model_signatures.app.registered_commands
 app.registered_commands += model_transfer.app.registered_commands
+app.add_typer(model_fingerprint.app, name="fingerprint")
 
 
 @app.command("add")

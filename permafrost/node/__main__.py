@@ -1,4 +1,4 @@
-"""``permafrost-node``: pull, verify, serve, probe, withdraw, state.
+"""``permafrost-node``: what an inference VM does with checkpoints, and what it says of itself.
 
 Exit status: 0 done, 2 usage, 3 refused (bytes or behaviour are not as pinned), 4 failed.
 """
@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import control, pull, settings, slots
+from . import collecting, control, pull, recording, scrub, serving_class, settings, slots
 from .errors import NodeError
 from .registry import RegistryReader
+from .roots import Roots
 from .service import serve
 from .store import ModelStore
 
@@ -25,6 +26,11 @@ _REFUSALS = (
     "CHECKPOINT_NOT_HERE",
     "FINGERPRINT_OF_ANOTHER",
     "SLOT_NOT_CONFIGURED",
+    "NO_WAY_BACK",
+    "NAME_INVALID",
+    "PROBE_NOT_QUIET",
+    "PROBE_SET_INVALID",
+    "DISK_FULL",
 )
 
 
@@ -37,6 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     except NodeError as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED if error.code in _REFUSALS else FAILED
+    except OSError as error:
+        sys.stderr.write(f"{NodeError('STORE_FAILED', str(error))}\n")
+        return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +60,24 @@ def _parser() -> argparse.ArgumentParser:
 
     puller = command("pull", _pull, "fetch a checkpoint and its fingerprint")
     puller.add_argument("digest")
+    command("follow", _follow, "fetch the fingerprint that this node has to meet, nothing else")
+    switcher = command("switch", _switch, "point a slot at a checkpoint; what it had is kept")
+    switcher.add_argument("slot", choices=("a", "b"))
+    switcher.add_argument("digest")
+    returner = command("rollback", _rollback, "point a slot back at what it had")
+    returner.add_argument("slot", choices=("a", "b"))
+    for name, run, what in (
+        ("pin", _pin, "keep a checkpoint under a name"),
+        ("unpin", _pin, "take a pin away"),
+    ):
+        pinner = command(name, run, what)
+        pinner.add_argument("name")
+        pinner.add_argument("digest", nargs="?" if name == "unpin" else None, default="")
+    collector = command("gc", _gc, "remove checkpoints that nothing needs")
+    collector.add_argument("--dry-run", action="store_true", help="only say what")
+    command("scrub", _scrub, "read every byte that is kept; exit 3 when one is wrong")
+    recorder = command("record", _record, "answer a probe set (standard input), alone")
+    recorder.add_argument("--json", action="store_true")
     verifier = command("verify", _verify, "read every byte that a slot would load")
     verifier.add_argument("--slot", default=None)
     command("serve", _serve, "run the service")
@@ -69,16 +96,92 @@ def _parser() -> argparse.ArgumentParser:
 def _pull(told: settings.Settings, given: argparse.Namespace) -> int:
     store = ModelStore(told.models_dir)
     reader = RegistryReader(told.registry)
-    _say(pull.pull(given.digest, store, reader, told.fingerprint_file))
+    made = pull.pull(
+        given.digest, store, reader, told.fingerprint_file, lambda: serving_class.observed(told)
+    )
+    _say(made)
     return 0
+
+
+def _follow(told: settings.Settings, _: argparse.Namespace) -> int:
+    changed = pull.follow(
+        told.checkpoint,
+        RegistryReader(told.registry),
+        told.fingerprint_file,
+        lambda: serving_class.observed(told),
+    )
+    _say({"schema": 1, "changed": changed, "checkpoint": told.checkpoint})
+    return 0
+
+
+def _switch(told: settings.Settings, given: argparse.Namespace) -> int:
+    slot = Roots(ModelStore(told.models_dir)).switch(given.slot, given.digest)
+    _say({"schema": 1, "slot": given.slot, "current": slot.current, "previous": slot.previous})
+    return 0
+
+
+def _rollback(told: settings.Settings, given: argparse.Namespace) -> int:
+    slot = Roots(ModelStore(told.models_dir)).rollback(given.slot)
+    _say({"schema": 1, "slot": given.slot, "current": slot.current, "previous": slot.previous})
+    return 0
+
+
+def _pin(told: settings.Settings, given: argparse.Namespace) -> int:
+    roots = Roots(ModelStore(told.models_dir))
+    if given.digest:
+        roots.pin(given.name, given.digest)
+    else:
+        roots.unpin(given.name)
+    _say({"schema": 1, "kept": roots.kept()})
+    return 0
+
+
+def _gc(told: settings.Settings, given: argparse.Namespace) -> int:
+    store = ModelStore(told.models_dir)
+    roots = {**Roots(store).kept(), "pinned by the site": told.checkpoint}
+    for slot in told.slots:
+        try:
+            roots[f"configured in slot {slot}"] = slots.checkpoint_of(told, slot)
+        except NodeError as error:
+            if error.code != "SLOT_NOT_CONFIGURED":
+                raise
+    _say(collecting.collect(store, roots, dry=given.dry_run))
+    return 0
+
+
+def _scrub(told: settings.Settings, _: argparse.Namespace) -> int:
+    found = scrub.scrub(ModelStore(told.models_dir))
+    _say(found)
+    return REFUSED if found["wrong"] else 0
+
+
+def _record(told: settings.Settings, given: argparse.Namespace) -> int:
+    asked = sys.stdin.buffer.read(recording.MOST_BYTES + 1)
+    answer = control.ask(told, "POST", "/record", control.RECORD_S, asked)
+    if "error" in answer and not given.json:
+        error = answer["error"]
+        raise NodeError(error["code"], error["message"], error.get("hint", ""))
+    _show(answer, as_json=given.json)
+    return REFUSED if "error" in answer else 0
 
 
 def _verify(told: settings.Settings, given: argparse.Namespace) -> int:
     checkpoint = slots.checkpoint_of(told, given.slot or told.slot)
-    files = ModelStore(told.models_dir).verify(checkpoint)
+    store = ModelStore(told.models_dir)
+    files = store.verify(checkpoint)
+    if given.slot:
+        _note_load(store, given.slot, checkpoint)
     size = sum(file.size for file in files)
     sys.stderr.write(f"{checkpoint}: {len(files)} files, {size} bytes, all as pinned\n")
     return 0
+
+
+def _note_load(store: ModelStore, slot: str, checkpoint: str) -> None:
+    """Note what a slot loads next; what it had is kept. A full disk keeps nobody from serving."""
+    try:
+        Roots(store).switch(slot, checkpoint)
+    except (OSError, NodeError) as error:
+        sys.stderr.write(f"the load of slot {slot} was not noted: {error}\n")
 
 
 def _serve(told: settings.Settings, _: argparse.Namespace) -> int:

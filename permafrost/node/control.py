@@ -12,6 +12,7 @@ from .settings import Settings
 
 QUICK_S = 10.0
 PROBE_S = 170.0
+RECORD_S = 1170.0
 
 
 class _Connection(http.client.HTTPConnection):
@@ -25,11 +26,17 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(settings: Settings, method: str, path: str, timeout_s: float = QUICK_S) -> dict[str, Any]:
+def ask(
+    settings: Settings,
+    method: str,
+    path: str,
+    timeout_s: float = QUICK_S,
+    body: bytes | None = None,
+) -> dict[str, Any]:
     """Return the service's answer. Raises NodeError where it does not answer."""
     connection = _Connection(str(settings.control_socket), timeout_s)
     try:
-        connection.request(method, path)
+        connection.request(method, path, body)
         answer: dict[str, Any] = json.loads(connection.getresponse().read())
         return answer
     except (OSError, http.client.HTTPException, ValueError) as error:

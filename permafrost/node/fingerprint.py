@@ -11,6 +11,8 @@ from typing import Any
 from .errors import NodeError
 
 ADMISSION_PROBES = 2
+SCHEMAS = (1, 2)
+"""The first carries tokens alone; the second also serving class and log-probabilities."""
 Generate = Callable[[str, dict[str, Any]], tuple[int, ...]]
 
 
@@ -34,6 +36,8 @@ def load(path: Path, checkpoint: str) -> tuple[Probe, ...]:
     """Read the fingerprint. Raises NodeError where it is missing or of another checkpoint."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
+        if dict(document).get("schema", 1) not in SCHEMAS:
+            raise ValueError(f"schema {document['schema']!r} is not known")
         of, listed = document["checkpoint"], document["probes"]
         probes = tuple(
             Probe(
@@ -69,3 +73,25 @@ def _where(given: tuple[int, ...], wanted: tuple[int, ...]) -> str:
         if one != other:
             return f"token {place} is {one}, recorded is {other}"
     return f"{len(given)} tokens, recorded are {len(wanted)}"
+
+
+def choose(documents: Sequence[bytes], checkpoint: str, serving_class: dict[str, Any]) -> bytes:
+    """Return the fingerprint that this node has to meet, out of all of its checkpoint.
+
+    The newest of its own class; else the newest that was had from the engine alone; else the
+    newest. ``documents`` has the newest first. Raises NodeError where one is not of the
+    checkpoint.
+    """
+    of_the_engine: bytes | None = None
+    for content in documents:
+        document = json.loads(content)
+        if document.get("checkpoint") != checkpoint:
+            raise NodeError("FINGERPRINT_OF_ANOTHER", f"the registry's is not of {checkpoint}")
+        told = document.get("serving_class")
+        if told == serving_class:
+            return content
+        if told is None and of_the_engine is None:
+            of_the_engine = content
+    if not documents:
+        raise NodeError("FINGERPRINT_MISSING", f"{checkpoint} has none")
+    return of_the_engine or documents[0]

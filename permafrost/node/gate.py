@@ -18,7 +18,8 @@ delays ``tick``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -145,6 +146,14 @@ class Gate:
                 self.probe()
         elif state == ADMITTED and quiet_s >= (LIFE_EVERY_S if idle else STALLED_S):
             self._show_life()
+
+    @contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Keep our own generations out for a block: somebody else probes."""
+        with self._generating:
+            yield
+            with self._lock:
+                self._alive_at = self._now()
 
     def probe(self, *, every: bool = False) -> Verdict:
         """Pass the gate now: digest, then real generations. A pass admits, also the withdrawn."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import http.client
 import json
@@ -11,6 +12,7 @@ import ssl
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +53,18 @@ class RegistryReader:
         _check(content, digest)
         return content
 
-    def fingerprint(self, checkpoint: str) -> bytes:
-        """Return the newest fingerprint that refers to a checkpoint."""
+    def fingerprints(self, checkpoint: str) -> list[bytes]:
+        """Return every fingerprint that refers to a checkpoint, the newest first."""
+        found = []
         for entry in reversed(self._referrers(checkpoint)):
-            if entry.get("artifactType") != FINGERPRINT:
-                continue
-            manifest = json.loads(self.manifest(entry["digest"]))
-            return self.blob(manifest["layers"][0]["digest"])
-        raise NodeError(
-            "FINGERPRINT_MISSING", f"{self._registry.repository}@{checkpoint} has none"
-        )
+            if entry.get("artifactType") == FINGERPRINT:
+                manifest = json.loads(self.manifest(entry["digest"]))
+                found.append(self.blob(manifest["layers"][0]["digest"]))
+        if not found:
+            raise NodeError(
+                "FINGERPRINT_MISSING", f"{self._registry.repository}@{checkpoint} has none"
+            )
+        return found
 
     def download(self, digest: str, size: int, part: Path) -> None:
         """Fetch a blob into ``part``, verified while it is written; a cut download goes on.
@@ -80,24 +84,19 @@ class RegistryReader:
         raise NodeError("REGISTRY_CUT_OFF", f"{digest} kept ending early; what came is kept")
 
     def _continue(self, digest: str, size: int, part: Path) -> None:
-        sha = hashlib.sha256()
-        with part.open("a+b") as file:
-            file.seek(0)
-            while chunk := file.read(_CHUNK):
-                sha.update(chunk)
-            have = file.tell()
+        with part.open("a+b", buffering=0) as file:  # a full disk is told where it is met
+            sha, have = _begun(file)
             if have < size:
                 headers = {"Range": f"bytes={have}-"} if have else {}
                 with self._get(f"{self._base}/blobs/{digest}", headers) as response:
                     if have and response.status != http.client.PARTIAL_CONTENT:
                         file.truncate(0)  # the registry does not resume: from the start
-                        sha = hashlib.sha256()
-                    while chunk := response.read(_CHUNK):
+                        sha, have = hashlib.sha256(), 0
+                    while have <= size and (chunk := response.read(_CHUNK)):
                         sha.update(chunk)
-                        file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-            have = file.tell()
+                        _write(file, chunk)
+                        have += len(chunk)
+            _sync(file)
         if have >= size and f"sha256:{sha.hexdigest()}" != digest:
             part.unlink()
             raise NodeError(
@@ -175,3 +174,34 @@ class RegistryReader:
 def _check(content: bytes, digest: str) -> None:
     if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
         raise NodeError("CHECKPOINT_BYTES_WRONG", f"the registry sent other bytes than {digest}")
+
+
+def _begun(file: FileIO) -> tuple[Any, int]:
+    """Return the hash and the size of what a part holds already."""
+    sha = hashlib.sha256()
+    file.seek(0)
+    while chunk := file.read(_CHUNK):
+        sha.update(chunk)
+    return sha, file.tell()
+
+
+def _write(file: FileIO, chunk: bytes) -> None:
+    left = memoryview(chunk)
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError as error:
+        raise _not_stored(error) from error
+
+
+def _sync(file: FileIO) -> None:
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        raise _not_stored(error) from error
+
+
+def _not_stored(error: OSError) -> NodeError:
+    """A full disk is no trouble of the registry's: it is not tried again."""
+    code = "DISK_FULL" if error.errno == errno.ENOSPC else "STORE_FAILED"
+    return NodeError(code, f"the node's disk: {error.strerror}", "what came is kept")

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import fingerprint
+from . import fingerprint, recording, scrub, serving_class
+from .errors import NodeError
 from .gate import ADMITTED, Gate
 from .settings import Settings
 from .triton import Triton
@@ -33,9 +34,13 @@ _log = logging.getLogger("permafrost-node")
 class NodeService:
     """Gate, watchers and the answers that the two servers give."""
 
-    def __init__(self, settings: Settings, gate: Gate) -> None:
+    def __init__(
+        self, settings: Settings, gate: Gate, engine: recording.Engine | None = None
+    ) -> None:
         self.settings = settings
         self.gate = gate
+        self._engine = engine
+        self.serving_class = serving_class.observed(settings)
         self._stop = threading.Event()
 
     def start(self) -> None:
@@ -56,6 +61,7 @@ class NodeService:
         """Return what ``state --json`` prints."""
         self.gate.look_at_load()
         view = self.gate.view()
+        scrubbed = scrub.last(self.settings.models_dir)
         return {
             "schema": 1,
             "node": self.settings.node,
@@ -64,7 +70,9 @@ class NodeService:
             "slot": self.settings.slot,
             "pending": view.load.pending,
             "executing": view.load.executing,
-            "reason": view.reason,
+            "reason": view.reason or scrub.complaint(scrubbed),
+            "scrub": scrubbed,
+            "serving_class": self.serving_class,
         }
 
     def health(self) -> tuple[int, dict[str, Any]]:
@@ -75,7 +83,7 @@ class NodeService:
             "node": self.settings.node,
             "state": view.state,
             "checkpoint": self.settings.checkpoint,
-            "reason": view.reason,
+            "reason": view.reason or scrub.complaint(scrub.last(self.settings.models_dir)),
         }
 
     def probe(self, *, every: bool) -> dict[str, Any]:
@@ -92,6 +100,23 @@ class NodeService:
             answer["reason"] = verdict.detail or answer["reason"]
         passed = verdict.passed and answer["state"] == ADMITTED
         return {**answer, "passed": passed, "quiet": verdict.quiet, "probes": verdict.probes}
+
+    def record(self, asked: bytes) -> dict[str, Any]:
+        """Answer a probe set, alone and in silence; an error is part of the answer."""
+        told = self.state()
+        if self._engine is None:
+            return {**told, "error": {"code": "PROBE_UNANSWERED", "message": "no model server"}}
+        try:
+            probes, top_k = recording.read_request(asked)
+            self._await_quiet()
+            with self.gate.silenced():
+                loaded, answers = recording.answer_all(self._engine, probes, top_k)
+        except NodeError as error:
+            return {
+                **told,
+                "error": {"code": error.code, "message": error.message, "hint": error.hint},
+            }
+        return {**told, "checkpoint": loaded, "probes": answers}
 
     def withdraw(self) -> dict[str, Any]:
         """Take the node out of rotation."""
@@ -167,11 +192,17 @@ class ControlHandler(_Handler):
             self.answer(404, {"error": "unknown"})
 
     def do_POST(self) -> None:
-        """Probe or withdraw."""
+        """Probe, record or withdraw."""
         if self.path in ("/probe", "/probe?every=1"):
             self.answer(200, self.service.probe(every=self.path.endswith("every=1")))
         elif self.path == "/withdraw":
             self.answer(200, self.service.withdraw())
+        elif self.path == "/record":
+            size = int(self.headers.get("Content-Length") or 0)
+            if size > recording.MOST_BYTES:
+                self.answer(413, {"error": "too large"})
+                return
+            self.answer(200, self.service.record(self.rfile.read(size)))
         else:
             self.answer(404, {"error": "unknown"})
 
@@ -212,13 +243,14 @@ class HealthServer(_Quiet, http.server.ThreadingHTTPServer):
 
 def make_service(settings: Settings) -> NodeService:
     """Return the service of a node, wired to its Triton."""
+    triton = Triton(settings.ports, settings.model_name, settings.counters_file)
     gate = Gate(
-        Triton(settings.ports, settings.model_name, settings.counters_file),
+        triton,
         settings.checkpoint,
         lambda: fingerprint.load(settings.fingerprint_file, settings.checkpoint),
         time.monotonic,
     )
-    return NodeService(settings, gate)
+    return NodeService(settings, gate, triton)
 
 
 def serve(settings: Settings) -> None:

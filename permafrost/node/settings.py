@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class Settings:
     fingerprint_file: Path
     control_socket: Path
     health_port: int
+    serving: dict[str, Any] = field(default_factory=dict)
+    """Image, parallelism and batch settings: the told half of the serving class."""
 
     @property
     def ports(self) -> SlotPorts:
@@ -108,4 +110,5 @@ def _settings(given: dict[str, Any]) -> Settings:
         fingerprint_file=Path(given.get("fingerprint_file", "/etc/permafrost/fingerprint.json")),
         control_socket=Path(given.get("control_socket", "/run/permafrost-node/control.sock")),
         health_port=int(given.get("health_port", 9100)),
+        serving=dict(given.get("serving") or {}),
     )

@@ -8,11 +8,14 @@ never assumed: ``verify`` reads them.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,45 @@ class ModelStore:
     def tree(self, checkpoint: str) -> Path:
         """Return where a checkpoint's tree lies, or would."""
         return self.trees / f"sha256-{check_digest(checkpoint)}"
+
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """Hold off a collection for a block; other pulls go on."""
+        with _locked(self.blobs.parents[1], fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Hold off every pull for a block."""
+        with _locked(self.blobs.parents[1], fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def part(self, digest: str) -> Iterator[Path]:
+        """Yield the file into which a blob is fetched; one writer at a time over all processes."""
+        path = self.blobs / f".{check_digest(digest)}.part"
+        while True:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
+                break
+            os.close(handle)  # whoever had it has given it its name: begin again
+        try:
+            yield path
+        finally:
+            os.close(handle)
+
+    def fetched_already(self, digest: str) -> int:
+        """Return how many bytes of a blob an earlier pull has left."""
+        try:
+            return (self.blobs / f".{check_digest(digest)}.part").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def config_digest(self, checkpoint: str) -> str | None:
+        """Return the digest of a checkpoint's description of itself, None where it has none."""
+        config = self.manifest(checkpoint).get("config")
+        return str(config["digest"]) if config else None
 
     def holds(self, digest: str) -> bool:
         """Whether the blob is there and its bytes are right; wrong ones are removed."""
@@ -99,6 +141,7 @@ class ModelStore:
         target = self.tree(checkpoint)
         if target.exists():
             if not wrong_files(target, files):
+                target.chmod(0o555)  # a pull may have been cut just before
                 return False
             remove_tree(target)
         part = self.trees / f".{target.name}.part"
@@ -116,15 +159,18 @@ class ModelStore:
         sync_folder(self.trees)
         return True
 
-    def verify(self, checkpoint: str) -> tuple[TreeFile, ...]:
-        """Read every byte of a checkpoint's tree. Raises NodeError naming the first wrong file."""
+    def verify(self, checkpoint: str, *, from_disk: bool = False) -> tuple[TreeFile, ...]:
+        """Read every byte of a checkpoint's tree. Raises NodeError naming each wrong file.
+
+        ``from_disk`` lets go of what the page cache holds first, as far as nobody has it mapped.
+        """
         files = files_of(self.manifest(checkpoint))
         tree = self.tree(checkpoint)
         if not tree.is_dir():
             raise NodeError(
                 "CHECKPOINT_NOT_HERE", f"{tree} is missing", f"permafrost-node pull {checkpoint}"
             )
-        wrong = wrong_files(tree, files)
+        wrong = wrong_files(tree, files, from_disk=from_disk)
         if wrong:
             raise NodeError(
                 "CHECKPOINT_BYTES_WRONG",
@@ -148,7 +194,7 @@ def files_of(manifest: dict[str, Any]) -> tuple[TreeFile, ...]:
     return tuple(files)
 
 
-def wrong_files(tree: Path, files: tuple[TreeFile, ...]) -> list[str]:
+def wrong_files(tree: Path, files: tuple[TreeFile, ...], *, from_disk: bool = False) -> list[str]:
     """Return a sentence for each file that is missing, foreign, writable or not as promised."""
     wrong = []
     for file in files:
@@ -164,7 +210,7 @@ def wrong_files(tree: Path, files: tuple[TreeFile, ...]) -> list[str]:
             wrong.append(f"{path} is writable")
         elif facts.st_size != file.size:
             wrong.append(f"{path} has {facts.st_size} bytes instead of {file.size}")
-        elif digest_of(path) != file.digest:
+        elif digest_of(path, from_disk=from_disk) != file.digest:
             wrong.append(f"{path} holds other bytes than {file.digest}")
     promised = {file.path for file in files}
     wrong += [
@@ -176,10 +222,22 @@ def wrong_files(tree: Path, files: tuple[TreeFile, ...]) -> list[str]:
     return wrong
 
 
-def digest_of(path: Path) -> str:
+def digest_of(path: Path, *, from_disk: bool = False) -> str:
     """Return the digest of a file's bytes."""
     with path.open("rb") as file:
+        if from_disk:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+@contextmanager
+def _locked(folder: Path, kind: int) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, kind)
+        yield
+    finally:
+        os.close(handle)
 
 
 def sync_folder(folder: Path) -> None:

@@ -40,6 +40,21 @@ class Load:
         return self.pending + self.executing == 0
 
 
+@dataclass(frozen=True)
+class Answer:
+    """One whole answer; ``top_logprobs`` are the likeliest tokens at each position."""
+
+    token_ids: tuple[int, ...]
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        told: dict[str, Any] = {"token_ids": list(self.token_ids)}
+        if self.top_logprobs:
+            told["top_logprobs"] = [[list(pair) for pair in at] for at in self.top_logprobs]
+        return told
+
+
 class Triton:
     """One Triton process with one model."""
 
@@ -86,15 +101,25 @@ class Triton:
         self, text_input: str, sampling: dict[str, Any], deadline_s: float
     ) -> tuple[int, ...]:
         """Return the token ids of one whole answer."""
-        body = {
-            "text_input": text_input,
-            "sampling_parameters": json.dumps(sampling),
-            "return_token_ids": True,
-        }
+        return self.answer(text_input, sampling, deadline_s).token_ids
+
+    def answer(
+        self, text_input: str, sampling: dict[str, Any], deadline_s: float, top_k: int = 0
+    ) -> Answer:
+        """Return one whole answer, with the ``top_k`` likeliest tokens at each position.
+
+        A backend that has no probabilities leaves them out.
+        """
+        body: dict[str, Any] = {"text_input": text_input, "return_token_ids": True}
+        if top_k:
+            body["return_logprobs"] = True
+            sampling = {**sampling, "logprobs": top_k}
+        body["sampling_parameters"] = json.dumps(sampling)
         path = f"/v2/models/{self._model}/generate"
-        answer = json.loads(self._call(self._ports.http, "POST", path, deadline_s, body))
-        ids = answer.get("token_ids", [])
-        return tuple(ids) if isinstance(ids, list) else (int(ids),)
+        told = json.loads(self._call(self._ports.http, "POST", path, deadline_s, body))
+        ids = told.get("token_ids", [])
+        tokens = tuple(ids) if isinstance(ids, list) else (int(ids),)
+        return Answer(tokens, _logprobs(told.get("logprobs")))
 
     def _call(
         self, port: int, method: str, path: str, deadline_s: float, body: object = None
@@ -116,3 +141,16 @@ class Triton:
             # Only our own words: an answer could hold what a client wrote
             raise TritonError(f"Triton answered {response.status} to {path}")
         return content
+
+
+def _logprobs(told: Any) -> tuple[tuple[tuple[int, float], ...], ...]:
+    """Return the log-probabilities of an answer in the form of the vLLM backend."""
+    if not told:
+        return ()
+    return tuple(
+        tuple(
+            (int(token), float(about["logprob"]))
+            for token, about in sorted(at.items(), key=lambda item: int(item[1]["rank"]))
+        )
+        for at in json.loads(told)
+    )

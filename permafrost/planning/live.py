@@ -67,7 +67,7 @@ class LiveState:
             return ReplicaState.OUT, declared.reason
         if not self.traffic.serves(node.name):
             return ReplicaState.OUT, self._why_not_served(node.name)
-        return ReplicaState.ADMITTED, ""
+        return ReplicaState.ADMITTED, facts.reason
 
     def in_flight(self, replica: str) -> int:
         """Return the requests under way: the larger of what edges and model server count."""

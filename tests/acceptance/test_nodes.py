@@ -99,6 +99,32 @@ def test_a_flipped_byte_keeps_triton_from_starting(host: Any, permafrost: Cli) -
         permafrost.run("undrain", "lab-chat-01", "--yes")
 
 
+@pytest.mark.parametrize("host", ["lab-pulse-03"], indirect=True)
+def test_every_byte_is_read_on_a_timer_and_a_finding_is_shown(host: Any, permafrost: Cli) -> None:
+    name = host.check_output("hostname")
+    assert host.service("permafrost-node-scrub.timer").is_running
+    digest = json.loads(host.check_output("permafrost-node state --json"))["checkpoint"]
+    host.check_output("systemctl start permafrost-node-scrub.service")
+    told = json.loads(host.check_output("permafrost-node state --json"))["scrub"]
+    assert told["wrong"] == []
+    weights = f"/var/lib/permafrost/models/trees/{digest.replace(':', '-')}/pulse.weights"
+    host.check_output(f"cat > /tmp/flip.py <<'END'\n{FLIP}\nEND")
+    host.check_output(f"python3 /tmp/flip.py {weights}")
+    try:
+        assert not host.run("systemctl start permafrost-node-scrub.service").succeeded
+        replica = next(
+            r
+            for e in permafrost.json("status")["endpoints"]
+            for r in e["replicas"]
+            if r["name"] == name
+        )
+        assert "pulse.weights" in replica["reason"]
+    finally:
+        host.check_output(f"python3 /tmp/flip.py {weights}")
+        host.check_output("systemctl start permafrost-node-scrub.service")
+    assert json.loads(host.check_output("permafrost-node state --json"))["scrub"]["wrong"] == []
+
+
 @pytest.mark.parametrize("name", ["lab-edge-01", "lab-edge-02", "lab-pulse-01"])
 def test_a_second_convergence_changes_nothing(
     name: str, shell: Callable[..., Any], site_file: Path

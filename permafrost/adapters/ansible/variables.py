@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from permafrost import topology
-from permafrost.site.model import GpuMode, Site
+from permafrost.site.model import Endpoint, GpuMode, Site
 from permafrost.topology import Node, Tier
 
 SERVING_SLOT = "a"
@@ -198,6 +198,7 @@ def _inference(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]
         "permafrost_node_slot": SERVING_SLOT,
         "permafrost_node_slots": slots,
         "permafrost_node_checkpoint": checkpoint,
+        "permafrost_node_serving": _serving_class(endpoint),
         "permafrost_node_repository": checkpoint_repository(endpoint.model),
         "permafrost_node_registry": registry_address(site),
         "permafrost_node_registry_username": site.registry.username,
@@ -216,4 +217,17 @@ def _inference(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]
         "node_haproxy_checkpoint": checkpoint,
         "node_haproxy_buffer_bytes": buffer_bytes(site),
         "node_haproxy_triton": {"http_port": http, "grpc_port": grpc},
+    }
+
+
+def _serving_class(endpoint: Endpoint) -> dict[str, Any]:
+    """Return what decides tokens beside the bytes and is known here; the node adds the rest."""
+    return {
+        "engine_image": endpoint.image.partition("@")[2],
+        "parallelism": str(endpoint.gpu.count) if endpoint.gpu.mode is not GpuMode.NONE else "1",
+        "batch": {
+            "backend": endpoint.backend.value,
+            "max_context_tokens": str(endpoint.max_context_tokens),
+            "max_concurrent": str(endpoint.max_concurrent),
+        },
     }

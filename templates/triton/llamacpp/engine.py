@@ -38,11 +38,15 @@ class Cancelled(Exception):  # noqa: N818 - an outcome, not an error
 
 @dataclass(frozen=True)
 class Piece:
-    """Text that became complete, how many tokens it took, and their ids where asked for."""
+    """Text that became complete, how many tokens it took, and their ids where asked for.
+
+    ``logprobs``: at each token the likeliest ones, likeliest first: id, natural logarithm, text.
+    """
 
     text: str
     tokens: int
     token_ids: tuple[int, ...] = ()
+    logprobs: tuple[tuple[tuple[int, float, str], ...], ...] = ()
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -104,7 +108,11 @@ class Engine:
         text = answer["content"]
         if answer["stop_type"] == "limit":
             text = text.rstrip("\ufffd")
-        return Piece(text, len(answer["tokens"]), tuple(answer["tokens"]))
+        logprobs = tuple(
+            tuple((top["id"], top["logprob"], top["token"]) for top in at["top_logprobs"])
+            for at in answer.get("completion_probabilities", ())
+        )
+        return Piece(text, len(answer["tokens"]), tuple(answer["tokens"]), logprobs)
 
     def stream(
         self, prompt: str, sampling: dict[str, Any], cancelled: Callable[[], bool], *, ids: bool

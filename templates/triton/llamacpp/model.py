@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from counters import open_counters
-from engine import Cancelled, Engine, EngineError
+from engine import Cancelled, Engine, EngineError, Piece
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 MAX_TOKENS = 64
@@ -33,7 +33,9 @@ SAMPLING: dict[str, tuple[str, type]] = {
     "presence_penalty": ("presence_penalty", float),
     "frequency_penalty": ("frequency_penalty", float),
     "repetition_penalty": ("repeat_penalty", float),
+    "logprobs": ("n_probs", int),
 }
+MOST_LOGPROBS = 20
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Asked:
     echo: bool
     raw: bool
     ids: bool
+    logprobs: bool
     sampling: dict[str, Any]
 
 
@@ -64,11 +67,22 @@ class Sender:
             self._gone = self._sender.is_cancelled()
         return self._gone
 
-    def piece(self, text: str, ids: tuple[int, ...] | None, *, last: bool = False) -> None:
-        """Send text, and token ids where they were asked for."""
+    def piece(
+        self,
+        text: str,
+        ids: tuple[int, ...] | None,
+        *,
+        logprobs: str | None = None,
+        last: bool = False,
+    ) -> None:
+        """Send text, and token ids and log-probabilities where they were asked for."""
         tensors = [pb_utils.Tensor("text_output", np.array([text.encode()], dtype=object))]
         if ids is not None:
             tensors.append(pb_utils.Tensor("token_ids", np.array(ids, dtype=np.int32)))
+        if logprobs is not None:
+            tensors.append(
+                pb_utils.Tensor("logprobs", np.array([logprobs.encode()], dtype=object))
+            )
         response = pb_utils.InferenceResponse(output_tensors=tensors)
         if last:
             self._sender.send(response, flags=FINAL)
@@ -104,7 +118,22 @@ def read_sampling(text: str) -> dict[str, Any]:
             raise ValueError(f"sampling_parameters: {name} is not known here")
     if sampling["n_predict"] < 1:
         raise ValueError("sampling_parameters: max_tokens must be at least 1")
+    if not 0 <= sampling.get("n_probs", 0) <= MOST_LOGPROBS:
+        raise ValueError(f"sampling_parameters: logprobs must be 0 to {MOST_LOGPROBS}")
     return sampling
+
+
+def write_logprobs(piece: Piece) -> str:
+    """Return the likeliest tokens at each position in the form of the vLLM backend."""
+    return json.dumps(
+        [
+            {
+                str(token): {"logprob": logprob, "rank": rank, "decoded_token": text}
+                for rank, (token, logprob, text) in enumerate(at, start=1)
+            }
+            for at in piece.logprobs
+        ]
+    )
 
 
 def _value(request: Any, name: str) -> Any:
@@ -128,12 +157,16 @@ def read_request(request: Any) -> Asked:
     echo = exclude is not None and not bool(exclude)
     if stream and echo:
         raise ValueError("exclude_input_in_output=false is for whole answers only")
+    logprobs = bool(_value(request, "return_logprobs"))
+    if stream and logprobs:
+        raise ValueError("return_logprobs is for whole answers only")
     return Asked(
         text=str(text),
         stream=stream,
         echo=echo,
         raw=bool(_value(request, "raw_prompt")),
         ids=bool(_value(request, "return_token_ids")),
+        logprobs=logprobs,
         sampling=read_sampling(str(_value(request, "sampling_parameters") or "")),
     )
 
@@ -193,7 +226,12 @@ class TritonPythonModel:
             answer = self._engine.whole(prompt, asked.sampling, sender.cancelled)
             self._tokens.increment(answer.tokens)
             text = asked.text + answer.text if asked.echo else answer.text
-            sender.piece(text, answer.token_ids if asked.ids else None, last=True)
+            sender.piece(
+                text,
+                answer.token_ids if asked.ids else None,
+                logprobs=write_logprobs(answer) if asked.logprobs else None,
+                last=True,
+            )
             return
         pieces = self._engine.stream(prompt, asked.sampling, sender.cancelled, ids=asked.ids)
         for piece in pieces:

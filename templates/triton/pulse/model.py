@@ -130,8 +130,8 @@ def read_request(request: Any) -> tuple[str, bool, bool, bool, dict[str, Any]]:
     sampling = json.loads(str(_value(request, "sampling_parameters") or "{}"))
     if not isinstance(sampling, dict):
         raise ValueError("sampling_parameters is not a JSON object")
-    # The last two change nothing here: this model is greedy by nature
-    unknown = set(sampling) - {"max_tokens", "interval_ms", "temperature", "seed"}
+    # The last three change nothing here: greedy by nature, and there are no probabilities
+    unknown = set(sampling) - {"max_tokens", "interval_ms", "temperature", "seed", "logprobs"}
     if unknown:
         raise ValueError(f"sampling_parameters: {min(unknown)} is not known here")
     return str(prompt), stream, echo, bool(_value(request, "return_token_ids")), sampling

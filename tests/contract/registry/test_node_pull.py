@@ -82,14 +82,14 @@ def test_a_node_has_tree_and_fingerprint_and_the_second_pull_changes_nothing(
 ) -> None:
     store = ModelStore(tmp_path / "models")
     recorded = tmp_path / "fingerprint.json"
-    assert pull(checkpoint, store, RegistryReader(settings), recorded)["changed"]
+    assert pull(checkpoint, store, RegistryReader(settings), recorded, dict)["changed"]
     assert {f.path for f in store.verify(checkpoint)} == {
         "README.md",
         "model.weights",
         "tokenizer/vocab.json",
     }
     assert checkpoint in recorded.read_text()
-    again = pull(checkpoint, store, RegistryReader(settings), recorded)
+    again = pull(checkpoint, store, RegistryReader(settings), recorded, dict)
     assert (again["changed"], again["fetched_bytes"]) == (False, 0)
 
 
@@ -126,11 +126,11 @@ def test_bytes_left_by_an_interrupted_pull_are_used_and_verified(
     part.write_bytes(b"x" * 1000)
     reader = RegistryReader(settings)
     with pytest.raises(NodeError) as caught:
-        pull(checkpoint, store, reader, tmp_path / "fingerprint.json")
+        pull(checkpoint, store, reader, tmp_path / "fingerprint.json", dict)
     assert caught.value.code == "CHECKPOINT_BYTES_WRONG"
     assert not store.tree(checkpoint).exists()
     part.write_bytes(weights[:5_000_000])
-    pull(checkpoint, store, reader, tmp_path / "fingerprint.json")
+    pull(checkpoint, store, reader, tmp_path / "fingerprint.json", dict)
     assert store.verify(checkpoint)
 
 

@@ -38,6 +38,18 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "oslo-chat-02",
         {},
     ),
+    (
+        "permafrost-node-scrub.service",
+        "permafrost_node/permafrost-node-scrub.service.j2",
+        "oslo-chat-02",
+        {},
+    ),
+    (
+        "permafrost-node-scrub.timer",
+        "permafrost_node/permafrost-node-scrub.timer.j2",
+        "oslo-chat-02",
+        {},
+    ),
     ("permafrost-node", "permafrost_node/permafrost-node.j2", "oslo-chat-02", {}),
     ("auth.json", "container_runtime/auth.json.j2", "oslo-chat-02", {}),
     ("registries.conf", "container_runtime/registries.conf.j2", "oslo-chat-02", {}),

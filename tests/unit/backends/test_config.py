@@ -26,8 +26,10 @@ def test_the_configuration_has_the_names_of_the_vllm_backend() -> None:
         ("exclude_input_in_output", "TYPE_BOOL", "1", " optional: true"),
         ("raw_prompt", "TYPE_BOOL", "1", " optional: true"),
         ("return_token_ids", "TYPE_BOOL", "1", " optional: true"),
+        ("return_logprobs", "TYPE_BOOL", "1", " optional: true"),
         ("text_output", "TYPE_STRING", "-1", ""),
         ("token_ids", "TYPE_INT32", "-1", ""),
+        ("logprobs", "TYPE_STRING", "-1", ""),
     ]
     assert text.startswith('name: "chat"\n')
     assert "decoupled: true" in text

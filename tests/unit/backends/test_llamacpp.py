@@ -28,8 +28,10 @@ class Piece:
     text: str
     tokens: int
     token_ids: tuple[int, ...] = ()
+    logprobs: tuple[tuple[tuple[int, float, str], ...], ...] = ()
 
 
+LIKELY = (((5, -0.1, "Par"), (9, -2.5, "Lon")),)
 PIECES = (Piece("Par", 1, (5,)), Piece("is 🎉", 3, (6, 7, 8)), Piece("", 1, (2,)))
 
 
@@ -57,6 +59,7 @@ class FakeEngine:
             "".join(p.text for p in pieces),
             sum(p.tokens for p in pieces),
             tuple(i for p in pieces for i in p.token_ids),
+            LIKELY,
         )
 
     def stream(
@@ -84,7 +87,9 @@ class FakeEngine:
 def model(
     load_backend: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
-    engine = SimpleNamespace(Engine=FakeEngine, EngineError=EngineError, Cancelled=Cancelled)
+    engine = SimpleNamespace(
+        Engine=FakeEngine, EngineError=EngineError, Cancelled=Cancelled, Piece=Piece
+    )
     monkeypatch.setitem(sys.modules, "engine", engine)
     made = load_backend("llamacpp").TritonPythonModel()
     parameters = {"max_context_tokens": {"string_value": "2048"}}
@@ -199,3 +204,31 @@ def test_a_bad_request_is_refused_by_name(
 def test_the_prompt_is_echoed_only_when_asked(model: Any) -> None:
     assert ask(model, text_input="Q", exclude_input_in_output=False).wait().texts == ["QParis 🎉"]
     assert ask(model, text_input="Q", exclude_input_in_output=True).wait().texts == ["Paris 🎉"]
+
+
+def test_log_probabilities_come_on_request_in_the_form_of_the_vllm_backend(model: Any) -> None:
+    asked = {"logprobs": 2}
+    answer = ask(model, text_input="hi", return_logprobs=True, sampling=asked).wait()
+    assert FakeEngine.made.asked[-1][1]["n_probs"] == 2
+    ((_, values),) = answer.answers
+    assert json.loads(values["logprobs"][0]) == [
+        {
+            "5": {"logprob": -0.1, "rank": 1, "decoded_token": "Par"},
+            "9": {"logprob": -2.5, "rank": 2, "decoded_token": "Lon"},
+        }
+    ]
+    silent = ask(model, text_input="hi", sampling=asked).wait()
+    assert "logprobs" not in silent.answers[0][1]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "why"),
+    [
+        ({"sampling": {"logprobs": 21}}, "logprobs must be 0 to 20"),
+        ({"return_logprobs": True, "stream": True}, "whole answers only"),
+    ],
+)
+def test_log_probabilities_that_cannot_be_had_are_refused(
+    model: Any, inputs: dict[str, Any], why: str
+) -> None:
+    assert why in ask(model, text_input="hi", **inputs).wait().error

@@ -44,8 +44,11 @@ class FakeReader:
         assert reference == self.checkpoint
         return self.content
 
-    def fingerprint(self, checkpoint: str) -> bytes:
-        return json.dumps(self.recorded).encode()
+    def fingerprints(self, checkpoint: str) -> list[bytes]:
+        return [json.dumps(self.recorded).encode()]
+
+    def blob(self, digest: str) -> bytes:
+        return self.files[digest]
 
     def download(self, digest: str, size: int, part: Path) -> None:
         self.downloads.append(digest)

@@ -15,7 +15,7 @@ from tests.unit.node.conftest import FILES, FakeReader, sha256
 
 
 def run(store: ModelStore, reader: FakeReader, tmp_path: Path) -> dict[str, Any]:
-    return pull(reader.checkpoint, store, reader, tmp_path / "fp.json")  # type: ignore[arg-type]
+    return pull(reader.checkpoint, store, reader, tmp_path / "fp.json", dict)  # type: ignore[arg-type]
 
 
 def test_the_second_pull_changes_nothing(

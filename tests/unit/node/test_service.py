@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from permafrost.node import __main__ as command
-from permafrost.node import control, settings
+from permafrost.node import control, serving_class, settings
 from permafrost.node.errors import NodeError
 from permafrost.node.gate import Gate
 from permafrost.node.service import ControlServer, HealthHandler, NodeService
@@ -63,6 +63,8 @@ def test_state_names_everything_that_the_orchestrator_asks_for(
         "pending": 2,
         "executing": 3,
         "reason": "",
+        "scrub": None,
+        "serving_class": serving_class.observed(told),
     }
 
 

@@ -15,7 +15,7 @@ from tests.unit.node.conftest import FILES, FakeReader
 
 @pytest.fixture
 def tree(store: ModelStore, reader: FakeReader, tmp_path: Path) -> Path:
-    pull(reader.checkpoint, store, reader, tmp_path / "fingerprint.json")  # type: ignore[arg-type]
+    pull(reader.checkpoint, store, reader, tmp_path / "fingerprint.json", dict)  # type: ignore[arg-type]
     return store.tree(reader.checkpoint)
 
 

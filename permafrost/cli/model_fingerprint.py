@@ -1,0 +1,134 @@
+"""`permafrost model fingerprint …`: behaviour, probed on a drained replica."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
+from permafrost.cli.session import confirm, open_site, print_json, require_answer
+from permafrost.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from permafrost.planning.fingerprint import FingerprintPlan
+    from permafrost.runbook.fingerprint import FingerprintEvidence
+
+app = typer.Typer(
+    help="What a checkpoint answers, probed on a drained replica.", no_args_is_help=True
+)
+ReplicaArgument = Annotated[str, typer.Argument(help="A drained replica of the site.")]
+
+
+@app.command()
+def record(
+    replica: ReplicaArgument,
+    probes: Annotated[
+        Path | None,
+        typer.Option("--probes", help="A probe set; else the checkpoint's, else the default."),
+    ] = None,
+    site: SiteOption = None,
+    yes: YesOption = False,
+    plan_only: PlanOnlyOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Record the behaviour of a checkpoint in its first serving class."""
+    _run("record", replica, probes, site, yes, plan_only, output)
+
+
+@app.command()
+def compare(
+    replica: ReplicaArgument,
+    site: SiteOption = None,
+    plan_only: PlanOnlyOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Compare a replica with what is recorded; exit 4 where it is different."""
+    _run("compare", replica, None, site, True, plan_only, output)
+
+
+@app.command()
+def rebaseline(
+    replica: ReplicaArgument,
+    site: SiteOption = None,
+    yes: YesOption = False,
+    plan_only: PlanOnlyOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Compare a new serving class with the old one, and record it where it is equivalent."""
+    _run("rebaseline", replica, None, site, yes, plan_only, output)
+
+
+def _run(
+    verb: str,
+    replica: str,
+    probes: Path | None,
+    site: Path | None,
+    yes: bool,
+    plan_only: bool,
+    output: Output,
+) -> None:
+    if not plan_only:
+        require_answer(yes)
+    from model_registry.fingerprint.keeping import Verb
+    from permafrost.runbook.fingerprint import fingerprint_replica, preview_fingerprint
+    from permafrost.runbook.operations import operator, site_held
+    from permafrost.wiring import fingerprints_of
+
+    ctx = open_site(site)
+    if plan_only or output is Output.TEXT:
+        plan = preview_fingerprint(ctx, replica, Verb(verb))
+        _show_plan(plan, output, plan_only=plan_only)
+        if plan_only:
+            return
+    confirm(f"Probe {replica} and {verb}?", yes)
+    with site_held(ctx, f"fingerprint {verb} {replica}"):
+        evidence = fingerprint_replica(
+            ctx, fingerprints_of(ctx.loaded), replica, Verb(verb), owner=operator(), probes=probes
+        )
+    if output is Output.JSON:
+        print_json(evidence.as_dict())
+    else:
+        _show(evidence)
+    if not evidence.judged.passes:
+        raise typer.Exit(int(ExitStatus.FAILED))
+
+
+def _show_plan(plan: FingerprintPlan, output: Output, *, plan_only: bool) -> None:
+    if output is Output.JSON:
+        if plan_only:
+            steps = [
+                {"id": f"{i:02}", "kind": step.value, "target": target}
+                for i, (step, target) in enumerate(plan.steps, start=1)
+            ]
+            command = f"fingerprint {plan.command}"
+            print_json({"schema": 1, "command": command, "steps": steps})
+        return
+    for number, (step, target) in enumerate(plan.steps, start=1):
+        typer.echo(f"{number:02}  {step.value} {target}")
+
+
+def _show(evidence: FingerprintEvidence) -> None:
+    from permafrost.cli.model_render import short
+
+    found = evidence.judged.comparison
+    said = f"{evidence.plan.replica}, {short(evidence.seen.checkpoint)}: "
+    if found is None:
+        said += "nothing to compare with"
+    else:
+        of = "its own class" if found.same_class else "another class"
+        said += f"{found.grade.value} to what is recorded of {of}"
+        if found.mean_off_nat is not None:
+            said += f", {found.mean_off_nat:.2g} nat apart"
+    typer.echo(said)
+    if found is not None and found.difference is not None:
+        typer.echo(f"  first difference: {found.difference}")
+    if found is not None and found.why:
+        typer.echo(f"  {found.why}")
+    if evidence.kept:
+        typer.echo(f"  recorded as {evidence.kept}")
+    for weak in evidence.weak:
+        typer.echo(f"  weak probe set: its parent {short(weak.relative)} is {weak.grade.value}")
+    for note in evidence.notes:
+        typer.echo(f"  {note}")

@@ -1,0 +1,64 @@
+"""What decides tokens on this node beside the checkpoint's bytes: its serving class.
+
+Told by the convergence: image, parallelism, batch settings. Read on the machine: the GPU with its
+driver, else the processor. Read from the checkpoint: its precision.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .errors import NodeError
+from .settings import Settings
+from .store import ModelStore
+
+_NVIDIA = Path("/proc/driver/nvidia")
+_CPU = Path("/proc/cpuinfo")
+
+
+def observed(settings: Settings, *, nvidia: Path = _NVIDIA, cpu: Path = _CPU) -> dict[str, Any]:
+    """Return the class in the form in which fingerprints carry it."""
+    gpu, driver = _accelerator(nvidia, cpu)
+    told = settings.serving
+    return {
+        "engine_image": str(told.get("engine_image", "")),
+        "precision": _precision(ModelStore(settings.models_dir), settings.checkpoint),
+        "gpu": gpu,
+        "driver": driver,
+        "parallelism": str(told.get("parallelism", "")),
+        "batch": {str(k): str(v) for k, v in sorted(told.get("batch", {}).items())},
+    }
+
+
+def _accelerator(nvidia: Path, cpu: Path) -> tuple[str, str]:
+    models = [
+        value
+        for file in sorted(nvidia.glob("gpus/*/information"))
+        for value in _values(file, "Model")
+    ]
+    if models:
+        version = (nvidia / "version").read_text(encoding="utf-8").splitlines()[0]
+        return ", ".join(models), version.partition(":")[2].strip()
+    names = _values(cpu, "model name")
+    return (f"none; {names[0]}" if names else "none"), "none"
+
+
+def _values(file: Path, wanted: str) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    pairs = (line.partition(":") for line in lines)
+    return [value.strip() for name, _, value in pairs if name.strip() == wanted]
+
+
+def _precision(store: ModelStore, checkpoint: str) -> str:
+    """Return the precision that the checkpoint says it has, empty where it says none."""
+    try:
+        config = json.loads(store.blob(str(store.config_digest(checkpoint))).read_bytes())
+    except (NodeError, OSError, ValueError):
+        return ""
+    facts = config.get("config", {})
+    return str(facts.get("quantization") or facts.get("precision") or "")

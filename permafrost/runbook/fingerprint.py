@@ -1,0 +1,183 @@
+"""Record, compare or rebaseline the behaviour of a checkpoint on one drained replica.
+
+Order: looked at (drained, idle), probed, judged against what is kept, intent journalled, kept,
+then every replica of the endpoint is told. Cut anywhere and run again it ends the same: answers
+that are kept already are not kept twice, and who was not told yet is told then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_registry.fingerprint import probes as probe_sets
+from model_registry.fingerprint.document import (
+    Asked,
+    Fingerprint,
+    probe_set_digest,
+    read,
+    read_class,
+)
+from model_registry.fingerprint.keeping import Judged, Verb, judge, probes_for
+from permafrost.adapters.models import translated
+from permafrost.engine.state import Phase
+from permafrost.errors import Failed, PermafrostError, Problem, Refused
+from permafrost.planning.fingerprint import FingerprintPlan, FingerprintStep, plan_fingerprint
+from permafrost.ports import Fingerprints
+from permafrost.runbook.context import Context
+from permafrost.runbook.looking import as_replica, look_around
+from permafrost.runbook.operations import operation
+from permafrost.site.pins import digest_of
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintEvidence:
+    """What was seen, how it compared, and what was kept (empty: nothing new)."""
+
+    plan: FingerprintPlan
+    seen: Fingerprint
+    judged: Judged
+    kept: str
+    weak: tuple[probe_sets.Weakness, ...]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        against = self.judged.against
+        return {
+            "schema": 1,
+            "command": f"fingerprint {self.plan.command}",
+            "replica": self.plan.replica,
+            "checkpoint": self.seen.checkpoint,
+            "serving_class": self.seen.serving_class.as_dict(),
+            "probe_set": self.seen.probe_set,
+            "probes": len(self.seen.answers),
+            "passes": self.judged.passes,
+            "comparison": self.judged.comparison.as_dict() if self.judged.comparison else None,
+            "compared_with": against.as_dict() if against and against.is_known else None,
+            "changed": bool(self.kept),
+            "fingerprint": self.kept or None,
+            "weak": [w.as_dict() for w in self.weak],
+            "notes": list(self.notes),
+        }
+
+
+def preview_fingerprint(ctx: Context, replica: str, verb: Verb) -> FingerprintPlan:
+    """Return what a command would do now; raises Refused as it would."""
+    node = as_replica(ctx, replica)
+    return plan_fingerprint(ctx.site, look_around(ctx, node), node, verb.value)
+
+
+def fingerprint_replica(
+    ctx: Context,
+    store: Fingerprints,
+    replica: str,
+    verb: Verb,
+    *,
+    owner: str,
+    probes: Path | None = None,
+) -> FingerprintEvidence:
+    """Probe a drained replica and record, compare or rebaseline; it stays drained."""
+    ctx.guard()
+    plan = preview_fingerprint(ctx, replica, verb)
+    known = _known(store, plan.model)
+    wanted = _wanted(store, plan.model, probes) if verb is Verb.RECORD else ()
+    asked = _asked(ctx, plan, verb, known, wanted)
+    with operation(ctx, f"fingerprint {verb} {plan.replica}", owner=owner) as journal:
+        about = {"checkpoint": digest_of(plan.model), "probe_set": probe_set_digest(asked)}
+        journal(f"fingerprint-{verb}", plan.replica, Phase.INTENT, about)
+        try:
+            seen = _probe(ctx, plan, asked)
+            judged = translated()(judge)(verb, known, seen)
+            ctx.guard()
+            kept = store.add(plan.model, seen.as_dict()) if judged.keep else ""
+        except PermafrostError as error:
+            journal(f"fingerprint-{verb}", plan.replica, Phase.FAILED, {"error": error.code})
+            raise
+        notes = _tell(ctx, plan)
+        weak = _weaknesses(store, plan.model, seen) if verb is not Verb.COMPARE else ()
+        evidence = FingerprintEvidence(plan, seen, judged, kept, weak, notes)
+        journal(f"fingerprint-{verb}", plan.replica, Phase.DONE, _short(evidence))
+    return evidence
+
+
+@translated()
+def _known(store: Fingerprints, model: str) -> tuple[Fingerprint, ...]:
+    return tuple(read(document) for document in store.known(model))
+
+
+@translated()
+def _wanted(store: Fingerprints, model: str, file: Path | None) -> tuple[Asked, ...]:
+    """Return the probe set that was named, else that of the checkpoint, else the default."""
+    if file is not None:
+        try:
+            return probe_sets.read_set(file.read_bytes())
+        except OSError as error:
+            raise Refused(
+                Problem("PROBE_SET_INVALID", f"cannot read {file}: {error.strerror}")
+            ) from None
+    shipped = store.probe_set(model)
+    return probe_sets.read_set(shipped) if shipped else probe_sets.default()
+
+
+@translated()
+def _asked(
+    ctx: Context,
+    plan: FingerprintPlan,
+    verb: Verb,
+    known: tuple[Fingerprint, ...],
+    wanted: Sequence[Asked],
+) -> tuple[Asked, ...]:
+    told: Mapping[str, object] = ctx.models.serving_class(plan.replica)
+    return probes_for(verb, known, read_class(told), wanted)
+
+
+@translated()
+def _probe(ctx: Context, plan: FingerprintPlan, asked: tuple[Asked, ...]) -> Fingerprint:
+    answers = ctx.models.answer(plan.replica, [one.as_dict() for one in asked], probe_sets.TOP_K)
+    pinned = digest_of(plan.model)
+    if answers.checkpoint != pinned:
+        raise Failed(
+            Problem(
+                "CHECKPOINT_DIGEST_MISMATCH",
+                f"has loaded {answers.checkpoint}, the site pins {pinned}",
+                plan.replica,
+                "run `permafrost deploy`; nothing was recorded",
+            )
+        )
+    return read(
+        {
+            "schema": 2,
+            "checkpoint": pinned,
+            "serving_class": answers.serving_class,
+            "probes": answers.probes,
+        }
+    )
+
+
+def _tell(ctx: Context, plan: FingerprintPlan) -> tuple[str, ...]:
+    """Let every replica of the endpoint fetch what it has to meet; who cannot is noted."""
+    notes = []
+    for step, name in plan.steps:
+        if step is not FingerprintStep.FOLLOW:
+            continue
+        try:
+            ctx.models.follow(name)
+        except PermafrostError as error:
+            notes.append(f"{name} did not fetch it: {error.problems[0].message}")
+    return tuple(notes)
+
+
+@translated()
+def _weaknesses(
+    store: Fingerprints, model: str, seen: Fingerprint
+) -> tuple[probe_sets.Weakness, ...]:
+    parents = tuple(read(document) for document in store.of_parents(model))
+    return probe_sets.weaknesses(seen, parents)
+
+
+def _short(evidence: FingerprintEvidence) -> dict[str, object]:
+    """Return what the journal keeps: no answers."""
+    told = evidence.as_dict()
+    return {k: told[k] for k in ("checkpoint", "probe_set", "comparison", "fingerprint")}

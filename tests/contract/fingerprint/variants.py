@@ -1,0 +1,122 @@
+"""The same checkpoint with one thing changed: each a real change of the bytes on disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter
+from gguf.quants import dequantize, quantize
+
+OTHER_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
+)
+NORM_EVERY_TOKEN_PASSES = "output_norm.weight"
+
+
+def weights(folder: Path) -> Path:
+    """Return the checkpoint's one weight file."""
+    (found,) = folder.glob("*.gguf")
+    return found
+
+
+def copied(source: Path, target: Path) -> Path:
+    """Copy a checkpoint; returns the copy's folder."""
+    shutil.copytree(source, target)
+    for path in target.iterdir():
+        path.chmod(0o644)
+    return target
+
+
+def other_template(source: Path, target: Path) -> Path:
+    """The same weights behind another chat template."""
+    copied(source, target)
+    (target / "chat_template.jinja").write_text(OTHER_TEMPLATE, encoding="utf-8")
+    return target
+
+
+def flipped(source: Path, target: Path) -> Path:
+    """One bit of one byte, in the norm that every token of every prompt passes."""
+    copied(source, target)
+    reader = GGUFReader(weights(source))
+    (norm,) = (t for t in reader.tensors if t.name == NORM_EVERY_TOKEN_PASSES)
+    assert norm.tensor_type is GGMLQuantizationType.F32
+    with weights(target).open("r+b") as file:
+        # The top byte but one of a float32: its last bit of exponent, a factor of two.
+        file.seek(int(norm.data_offset) + 4 * 17 + 2)
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 0x80]))
+    return target
+
+
+def child(source: Path, target: Path) -> Path:
+    """A derived model: the last blocks' feed-forward weights, a twentieth smaller."""
+    return rewritten(source, target, _a_twentieth_smaller)
+
+
+def requantised(kind: GGMLQuantizationType) -> Callable[[Path, Path], Path]:
+    """Return what makes the same weights in another quantisation."""
+
+    def change(name: str, values: np.ndarray, _: GGMLQuantizationType) -> tuple[np.ndarray, int]:
+        del name
+        return values, kind
+
+    return lambda source, target: rewritten(source, target, change)
+
+
+def _a_twentieth_smaller(
+    name: str, values: np.ndarray, kind: GGMLQuantizationType
+) -> tuple[np.ndarray, int]:
+    block = int(name.split(".")[1]) if name.startswith("blk.") else -1
+    if block >= 25 and ".ffn_" in name:
+        return values * np.float32(0.95), kind
+    return values, kind
+
+
+def rewritten(
+    source: Path,
+    target: Path,
+    change: Callable[[str, np.ndarray, GGMLQuantizationType], tuple[np.ndarray, int]],
+) -> Path:
+    """Write the checkpoint anew with each quantised tensor changed; returns its folder."""
+    target.mkdir()
+    for path in source.iterdir():
+        if path.suffix != ".gguf":
+            shutil.copyfile(path, target / path.name)
+    reader = GGUFReader(weights(source))
+    architecture = reader.fields["general.architecture"].contents()
+    writer = GGUFWriter(target / weights(source).name, architecture)
+    for field in reader.fields.values():
+        if field.name == "general.architecture" or field.name.startswith("GGUF."):
+            continue
+        sub = field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
+        writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=sub)
+    for name, values, kind in _changed(reader, change):
+        writer.add_tensor(name, values, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target
+
+
+def _changed(
+    reader: GGUFReader,
+    change: Callable[[str, np.ndarray, GGMLQuantizationType], tuple[np.ndarray, int]],
+) -> Iterator[tuple[str, np.ndarray, GGMLQuantizationType]]:
+    for tensor in reader.tensors:
+        before = tensor.tensor_type
+        if before is GGMLQuantizationType.F32:
+            yield tensor.name, tensor.data, before
+            continue
+        values = dequantize(tensor.data, before)
+        new, kind = change(tensor.name, values, before)
+        if new is values and kind == before:
+            yield tensor.name, tensor.data, before
+        else:
+            wanted = GGMLQuantizationType(kind)
+            yield tensor.name, quantize(new.astype(np.float32), wanted), wanted

@@ -1,0 +1,170 @@
+"""What must stay: pinned, loaded, or the way back; everything else may be collected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from permafrost.node import __main__ as command
+from permafrost.node.collecting import collect
+from permafrost.node.errors import NodeError
+from permafrost.node.pull import pull
+from permafrost.node.roots import Roots, Slot
+from permafrost.node.scrub import complaint, last, scrub
+from permafrost.node.store import ModelStore
+from tests.unit.node.conftest import FILES, FakeReader
+from tests.unit.node.test_store import flip
+
+
+@pytest.fixture
+def versions(store: ModelStore, tmp_path: Path) -> list[str]:
+    """Three versions that share a file."""
+    made = []
+    for number in range(3):
+        reader = FakeReader({**FILES, "model.weights": f"weights {number}".encode() * 100})
+        pull(reader.checkpoint, store, reader, tmp_path / "fp.json", dict)  # type: ignore[arg-type]
+        made.append(reader.checkpoint)
+    return made
+
+
+@pytest.fixture
+def roots(store: ModelStore) -> Roots:
+    return Roots(store)
+
+
+def visible(store: ModelStore) -> set[str]:
+    return {p.name.replace("sha256-", "sha256:") for p in store.trees.glob("sha256-*")}
+
+
+def inodes(store: ModelStore) -> dict[str, int]:
+    return {str(p): p.stat().st_ino for p in store.trees.rglob("*") if p.is_file()}
+
+
+def test_a_switch_and_a_rollback_copy_nothing(
+    store: ModelStore, roots: Roots, versions: list[str]
+) -> None:
+    before = inodes(store)
+    assert roots.switch("a", versions[0]) == Slot(versions[0], "")
+    assert roots.switch("a", versions[1]) == Slot(versions[1], versions[0])
+    assert roots.switch("a", versions[1]) == Slot(versions[1], versions[0])
+    assert roots.rollback("a") == Slot(versions[0], versions[1])
+    assert roots.rollback("a") == Slot(versions[1], versions[0])
+    assert inodes(store) == before
+
+
+def test_a_slot_is_not_pointed_at_what_is_not_here(roots: Roots, versions: list[str]) -> None:
+    roots.switch("a", versions[0])
+    with pytest.raises(NodeError, match="CHECKPOINT_NOT_HERE"):
+        roots.switch("a", "sha256:" + "9" * 64)
+    with pytest.raises(NodeError, match="NO_WAY_BACK"):
+        roots.rollback("a")
+    with pytest.raises(NodeError, match="NAME_INVALID"):
+        roots.pin("../up", versions[0])
+    assert roots.slot("a") == Slot(versions[0], "")
+
+
+def test_a_collection_keeps_what_is_loaded_the_way_back_and_what_is_pinned(
+    store: ModelStore, roots: Roots, versions: list[str]
+) -> None:
+    roots.switch("a", versions[0])
+    roots.switch("a", versions[1])
+    roots.pin("audit", versions[2])
+    assert collect(store, roots.kept())["changed"] is False
+    roots.unpin("audit")
+    planned = collect(store, roots.kept(), dry=True)
+    assert planned["checkpoints"] == [versions[2]]
+    assert visible(store) == set(versions)
+    done = collect(store, roots.kept())
+    assert (done["checkpoints"], done["changed"]) == ([versions[2]], True)
+    assert visible(store) == set(versions[:2])
+    for version in versions[:2]:
+        store.verify(version)
+    assert collect(store, roots.kept())["changed"] is False
+
+
+def test_a_collection_takes_what_a_cut_pull_left(store: ModelStore, versions: list[str]) -> None:
+    part = store.blobs / f".{'7' * 64}.part"
+    part.write_bytes(b"half")
+    half = store.trees / f".sha256-{'7' * 64}.part"
+    half.mkdir()
+    collect(store, {"pin": versions[0]})
+    assert not part.exists()
+    assert not half.exists()
+    assert visible(store) == {versions[0]}
+
+
+def test_nothing_is_collected_while_a_roots_needs_are_unknown(
+    store: ModelStore, versions: list[str]
+) -> None:
+    manifest = store.blob(versions[0])
+    manifest.chmod(0o644)
+    manifest.write_bytes(b"{}")
+    with pytest.raises(NodeError, match="CHECKPOINT_BYTES_WRONG"):
+        collect(store, {"pin": versions[0]})
+    assert visible(store) == set(versions)
+
+
+def test_a_collection_waits_for_a_pull(store: ModelStore, versions: list[str]) -> None:
+    import threading
+
+    done = threading.Event()
+
+    def work() -> None:
+        collect(store, {"pin": versions[0]})
+        done.set()
+
+    with store.adding():
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert not done.wait(0.2)
+        assert visible(store) == set(versions)
+    thread.join(10)
+    assert done.is_set()
+
+
+def test_the_scrub_names_the_file_and_the_state_shows_it(
+    store: ModelStore, reader: FakeReader, versions: list[str], tmp_path: Path
+) -> None:
+    pull(reader.checkpoint, store, reader, tmp_path / "fp.json", dict)  # type: ignore[arg-type]
+    root = store.trees.parent
+    assert last(root) is None
+    assert scrub(store)["wrong"] == []
+    told = last(root)
+    assert told is not None
+    assert told["wrong"] == []
+    assert complaint(told) == ""
+    flip(store.tree(reader.checkpoint))
+    (wrong,) = scrub(store)["wrong"]
+    assert (wrong["checkpoint"], wrong["code"]) == (reader.checkpoint, "CHECKPOINT_BYTES_WRONG")
+    assert "model.weights" in complaint(last(root))
+
+
+def test_a_result_that_cannot_be_read_is_a_complaint(tmp_path: Path) -> None:
+    (tmp_path / "scrub.json").write_text("{")
+    assert "SCRUB_UNREADABLE" in complaint(last(tmp_path))
+
+
+def test_the_commands_keep_the_pin_of_the_site_and_tell(
+    store: ModelStore,
+    versions: list[str],
+    node_json: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(*arguments: str) -> dict[str, Any]:
+        given = ["--config", str(node_json(checkpoint=versions[0])), *arguments]
+        assert command.main(given) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    assert run("pin", "audit", versions[1])["kept"] == {"pin audit": versions[1]}
+    assert run("gc", "--dry-run")["checkpoints"] == [versions[2]]
+    assert run("gc")["kept"] == {"pin audit": versions[1], "pinned by the site": versions[0]}
+    assert visible(store) == set(versions[:2])
+    assert run("switch", "b", versions[1])["current"] == versions[1]
+    assert run("unpin", "audit")["kept"] == {"slot b": versions[1]}
+    assert run("scrub")["wrong"] == []
+    assert command.main(["--config", str(node_json()), "rollback", "b"]) == command.REFUSED
