@@ -16,7 +16,10 @@ def prepare(instance: Instance, target: str, options: Options) -> dict[str, str]
     mode = one_of(options, "mode", "killed", "hung")
     group = instance.service_group(target)
     for pid in group.processes():
-        argv = (Path("/proc") / str(pid) / "cmdline").read_bytes().decode().split("\0")
+        try:
+            argv = (Path("/proc") / str(pid) / "cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue  # a hook of vCenter that has just ended
         if target == "vcenter" and "-config" in argv:
             return {"mode": mode, "program": argv[0]}
         if target == "packages" and "lab.services.packages_server" in argv:

@@ -155,6 +155,7 @@ def unrelay(instance: Instance, target: str, undo: Undo) -> None:
     daemon = _relay(instance, undo)
     daemon.stop()
     daemon.group.remove()
+    daemon.log.unlink(missing_ok=True)  # what it said is not the next one's word
     unblackhole(instance, target, undo)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,8 +55,9 @@ def soak(shard: str) -> int:
 def _write_evidence(name: str, shard: str, ledger: Path) -> None:
     entries: dict[str, dict[str, object]] = {}
     for line in ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []:
-        entry = json.loads(line)
-        entries[entry["test"]] = entry
+        with suppress(ValueError):  # a line that a kill cut short is no line
+            entry = json.loads(line)
+            entries[entry["test"]] = entry
     outcomes = [str(entry["outcome"]) for entry in entries.values()]
     evidence = {
         "schema": 1,

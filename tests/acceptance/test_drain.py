@@ -9,7 +9,9 @@ must see losses.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ Status = Callable[[], dict[str, Any]]
 LOSSLESS = {"failed": 0, "cut": 0, "wrong": 0}
 PULSE_RATE = 60  # each answer takes 16 tokens of 250 ms: 240 in flight
 CHAT_RATE = 0.7
+AT_MOST_S = 600  # a load ends when what it covers has ended
 
 
 def losses(summary: dict[str, Any]) -> dict[str, int]:
@@ -40,14 +43,22 @@ def take_away_and_bring_back(
     vsphere.power_cycle(name)
     permafrost.run("undrain", name, "--yes")
     load.mark()
+    served_again_from = time.time()
     assert replica_state(status(), name) == "ADMITTED"
+
+    def answers_again() -> bool:
+        asked = [r["start"] for r in load.records() if r["replica"] == name]
+        return any(datetime.fromisoformat(at).timestamp() > served_again_from for at in asked)
+
+    wait_until(f"{name} answers again", answers_again, 60, every_s=1)
+    load.end()
 
 
 @pytest.mark.parametrize("victim", ["lab-pulse-02"])
 def test_pulse_loses_nothing_with_200_in_flight(
     victim: str, permafrost: Cli, lab: Cli, status: Status, vsphere: VCenter, tmp_path: Path
 ) -> None:
-    with traffic(lab, "pulse", PULSE_RATE, 60, 0.5, tmp_path / "pulse.jsonl") as load:
+    with traffic(lab, "pulse", PULSE_RATE, AT_MOST_S, 0.5, tmp_path / "pulse.jsonl") as load:
         load.await_steady()
         take_away_and_bring_back(victim, permafrost, status, vsphere, load)
         summary = load.finish()
@@ -56,19 +67,17 @@ def test_pulse_loses_nothing_with_200_in_flight(
     assert summary["duplicated"] == 0
     assert min(summary["in_flight_at"].values()) >= 200, summary["in_flight_at"]
     assert len(summary["checkpoints"]) == 1
-    after = [r for r in load.records() if r["start"] > sorted(summary["in_flight_at"])[-1]]
-    assert any(r["replica"] == victim for r in after), "it serves again"
 
 
 def test_chat_loses_nothing_with_real_tokens(
     permafrost: Cli, lab: Cli, status: Status, vsphere: VCenter, tmp_path: Path
 ) -> None:
-    with traffic(lab, "chat", CHAT_RATE, 50, 0.5, tmp_path / "chat.jsonl") as load:
+    with traffic(lab, "chat", CHAT_RATE, AT_MOST_S, 0.5, tmp_path / "chat.jsonl") as load:
         load.await_steady()
         take_away_and_bring_back("lab-chat-03", permafrost, status, vsphere, load)
         summary = load.finish()
     assert losses(summary) == LOSSLESS, summary
-    assert summary["outcomes"]["ok"] == summary["requests"] >= 30
+    assert summary["outcomes"]["ok"] == summary["requests"] >= 15
 
 
 def in_flight(document: dict[str, Any], name: str) -> int:

@@ -1,10 +1,10 @@
-"""A foundation from the site's registry and a version made from it: signed, promoted, told."""
+"""A model from its foundation to what serves: signed, promoted, locked, deployed, told."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.acceptance.checkpoints import Layout, fine_tuned_files
+from tests.acceptance.checkpoints import Layout, fine_tuned_files, fine_tuned_pulse
+from tests.acceptance.conftest import endpoint
 from tests.acceptance.driver import ROOT, Cli
 
+Status = Callable[[], dict[str, Any]]
 CHAT, PULSE = "smollm2-135m-instruct", "pulse"
 
 
@@ -109,3 +111,50 @@ def test_a_foundation_and_what_was_made_from_it(
     assert models.do("history", CHAT, "--at", before)["production"] is None
     assert models.do("history", CHAT, "--at", now())["production"]["digest"] == tuned
     assert models.do("audit")["findings"] == []
+
+
+def test_production_serves_when_the_lock_moves(
+    models: Models,
+    site_file: Path,
+    permafrost: Cli,
+    status: Status,
+    key: Path,
+    tmp_path: Path,
+) -> None:
+    first = pinned(site_file, "pulse")
+    models.do("pull", f"{PULSE}@{first}", "--as", f"{PULSE}:1")
+    second = fine_tuned_pulse(models.layout, first, f"{PULSE}:2", tmp_path / "bundle.tar")
+    assert models.do("import", str(tmp_path / "bundle.tar"))["versions"][0]["digest"] == second
+    assert models.refused("plan") == "LOCK_MISSING"
+
+    def release(version: str) -> None:
+        models.do("sign", f"{PULSE}:{version}", "--key", str(key))
+        for _ in range(2):
+            models.do("promote", f"{PULSE}:{version}", "--yes", "--why", "evaluated")
+
+    release("1")
+    models.do("lock", "--update", "--yes")
+    assert models.refused("plan") == "SIGNATURE_MISSING"  # chat, and what the registry holds
+    models.do("pull", f"{CHAT}@{pinned(site_file, 'chat')}", "--as", f"{CHAT}:1")
+    models.do("sign", f"{CHAT}:1", "--key", str(key))
+    for label in (f"{CHAT}:1", f"{PULSE}:1"):
+        assert models.do("push", label)["bytes_moved"] < 100_000  # the signature alone
+    assert models.cli.json("plan")["steps"] == []
+
+    while_first = now()
+    release("2")
+    assert models.cli.json("plan")["steps"] == []  # a promotion moves nothing
+    (step,) = models.do("lock", "--update", "--yes")["steps"]
+    assert (step["before"], step["after"]) == (first, second)
+    assert models.refused("plan") == "CHECKPOINT_MISSING"
+    models.do("push", f"{PULSE}:2")
+    try:
+        models.cli.run("deploy", "--yes", timeout=600)
+        replicas = endpoint(status(), "pulse")["replicas"]
+        assert {r["checkpoint"] for r in replicas} == {second}
+        assert {r["state"] for r in replicas} == {"ADMITTED"}
+    finally:
+        permafrost.run("deploy", "--yes", timeout=600)  # as the other scenarios know it
+    assert {r["checkpoint"] for r in endpoint(status(), "pulse")["replicas"]} == {first}
+    held = [models.do("history", PULSE, "--at", at)["production"] for at in (while_first, now())]
+    assert [h["digest"] for h in held] == [first, second]

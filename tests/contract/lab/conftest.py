@@ -35,6 +35,7 @@ def pair(bench: Bench) -> tuple[Machine, Machine]:
 @pytest.fixture
 def healed(bench: Bench, pair: tuple[Machine, Machine]) -> Iterator[Bench]:
     """The lab with two machines that are on; afterwards every fault is healed."""
+    bench.instance.faults_file.touch()  # also before the first fault
     faults.heal(bench.instance, "all")
     for node in pair:
         bench.power_on(node.name)

@@ -167,14 +167,18 @@ class World:
         for node in machines(self.bench.instance):
             if node.group.frozen:
                 found.append(f"{node.name} stands still")
-            nspawns = [
-                pid
-                for pid in node.group.processes()
-                if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd-nspawn"
-            ]
+            nspawns = [pid for pid in node.group.processes() if _comm(pid) == "systemd-nspawn"]
             if len(nspawns) > 1:
                 found.append(f"{node.name} runs twice")
         states = {name: state for name, state in seen.hosts.items() if state != "connected"}
         if states:
             found.append(f"hosts: {states}")
         return "; ".join(found)
+
+
+def _comm(pid: int) -> str:
+    """Return a process's name; nothing for one that has just ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""

@@ -8,9 +8,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from lab.hypervisor import power
+from lab.hypervisor.machine import Machine, Spec
 from lab.instance.waiting import wait_until
 from tests.contract.lab.bench import Bench
-from tests.contract.lab.sequences import NODES, SERVERS, Do, World, sequences
+from tests.contract.lab.sequences import HOSTS, NODES, SERVERS, Do, World, sequences
 
 TESTS, EACH = 20, 10
 OPTIONS = {
@@ -73,13 +75,15 @@ def test_a_server_killed_while_machines_change_finds_them_again(world: World, se
     assert world.bench.views()[1][NODES[1]] == "on"
 
 
-def test_control_a_machine_that_vcenter_does_not_see_is_a_difference(world: World) -> None:
-    """With vCenter standing still nothing is reconciled: the comparison must say so."""
-    world.do(Do("on", NODES[0]))
+def test_control_a_machine_that_vcenter_does_not_know_is_a_difference(world: World) -> None:
+    """The comparison that every sequence ends with must see it."""
     assert world.settle() == ""
-    seen = world.bench.views()[0]
-    assert seen[NODES[0]] == "on"
-    world.bench.machine(NODES[0]).group.kill()
-    real = {**seen, NODES[0]: "on" if world.bench.machine(NODES[0]).is_on else "off"}
-    assert real != seen
+    stray = Machine(world.bench.instance, "lab-stray")
+    spec = Spec("42000000-0000-4000-8000-00000000000f", "00:50:56:00:02:0f", HOSTS[0], 256)
+    power.start(stray, spec)
+    try:
+        assert not world.bench.agree(2)
+        assert world.bench.views()[1][stray.name] == "stray"
+    finally:
+        power.destroy(stray)
     assert world.settle() == ""

@@ -22,8 +22,8 @@ from tests.contract.lab.bench import clean, leftovers, until
 
 def test_down_after_every_kind_of_crash_leaves_nothing() -> None:
     root = CHECKOUT / ".lab" / f"d{os.getpid() % 0xFFFFF:05x}"
+    instance = ensure_instance(root)
     try:
-        instance = ensure_instance(root)
         set_base_image(instance, parts.path("base-image") / "rootfs")
         registry.ensure(instance)
         nodes = [Machine(instance, f"lab-d{n}") for n in range(4)]
