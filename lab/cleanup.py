@@ -20,6 +20,7 @@ from pathlib import Path
 from lab.instance import naming
 from lab.instance.cgroups import controller_roots, instance_group
 from lab.instance.waiting import wait_until
+from lab.programs import end_those_working_on
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 NSPAWN_RUN = Path("/run/systemd/nspawn")
@@ -30,6 +31,9 @@ def remove(root: Path) -> Iterator[str]:
     lab_id = root.name
     if not naming.ID_PATTERN.fullmatch(lab_id):
         raise ValueError(f"{root} is not the folder of a lab")
+    at_work = end_those_working_on(root, CHECKOUT / ".venv" / "bin")
+    if at_work:
+        yield f"{at_work} programs that worked on it"
     yield from _processes(lab_id)
     yield from _links(lab_id)
     yield from _walls(lab_id)

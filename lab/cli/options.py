@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +38,24 @@ def instance_of(site: Path | None) -> Instance:
     if site is not None and (site.absolute().parent / "lab.json").exists():
         return load(site.absolute().parent)
     return load(default_root())
+
+
+def root_of(site: Path | None) -> Path:
+    """Return the folder of the lab that is meant, also where it is not up.
+
+    Raises LabError where a site file and PERMAFROST_LAB mean two different labs.
+    """
+    own = default_root()
+    if site is None or not (site.absolute().parent / "lab.json").exists():
+        return own
+    root = site.absolute().parent
+    if os.environ.get("PERMAFROST_LAB") and root != own:
+        raise LabError(
+            "LAB_AMBIGUOUS",
+            f"the site file means lab {root.name}, PERMAFROST_LAB means {own.name}",
+            "unset one of the two",
+        )
+    return root
 
 
 def site_file(site: Path | None) -> Path:

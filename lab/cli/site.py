@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli.options import Output, OutputOption, SiteOption, emit, instance_of
-from lab.instance.model import default_root
+from lab.cli.options import Output, OutputOption, SiteOption, emit, instance_of, root_of
 
 
 def register(app: typer.Typer) -> None:
@@ -18,21 +17,21 @@ def register(app: typer.Typer) -> None:
     app.command()(usage)
 
 
-def up() -> None:
+def up(site: SiteOption = None) -> None:
     """Start this lab's vCenter, registry and package source; write its site file."""
     from lab.instance import up as steps
 
-    root = default_root()
+    root = root_of(site)
     typer.echo(f"lab {root.name}")
     instance = steps.up(root, typer.echo)
     typer.echo(f"lab {instance.id} is up: export PERMAFROST_SITE={instance.site_file}")
 
 
-def down() -> None:
+def down(site: SiteOption = None) -> None:
     """Remove every machine, mount, link, control group, process and file of this lab."""
     from lab import cleanup
 
-    root = default_root()
+    root = root_of(site)
     removed = 0
     for what in cleanup.remove(root):
         typer.echo(f"removed {what}")

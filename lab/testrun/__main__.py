@@ -1,4 +1,4 @@
-"""``python3 -m lab.testrun check | lint | test | soak SHARD | bench``."""
+"""``python3 -m lab.testrun check | lint | test | soak SHARD | bench | abandoned``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from lab.front.instance import CHECKOUT, PROGRAMS, environment, instance_id
 from lab.front.processes import Stopped, call, stop_on_signals
 from lab.front.stages import Stages
+from lab.testrun import ownlab
 from lab.testrun.run import reports_folder, test
 from lab.testrun.soak import soak
 from lab.testrun.steps import Step, go_steps, lint_steps, run_steps, unit_step
@@ -19,7 +20,7 @@ _BENCH_TIMEOUT_S = 3600.0
 def main() -> int:
     """Run what was asked for; return an exit status."""
     parser = argparse.ArgumentParser(prog="lab.testrun", description=main.__doc__)
-    parser.add_argument("what", choices=["check", "lint", "test", "soak", "bench"])
+    parser.add_argument("what", choices=["check", "lint", "test", "soak", "bench", "abandoned"])
     parser.add_argument("shard", nargs="?", default="1/1")
     arguments = parser.parse_args()
     stop_on_signals()
@@ -31,6 +32,9 @@ def main() -> int:
                 return _steps([*lint_steps(), *go_steps("vet")])
             case "soak":
                 return soak(arguments.shard)
+            case "abandoned":
+                ownlab.remove_abandoned(Stages())
+                return 0
             case "bench":
                 return _bench()
             case _:

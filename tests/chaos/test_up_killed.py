@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.testrun.ownlab import owned
 from tests.acceptance.driver import ROOT, Cli, wait_until
 
 # What the front door prints, and how often, when the moment has come.
@@ -35,8 +36,9 @@ def own(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """The environment of an instance of its own; removed whatever happens."""
     env = {**os.environ, "PERMAFROST_LAB": f"k{os.getpid() % 0xFFFF:04x}"}
     env.pop("PERMAFROST_SITE", None)
-    yield env
-    subprocess.run(["make", "down"], cwd=ROOT, env=env, check=True, timeout=120)
+    with owned(env["PERMAFROST_LAB"]):
+        yield env
+        subprocess.run(["make", "down"], cwd=ROOT, env=env, check=True, timeout=120)
 
 
 @pytest.mark.parametrize("moment", list(MOMENTS))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.testrun.ownlab import owned
 from tests.acceptance.driver import ROOT, Cli
 
 
@@ -21,11 +22,12 @@ def site_env() -> Iterator[dict[str, str]]:
     name = f"s{os.getpid() % 0xFFFF:04x}"
     env = {**os.environ, "PERMAFROST_LAB": name}
     env["PERMAFROST_SITE"] = str(ROOT / ".lab" / name / "site.yaml")
-    try:
-        subprocess.run(["make", "up"], cwd=ROOT, env=env, check=True, timeout=1200)
-        yield env
-    finally:
-        subprocess.run(["make", "down"], cwd=ROOT, env=env, check=True, timeout=300)
+    with owned(name):
+        try:
+            subprocess.run(["make", "up"], cwd=ROOT, env=env, check=True, timeout=1200)
+            yield env
+        finally:
+            subprocess.run(["make", "down"], cwd=ROOT, env=env, check=True, timeout=300)
 
 
 @pytest.fixture

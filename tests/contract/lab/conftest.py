@@ -10,6 +10,7 @@ import pytest
 from lab.faults import apply as faults
 from lab.hypervisor.machine import Machine
 from lab.instance.model import CHECKOUT
+from lab.testrun.ownlab import owned
 from tests.contract.lab.bench import Bench, clean
 
 HOSTS = ("lab-esx-01", "lab-esx-02", "lab-esx-03")
@@ -19,10 +20,11 @@ HOSTS = ("lab-esx-01", "lab-esx-02", "lab-esx-03")
 def bench() -> Iterator[Bench]:
     """A light lab of its own; whatever happens nothing of it is left."""
     root = CHECKOUT / ".lab" / f"b{os.getpid() % 0xFFFFF:05x}"
-    try:
-        yield Bench.start(root)
-    finally:
-        clean(root)
+    with owned(root.name):
+        try:
+            yield Bench.start(root)
+        finally:
+            clean(root)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 from lab.build import parts
 from lab.faults import apply as faults
@@ -17,11 +18,17 @@ from lab.instance.allocate import ensure_instance
 from lab.instance.model import CHECKOUT, save
 from lab.instance.up import set_base_image
 from lab.services import registry
+from lab.testrun.ownlab import owned
 from tests.contract.lab.bench import clean, leftovers, until
 
 
 def test_down_after_every_kind_of_crash_leaves_nothing() -> None:
     root = CHECKOUT / ".lab" / f"d{os.getpid() % 0xFFFFF:05x}"
+    with owned(root.name):
+        _crash_and_remove(root)
+
+
+def _crash_and_remove(root: Path) -> None:
     instance = ensure_instance(root)
     try:
         set_base_image(instance, parts.path("base-image") / "rootfs")

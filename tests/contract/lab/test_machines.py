@@ -25,6 +25,7 @@ from lab.instance.allocate import ensure_instance
 from lab.instance.model import CHECKOUT, Instance
 from lab.instance.up import set_base_image
 from lab.instance.waiting import wait_until
+from lab.testrun.ownlab import owned
 
 NODE = "lab-chat-01"
 Hook = Callable[..., subprocess.CompletedProcess[str]]
@@ -51,6 +52,11 @@ def _command(pid: int) -> str:
 def instance() -> Iterator[Instance]:
     """An instance of its own; whatever happens nothing of it is left."""
     root = CHECKOUT / ".lab" / f"m{os.getpid() % 0xFFFFF:05x}"
+    with owned(root.name):
+        yield from _made_and_removed(root)
+
+
+def _made_and_removed(root: Path) -> Iterator[Instance]:
     system = parts.path("base-image") / "rootfs"
     try:
         made = ensure_instance(root)
