@@ -12,7 +12,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import collecting, control, pull, recording, scrub, serving_class, settings, slots
+from . import (
+    collecting,
+    control,
+    pull,
+    recording,
+    refusals,
+    scrub,
+    serving_class,
+    settings,
+    slots,
+)
 from .errors import NodeError
 from .registry import RegistryReader
 from .roots import Roots
@@ -168,8 +178,14 @@ def _record(told: settings.Settings, given: argparse.Namespace) -> int:
 def _verify(told: settings.Settings, given: argparse.Namespace) -> int:
     checkpoint = slots.checkpoint_of(told, given.slot or told.slot)
     store = ModelStore(told.models_dir)
-    files = store.verify(checkpoint)
+    try:
+        files = store.verify(checkpoint)
+    except NodeError as error:
+        if given.slot:
+            refusals.note(told.models_dir, given.slot, error)
+        raise
     if given.slot:
+        refusals.forget(told.models_dir, given.slot)
         _note_load(store, given.slot, checkpoint)
     size = sum(file.size for file in files)
     sys.stderr.write(f"{checkpoint}: {len(files)} files, {size} bytes, all as pinned\n")

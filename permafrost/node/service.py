@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import fingerprint, recording, scrub, serving_class
+from . import fingerprint, recording, refusals, scrub, serving_class
 from .errors import NodeError
-from .gate import ADMITTED, Gate
+from .gate import ADMITTED, OUT, STARTING, Gate, View
 from .settings import Settings
 from .triton import Triton
 
@@ -61,19 +61,27 @@ class NodeService:
         """Return what ``state --json`` prints."""
         self.gate.look_at_load()
         view = self.gate.view()
+        state, reason = self._told(view)
         scrubbed = scrub.last(self.settings.models_dir)
         return {
             "schema": 1,
             "node": self.settings.node,
-            "state": view.state,
+            "state": state,
             "checkpoint": self.settings.checkpoint,
             "slot": self.settings.slot,
             "pending": view.load.pending,
             "executing": view.load.executing,
-            "reason": view.reason or scrub.complaint(scrubbed),
+            "reason": reason or scrub.complaint(scrubbed),
             "scrub": scrubbed,
             "serving_class": self.serving_class,
         }
+
+    def _told(self, view: View) -> tuple[str, str]:
+        """Return state and reason: a server that was not let start is out, it does not start."""
+        refusal = refusals.last(self.settings.models_dir, self.settings.slot)
+        if view.state == STARTING and refusal:
+            return OUT, f"Triton is not let start: {refusal}"
+        return view.state, view.reason
 
     def health(self) -> tuple[int, dict[str, Any]]:
         """Return status and body of the edges' check."""
@@ -91,12 +99,12 @@ class NodeService:
         self._await_quiet()
         deadline = time.monotonic() + AWAIT_READY_S
         verdict = self.gate.probe(every=every)
-        while not verdict.passed and self.gate.view().state == "STARTING":
+        while not verdict.passed and self._told(self.gate.view())[0] == STARTING:
             if time.monotonic() >= deadline or self._stop.wait(TICK_S):
                 break
             verdict = self.gate.probe(every=every)
         answer = self.state()
-        if not verdict.passed:
+        if not verdict.passed and self.gate.view().state == answer["state"]:
             answer["reason"] = verdict.detail or answer["reason"]
         passed = verdict.passed and answer["state"] == ADMITTED
         return {**answer, "passed": passed, "quiet": verdict.quiet, "probes": verdict.probes}

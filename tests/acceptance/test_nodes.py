@@ -91,6 +91,8 @@ def test_a_flipped_byte_keeps_triton_from_starting(host: Any, permafrost: Cli) -
         assert weights.rpartition("/")[2] in journal
         done = permafrost.run("undrain", "lab-chat-01", "--yes", expect=None)
         assert done.returncode in (3, 4)
+        assert "CHECKPOINT_BYTES_WRONG" in done.stderr, done.stderr
+        assert weights.rpartition("/")[2] in done.stderr
         assert replica_state(permafrost.json("status"), "lab-chat-01") != "ADMITTED"
     finally:
         host.check_output(f"python3 /tmp/flip.py {weights}")

@@ -7,6 +7,7 @@ import json
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from permafrost.node import __main__ as command
-from permafrost.node import control, serving_class, settings
+from permafrost.node import control, refusals, serving_class, settings
 from permafrost.node.errors import NodeError
 from permafrost.node.gate import Gate
 from permafrost.node.service import ControlServer, HealthHandler, NodeService
@@ -192,3 +193,24 @@ def test_a_checker_that_resets_its_connection_leaves_no_traceback(
             except OSError:
                 server.handle_error(None, None)
     assert capfd.readouterr().err == ""
+
+
+def test_a_server_that_was_not_let_start_is_out_and_says_why(
+    service: NodeService, told: Settings, triton: FakeTriton
+) -> None:
+    triton.up = False
+    service.gate.tick()
+    told.models_dir.mkdir(parents=True, exist_ok=True)
+    refusals.note(
+        told.models_dir, told.slot, NodeError("CHECKPOINT_BYTES_WRONG", "model.gguf differs")
+    )
+    state = control.ask(told, "GET", "/state")
+    assert state["state"] == "OUT"
+    assert "CHECKPOINT_BYTES_WRONG: model.gguf differs" in state["reason"]
+    began = time.monotonic()
+    probed = control.ask(told, "POST", "/probe")
+    assert time.monotonic() - began < 30, "nobody waits for what cannot come"
+    assert not probed["passed"]
+    assert "model.gguf" in probed["reason"]
+    refusals.forget(told.models_dir, told.slot)
+    assert control.ask(told, "GET", "/state")["state"] == "STARTING"
