@@ -148,6 +148,15 @@ def _pin(told: settings.Settings, given: argparse.Namespace) -> int:
 
 def _gc(told: settings.Settings, given: argparse.Namespace) -> int:
     store = ModelStore(told.models_dir)
+    _say(collecting.collect(store, lambda: _roots(store, given.config), dry=given.dry_run))
+    return 0
+
+
+def _roots(store: ModelStore, config: Path) -> dict[str, str]:
+    """Return what must stay, read now: a convergence may have moved the pin a moment ago."""
+    told = settings.load(config)
+    if ModelStore(told.models_dir).trees != store.trees:
+        raise NodeError("SETTINGS_INVALID", f"{config}: models_dir has changed", "run gc again")
     roots = {**Roots(store).kept(), "pinned by the site": told.checkpoint}
     for slot in told.slots:
         try:
@@ -155,8 +164,7 @@ def _gc(told: settings.Settings, given: argparse.Namespace) -> int:
         except NodeError as error:
             if error.code != "SLOT_NOT_CONFIGURED":
                 raise
-    _say(collecting.collect(store, roots, dry=given.dry_run))
-    return 0
+    return roots
 
 
 def _scrub(told: settings.Settings, _: argparse.Namespace) -> int:
@@ -226,7 +234,8 @@ def _state(told: settings.Settings, given: argparse.Namespace) -> int:
             "schema": 1,
             "node": told.node,
             "state": "OUT",
-            "checkpoint": told.checkpoint,
+            "checkpoint": "",
+            "pinned": told.checkpoint,
             "slot": told.slot,
             "pending": 0,
             "executing": 0,
@@ -240,7 +249,7 @@ def _show(answer: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         _say(answer)
         return
-    sys.stdout.write(f"{answer['node']} {answer['state']} {answer['checkpoint']}\n")
+    sys.stdout.write(f"{answer['node']} {answer['state']} {answer['checkpoint'] or '-'}\n")
     if answer["reason"]:
         sys.stdout.write(f"  {answer['reason']}\n")
 

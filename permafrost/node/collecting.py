@@ -7,7 +7,7 @@ tree names yet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import NodeError
@@ -33,10 +33,17 @@ def needed_by(store: ModelStore, roots: Mapping[str, str]) -> tuple[set[str], se
     return checkpoints, blobs
 
 
-def collect(store: ModelStore, roots: Mapping[str, str], *, dry: bool = False) -> dict[str, Any]:
-    """Remove the trees and blobs that no root needs; returns what went."""
+def collect(
+    store: ModelStore, told_roots: Callable[[], Mapping[str, str]], *, dry: bool = False
+) -> dict[str, Any]:
+    """Remove the trees and blobs that no root needs; returns what went.
+
+    The roots are asked for only when nothing else changes the store: what was pinned while this
+    waited is kept.
+    """
     store.create()
     with store.collecting():
+        roots = told_roots()
         checkpoints, blobs = needed_by(store, roots)
         kept_trees = {store.tree(c).name for c in checkpoints}
         trees = [p for p in sorted(store.trees.iterdir()) if p.name not in kept_trees]
@@ -46,7 +53,7 @@ def collect(store: ModelStore, roots: Mapping[str, str], *, dry: bool = False) -
         gone = [p.name.replace("sha256-", "sha256:") for p in trees if not _is_part(p.name)]
         if not dry:
             for tree in trees:
-                remove_tree(_set_aside(store, tree.name))
+                remove_tree(tree if _is_part(tree.name) else store.set_aside(tree))
             for blob in spare:
                 blob.unlink()
             sync_folder(store.blobs)
@@ -58,18 +65,6 @@ def collect(store: ModelStore, roots: Mapping[str, str], *, dry: bool = False) -
         "bytes": size,
         "kept": dict(sorted(roots.items())),
     }
-
-
-def _set_aside(store: ModelStore, name: str) -> Any:
-    tree = store.trees / name
-    if _is_part(name):
-        return tree
-    tree.chmod(0o755)  # renaming a folder writes to it
-    aside = store.trees / f".{name}.removed"
-    remove_tree(aside)
-    tree.replace(aside)
-    sync_folder(store.trees)
-    return aside
 
 
 def _is_part(name: str) -> bool:

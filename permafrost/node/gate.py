@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -62,6 +62,8 @@ class View:
     reason: str
     load: Load
     healthy: bool
+    loaded: str = ""
+    """The digest that this Triton itself said; empty before it was asked and once it is gone."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Gate:
         self._probed_at = now() - PROBE_EVERY_S
         self._life: tuple[Probe, ...] = ()
         self._incarnation = 0
+        self._loaded = ""
 
     def view(self) -> View:
         """Return state, reason, load and health as of now."""
@@ -107,7 +110,7 @@ class Gate:
             reason = self._reason
             if self._state == ADMITTED and not fresh:
                 reason = "Triton does not answer"
-            return View(self._state, reason, self._load, healthy)
+            return View(self._state, reason, self._load, healthy, self._loaded)
 
     def tick(self) -> None:
         """Look at Triton: ready, gone, silent; and at what it works on."""
@@ -138,7 +141,7 @@ class Gate:
         """Do the next long thing: pass the gate, or show life by a tiny generation."""
         with self._lock:
             ready, state, quiet_s = self._ready_at, self._state, self._now() - self._alive_at
-            idle = self._load.idle
+            idle, loaded = self._load.idle, self._loaded
         if ready is None:
             return
         if state == STARTING:
@@ -146,6 +149,9 @@ class Gate:
                 self.probe()
         elif state == ADMITTED and quiet_s >= (LIFE_EVERY_S if idle else STALLED_S):
             self._show_life()
+        elif state == OUT and not loaded:
+            with suppress(TritonError):  # restarted while it stays out: what it has is still told
+                self._ask_loaded()
 
     @contextmanager
     def silenced(self) -> Iterator[None]:
@@ -188,10 +194,19 @@ class Gate:
         return self._server.generate(text_input, sampling, PROBE_DEADLINE_S)
 
     def _digest_difference(self) -> str:
-        loaded = self._server.checkpoint()
+        loaded = self._ask_loaded()
         if loaded == self._pinned:
             return ""
         return f"Triton has loaded {loaded or 'no known checkpoint'}, pinned is {self._pinned}"
+
+    def _ask_loaded(self) -> str:
+        with self._lock:
+            incarnation = self._incarnation
+        loaded = self._server.checkpoint()
+        with self._lock:
+            if incarnation == self._incarnation:
+                self._loaded = loaded
+        return loaded
 
     def _show_life(self) -> None:
         with self._generating:
@@ -219,7 +234,7 @@ class Gate:
             if self._ready_at is not None:
                 self._incarnation += 1
             self._ready_at = None
-            self._load = Load(0, 0, 0)
+            self._load, self._loaded = Load(0, 0, 0), ""
             if not self._withdrawn:
                 self._state, self._reason = STARTING, str(error)
 
@@ -229,6 +244,7 @@ class Gate:
                 return False
             self._withdrawn = False
             self._life = (life,)
+            self._loaded = self._pinned  # so it said at the beginning of this probe
             self._state, self._reason = ADMITTED, ""
             self._alive_at = self._now()
             return True

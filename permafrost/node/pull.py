@@ -17,7 +17,7 @@ from typing import Any
 from . import fingerprint
 from .errors import NodeError
 from .registry import RegistryReader
-from .store import ModelStore, TreeFile, files_of
+from .store import ModelStore, TreeFile, alone, files_of
 
 AT_ONCE = 4
 """Downloads at a time: enough to fill a link that one connection does not."""
@@ -108,11 +108,11 @@ def _require_room(store: ModelStore, needed: int) -> None:
 def _keep(content: bytes, target: Path) -> bool:
     if target.is_file() and target.read_bytes() == content:
         return False
-    part = target.with_name(f".{target.name}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.chmod(0o644)
-    part.replace(target)
+    with alone(target.with_name(f".{target.name}.part")) as part:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(0o644)
+        part.replace(target)
     return True

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,30 +48,34 @@ class Roots:
 
     def switch(self, name: str, checkpoint: str) -> Slot:
         """Point a slot at a checkpoint that is here; what it had is its way back."""
-        before = self.slot(name)
-        if before.current == checkpoint:
-            return before
-        if not self._store.tree(checkpoint).is_dir():
-            raise NodeError(
-                "CHECKPOINT_NOT_HERE",
-                f"{checkpoint} is not on this node",
-                f"permafrost-node pull {checkpoint}",
-            )
-        return self._point(name, Slot(checkpoint, before.current or before.previous))
+        with self._kept_together():
+            before = self.slot(name)
+            if before.current == checkpoint:
+                return before
+            if not self._store.tree(checkpoint).is_dir():
+                raise NodeError(
+                    "CHECKPOINT_NOT_HERE",
+                    f"{checkpoint} is not on this node",
+                    f"permafrost-node pull {checkpoint}",
+                )
+            return self._point(name, Slot(checkpoint, before.current or before.previous))
 
     def rollback(self, name: str) -> Slot:
         """Point a slot back at what it had; that can be taken back the same way."""
-        before = self.slot(name)
-        if not before.previous:
-            raise NodeError("NO_WAY_BACK", f"slot {name} has loaded nothing before")
-        if not self._store.tree(before.previous).is_dir():
-            raise NodeError("CHECKPOINT_NOT_HERE", f"{before.previous} is not on this node")
-        return self._point(name, Slot(before.previous, before.current))
+        with self._kept_together():
+            before = self.slot(name)
+            if not before.previous:
+                raise NodeError("NO_WAY_BACK", f"slot {name} has loaded nothing before")
+            if not self._store.tree(before.previous).is_dir():
+                raise NodeError("CHECKPOINT_NOT_HERE", f"{before.previous} is not on this node")
+            return self._point(name, Slot(before.previous, before.current))
 
     def pin(self, name: str, checkpoint: str) -> None:
         """Keep a checkpoint under a name until it is unpinned."""
         check_digest(checkpoint)
-        self._write(self._file("pin", name), checkpoint.encode() + b"\n")
+        path = self._file("pin", name)
+        with self._kept_together():
+            self._write(path, checkpoint.encode() + b"\n")
 
     def unpin(self, name: str) -> None:
         """Take a pin away."""
@@ -88,6 +94,13 @@ class Roots:
             elif kind == "pin":
                 found[f"pin {name}"] = path.read_text(encoding="ascii").strip()
         return {reason: digest for reason, digest in found.items() if digest}
+
+    @contextmanager
+    def _kept_together(self) -> Iterator[None]:
+        """Hold off a collection: it sees a new root with what it needs, or comes before both."""
+        self._store.create()
+        with self._store.adding():
+            yield
 
     def _point(self, name: str, slot: Slot) -> Slot:
         told = {"schema": 1, "current": slot.current, "previous": slot.previous}

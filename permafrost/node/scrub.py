@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from .errors import NodeError
-from .store import ModelStore
+from .store import ModelStore, alone
 
 FILE = "scrub.json"
+STALE_DAYS = 8
+"""A complaint when the last is older: a week, the rarest timer that is sound, and a day."""
 
 
 def scrub(store: ModelStore) -> dict[str, Any]:
@@ -28,6 +30,9 @@ def scrub(store: ModelStore) -> dict[str, Any]:
             files = store.verify(checkpoint, from_disk=True)
         except NodeError as error:
             found.append({"checkpoint": checkpoint, "code": error.code, "what": error.message})
+        except OSError as error:  # the others are still read, and what was found is told
+            what = f"{tree} cannot be read: {error}"
+            found.append({"checkpoint": checkpoint, "code": "STORE_FAILED", "what": what})
         else:
             size += sum(file.size for file in files)
     told = {
@@ -45,26 +50,37 @@ def last(models_dir: Path) -> dict[str, Any] | None:
     """Return the result of the last scrub, None before the first."""
     try:
         told = json.loads((models_dir / FILE).read_bytes())
-        return {"at": str(told["at"]), "wrong": list(told["wrong"])}
+        if datetime.fromisoformat(told["at"]).tzinfo is None:
+            raise ValueError("a time of no zone")
+        return {"at": told["at"], "wrong": list(told["wrong"])}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         return {"at": "", "wrong": [{"code": "SCRUB_UNREADABLE", "what": str(models_dir / FILE)}]}
 
 
-def complaint(told: dict[str, Any] | None) -> str:
-    """Return one sentence about what the last scrub found, empty when all was well."""
-    if not told or not told["wrong"]:
+def complaint(told: dict[str, Any] | None, now: datetime | None = None) -> str:
+    """Return one sentence about what the last scrub found, empty when all was well.
+
+    A scrub that no longer comes to its end finds nothing either: its age is a complaint too.
+    Before the first there is none, as on a node that was just made.
+    """
+    if not told:
         return ""
-    first = told["wrong"][0]
-    return f"scrubbed at {told['at']}: {first['code']}: {first['what']}"
+    if told["wrong"]:
+        first = told["wrong"][0]
+        return f"scrubbed at {told['at']}: {first['code']}: {first['what']}"
+    age = (now or datetime.now(UTC)) - datetime.fromisoformat(told["at"])
+    if age > timedelta(days=STALE_DAYS):
+        return f"scrubbed last at {told['at']}: SCRUB_OVERDUE: {STALE_DAYS} days and more ago"
+    return ""
 
 
 def _write(path: Path, told: dict[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(told) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.chmod(0o644)
-    part.replace(path)
+    with alone(path.with_name(f".{path.name}.part")) as part:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(told) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(0o644)
+        part.replace(path)

@@ -58,7 +58,11 @@ class NodeService:
         self._stop.set()
 
     def state(self) -> dict[str, Any]:
-        """Return what ``state --json`` prints."""
+        """Return what ``state --json`` prints.
+
+        ``checkpoint`` is what Triton said that it has loaded, empty where that is not known;
+        ``pinned`` is what it should be.
+        """
         self.gate.look_at_load()
         view = self.gate.view()
         state, reason = self._told(view)
@@ -67,7 +71,8 @@ class NodeService:
             "schema": 1,
             "node": self.settings.node,
             "state": state,
-            "checkpoint": self.settings.checkpoint,
+            "checkpoint": view.loaded,
+            "pinned": self.settings.checkpoint,
             "slot": self.settings.slot,
             "pending": view.load.pending,
             "executing": view.load.executing,
@@ -90,7 +95,8 @@ class NodeService:
             "schema": 1,
             "node": self.settings.node,
             "state": view.state,
-            "checkpoint": self.settings.checkpoint,
+            "checkpoint": view.loaded,
+            "pinned": self.settings.checkpoint,
             "reason": view.reason or scrub.complaint(scrub.last(self.settings.models_dir)),
         }
 

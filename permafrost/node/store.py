@@ -8,6 +8,7 @@ never assumed: ``verify`` reads them.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -25,6 +26,8 @@ from .settings import check_digest
 
 FILEPATH = "org.cncf.model.filepath"
 MODEL = "application/vnd.cncf.model.manifest.v1+json"
+_LOST = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
+"""What a read fails with where the disk, or the file system's check of it, has lost bytes."""
 _WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -72,17 +75,8 @@ class ModelStore:
     @contextmanager
     def part(self, digest: str) -> Iterator[Path]:
         """Yield the file into which a blob is fetched; one writer at a time over all processes."""
-        path = self.blobs / f".{check_digest(digest)}.part"
-        while True:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
-                break
-            os.close(handle)  # whoever had it has given it its name: begin again
-        try:
+        with alone(self.blobs / f".{check_digest(digest)}.part") as path:
             yield path
-        finally:
-            os.close(handle)
 
     def fetched_already(self, digest: str) -> int:
         """Return how many bytes of a blob an earlier pull has left."""
@@ -101,19 +95,23 @@ class ModelStore:
         path = self.blob(digest)
         if not path.is_file():
             return False
-        if digest_of(path) == digest:
+        if _reads_as(path, digest):
             return True
-        path.unlink()
-        return False
+        with self.part(digest) as part:  # only who holds this gives a blob its name
+            if not path.is_file() or not _reads_as(path, digest):
+                path.unlink(missing_ok=True)
+                return False
+            part.unlink()
+        return True  # another pull has brought it meanwhile
 
     def keep_bytes(self, content: bytes, digest: str) -> None:
         """Store a small blob whose bytes were verified."""
-        part = self.blobs / f".{check_digest(digest)}.part"
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        self.keep(part, digest)
+        with self.part(digest) as part:
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            self.keep(part, digest)
 
     def keep(self, part: Path, digest: str) -> None:
         """Give a synced, verified file its name."""
@@ -128,7 +126,10 @@ class ModelStore:
             raise NodeError(
                 "CHECKPOINT_NOT_HERE", f"{checkpoint} was never fetched", "permafrost-node pull"
             )
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise NodeError("CHECKPOINT_BYTES_WRONG", _unreadable(path, error)) from error
         if f"sha256:{hashlib.sha256(content).hexdigest()}" != checkpoint:
             raise NodeError(
                 "CHECKPOINT_BYTES_WRONG", f"{path}: the manifest's bytes are not {checkpoint}"
@@ -137,13 +138,20 @@ class ModelStore:
         return document
 
     def build_tree(self, checkpoint: str, files: tuple[TreeFile, ...]) -> bool:
-        """Make the checkpoint's tree unless it is there and right; returns whether it was made."""
-        target = self.tree(checkpoint)
-        if target.exists():
-            if not wrong_files(target, files):
-                target.chmod(0o555)  # a pull may have been cut just before
-                return False
-            remove_tree(target)
+        """Make the checkpoint's tree unless it is there and right; returns whether it was made.
+
+        One builder of a checkpoint at a time over all processes: the second finds it made.
+        """
+        with alone(self.blobs / f".{check_digest(checkpoint)}.building") as lock:
+            try:
+                return self._build_tree(self.tree(checkpoint), files)
+            finally:
+                lock.unlink()
+
+    def _build_tree(self, target: Path, files: tuple[TreeFile, ...]) -> bool:
+        if target.exists() and not wrong_files(target, files):
+            target.chmod(0o555)  # a pull may have been cut just before
+            return False
         part = self.trees / f".{target.name}.part"
         remove_tree(part)
         for file in files:
@@ -154,10 +162,22 @@ class ModelStore:
             sync_folder(folder)
             folder.chmod(0o555)
         sync_folder(part)
+        aside = self.set_aside(target) if target.exists() else None
         part.replace(target)
         target.chmod(0o555)  # only now: renaming a folder writes to it
         sync_folder(self.trees)
+        if aside:
+            remove_tree(aside)
         return True
+
+    def set_aside(self, tree: Path) -> Path:
+        """Take a tree's visible name away in one step; returns where it lies to be taken apart."""
+        aside = tree.with_name(f".{tree.name}.removed")
+        remove_tree(aside)
+        tree.chmod(0o755)  # renaming a folder writes to it
+        tree.replace(aside)
+        sync_folder(self.trees)
+        return aside
 
     def verify(self, checkpoint: str, *, from_disk: bool = False) -> tuple[TreeFile, ...]:
         """Read every byte of a checkpoint's tree. Raises NodeError naming each wrong file.
@@ -196,22 +216,8 @@ def files_of(manifest: dict[str, Any]) -> tuple[TreeFile, ...]:
 
 def wrong_files(tree: Path, files: tuple[TreeFile, ...], *, from_disk: bool = False) -> list[str]:
     """Return a sentence for each file that is missing, foreign, writable or not as promised."""
-    wrong = []
-    for file in files:
-        path = tree / file.path
-        try:
-            facts = path.lstat()
-        except OSError:
-            wrong.append(f"{path} is missing")
-            continue
-        if not stat.S_ISREG(facts.st_mode):
-            wrong.append(f"{path} is not a plain file")
-        elif facts.st_mode & _WRITE_BITS:
-            wrong.append(f"{path} is writable")
-        elif facts.st_size != file.size:
-            wrong.append(f"{path} has {facts.st_size} bytes instead of {file.size}")
-        elif digest_of(path, from_disk=from_disk) != file.digest:
-            wrong.append(f"{path} holds other bytes than {file.digest}")
+    found = (_wrong(tree / file.path, file, from_disk=from_disk) for file in files)
+    wrong = [sentence for sentence in found if sentence]
     promised = {file.path for file in files}
     wrong += [
         f"{path} is not part of the checkpoint"
@@ -222,12 +228,61 @@ def wrong_files(tree: Path, files: tuple[TreeFile, ...], *, from_disk: bool = Fa
     return wrong
 
 
+def _wrong(path: Path, file: TreeFile, *, from_disk: bool) -> str:
+    """Return what is wrong with one file, empty when nothing is. What cannot be read is wrong."""
+    try:
+        facts = path.lstat()
+        if not stat.S_ISREG(facts.st_mode):
+            return f"{path} is not a plain file"
+        if facts.st_mode & _WRITE_BITS:
+            return f"{path} is writable"
+        if facts.st_size != file.size:
+            return f"{path} has {facts.st_size} bytes instead of {file.size}"
+        if digest_of(path, from_disk=from_disk) != file.digest:
+            return f"{path} holds other bytes than {file.digest}"
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{path} is missing"
+    except OSError as error:
+        return _unreadable(path, error)
+    return ""
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    # The system's error names no file where a read fails
+    return f"{path} cannot be read: {error.strerror or error}"
+
+
+def _reads_as(path: Path, digest: str) -> bool:
+    """Whether a file's bytes are what a digest says; bytes that the disk has lost are not."""
+    try:
+        return digest_of(path) == digest
+    except OSError as error:
+        if error.errno in _LOST:
+            return False
+        raise
+
+
 def digest_of(path: Path, *, from_disk: bool = False) -> str:
     """Return the digest of a file's bytes."""
     with path.open("rb") as file:
         if from_disk:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[Path]:
+    """Hold a file against every other process; who has it may rename or unlink it."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
+            break
+        os.close(handle)  # whoever had it has given it its name: begin again
+    try:
+        yield path
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -125,7 +125,7 @@ class NodeStore(RuleBasedStateMachine):
 
     @rule(kill=kills)
     def collect(self, kill: int | None) -> None:
-        self.do(lambda store, roots: collect(store, roots.kept()), kill)
+        self.do(lambda store, roots: collect(store, roots.kept), kill)
 
     def _may_become(self, slot: str, change: Callable[[Slot], Slot]) -> None:
         self.allowed[slot] = {self.slots[slot], change(self.slots[slot])}
@@ -198,7 +198,7 @@ def test_a_pull_cut_at_every_effect_goes_on_to_the_same_end() -> None:
 
 def test_a_collection_cut_at_every_effect_takes_nothing_that_is_needed() -> None:
     def work(store: ModelStore, _: Roots) -> None:
-        collect(store, {"pin": VERSIONS[0]})
+        collect(store, lambda: {"pin": VERSIONS[0]})
 
     for root in every_cut(work, [0, 1, 2]):
         store = ModelStore(root)

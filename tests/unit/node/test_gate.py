@@ -274,6 +274,48 @@ def test_a_hung_generation_does_not_stop_the_ticks(bench: Bench) -> None:
     assert bench.state == STARTING
 
 
+def test_what_is_loaded_is_told_by_the_triton_that_runs() -> None:
+    bench = Bench()
+    assert bench.gate.view().loaded == ""
+    bench.run()
+    assert (bench.state, bench.gate.view().loaded) == (ADMITTED, PINNED)
+    bench.triton.up = False
+    bench.run()
+    assert (bench.state, bench.gate.view().loaded) == (STARTING, "")
+    bench.triton.up, bench.triton.digest = True, OTHER
+    bench.run(1.0)
+    assert (bench.state, bench.gate.view().loaded) == (OUT, OTHER)
+
+
+def test_a_triton_that_restarts_while_withdrawn_tells_what_it_has_loaded() -> None:
+    bench = Bench()
+    bench.run()
+    bench.gate.withdraw("by hand")
+    bench.triton.up = False
+    bench.run()
+    assert bench.gate.view().loaded == ""
+    bench.triton.up, bench.triton.digest = True, OTHER
+    bench.run()
+    assert (bench.state, bench.gate.view().loaded) == (OUT, OTHER)
+
+
+def test_a_triton_that_comes_and_goes_during_a_probe_is_not_admitted_unknown() -> None:
+    """Admitted means that what is loaded is known, whatever the ticks saw meanwhile."""
+    bench = Bench()
+    real = bench.triton.generate
+
+    def generate(text: str, sampling: dict[str, Any], deadline_s: float) -> tuple[int, ...]:
+        bench.triton.up = False
+        bench.gate.tick()
+        bench.triton.up = True
+        bench.gate.tick()
+        return real(text, sampling, deadline_s)
+
+    bench.triton.generate = generate  # type: ignore[method-assign]
+    bench.gate.probe()
+    assert (bench.state == ADMITTED) == (bench.gate.view().loaded == PINNED)
+
+
 class GateMachine(RuleBasedStateMachine):
     """Whatever happens in whatever order: healthy means that this Triton passed the gate."""
 
@@ -314,6 +356,11 @@ class GateMachine(RuleBasedStateMachine):
     @rule()
     def withdraw(self) -> None:
         self.bench.gate.withdraw("by hand")
+
+    @invariant()
+    def admitted_tells_what_is_loaded(self) -> None:
+        if self.bench.state == ADMITTED:
+            assert self.bench.gate.view().loaded == PINNED
 
     @invariant()
     def healthy_means_passed(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from permafrost.node.errors import NodeError
 from permafrost.node.pull import pull
-from permafrost.node.store import ModelStore
+from permafrost.node.store import ModelStore, alone
 from tests.unit.node.conftest import FILES, FakeReader, sha256
 
 
@@ -102,4 +103,21 @@ def test_a_newer_fingerprint_replaces_the_old(
     run(store, reader, tmp_path)
     reader.recorded["engine"] = {"version": "2"}
     assert run(store, reader, tmp_path)["changed"]
+    assert json.loads((tmp_path / "fp.json").read_bytes())["engine"] == {"version": "2"}
+
+
+def test_two_pulls_at_once_leave_one_fingerprint(
+    store: ModelStore, reader: FakeReader, tmp_path: Path
+) -> None:
+    """The second waits while the first has the file beside the fingerprint in hand."""
+    run(store, reader, tmp_path)
+    reader.recorded["engine"] = {"version": "2"}
+    thread = threading.Thread(target=run, args=(store, reader, tmp_path))
+    with alone(tmp_path / ".fp.json.part") as part:
+        part.write_bytes(b"half")
+        thread.start()
+        thread.join(0.3)
+        assert part.read_bytes() == b"half"
+        part.unlink()
+    thread.join(10)
     assert json.loads((tmp_path / "fp.json").read_bytes())["engine"] == {"version": "2"}

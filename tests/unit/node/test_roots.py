@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
+import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,7 @@ from permafrost.node.collecting import collect
 from permafrost.node.errors import NodeError
 from permafrost.node.pull import pull
 from permafrost.node.roots import Roots, Slot
-from permafrost.node.scrub import complaint, last, scrub
+from permafrost.node.scrub import STALE_DAYS, complaint, last, scrub
 from permafrost.node.store import ModelStore
 from tests.unit.node.conftest import FILES, FakeReader
 from tests.unit.node.test_store import flip
@@ -73,17 +78,17 @@ def test_a_collection_keeps_what_is_loaded_the_way_back_and_what_is_pinned(
     roots.switch("a", versions[0])
     roots.switch("a", versions[1])
     roots.pin("audit", versions[2])
-    assert collect(store, roots.kept())["changed"] is False
+    assert collect(store, roots.kept)["changed"] is False
     roots.unpin("audit")
-    planned = collect(store, roots.kept(), dry=True)
+    planned = collect(store, roots.kept, dry=True)
     assert planned["checkpoints"] == [versions[2]]
     assert visible(store) == set(versions)
-    done = collect(store, roots.kept())
+    done = collect(store, roots.kept)
     assert (done["checkpoints"], done["changed"]) == ([versions[2]], True)
     assert visible(store) == set(versions[:2])
     for version in versions[:2]:
         store.verify(version)
-    assert collect(store, roots.kept())["changed"] is False
+    assert collect(store, roots.kept)["changed"] is False
 
 
 def test_a_collection_takes_what_a_cut_pull_left(store: ModelStore, versions: list[str]) -> None:
@@ -91,7 +96,7 @@ def test_a_collection_takes_what_a_cut_pull_left(store: ModelStore, versions: li
     part.write_bytes(b"half")
     half = store.trees / f".sha256-{'7' * 64}.part"
     half.mkdir()
-    collect(store, {"pin": versions[0]})
+    collect(store, lambda: {"pin": versions[0]})
     assert not part.exists()
     assert not half.exists()
     assert visible(store) == {versions[0]}
@@ -104,17 +109,15 @@ def test_nothing_is_collected_while_a_roots_needs_are_unknown(
     manifest.chmod(0o644)
     manifest.write_bytes(b"{}")
     with pytest.raises(NodeError, match="CHECKPOINT_BYTES_WRONG"):
-        collect(store, {"pin": versions[0]})
+        collect(store, lambda: {"pin": versions[0]})
     assert visible(store) == set(versions)
 
 
 def test_a_collection_waits_for_a_pull(store: ModelStore, versions: list[str]) -> None:
-    import threading
-
     done = threading.Event()
 
     def work() -> None:
-        collect(store, {"pin": versions[0]})
+        collect(store, lambda: {"pin": versions[0]})
         done.set()
 
     with store.adding():
@@ -141,6 +144,97 @@ def test_the_scrub_names_the_file_and_the_state_shows_it(
     (wrong,) = scrub(store)["wrong"]
     assert (wrong["checkpoint"], wrong["code"]) == (reader.checkpoint, "CHECKPOINT_BYTES_WRONG")
     assert "model.weights" in complaint(last(root))
+
+
+def test_a_scrub_goes_on_past_a_lost_sector_and_tells(
+    store: ModelStore, versions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = store.tree(versions[0]) / "model.weights"
+    number, real = lost.stat().st_ino, hashlib.file_digest
+
+    def read(file: Any, name: str) -> Any:
+        if os.fstat(file.fileno()).st_ino == number:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", read)
+    assert scrub(store)["bytes"] > 0
+    told = last(store.trees.parent)
+    assert told is not None
+    (wrong,) = told["wrong"]
+    assert wrong["checkpoint"] == versions[0]
+    assert f"{lost} cannot be read: Input/output error" in complaint(told)
+
+
+def test_a_scrub_tells_also_what_fails_outside_the_files(
+    store: ModelStore, versions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(ModelStore, "verify", fail)
+    scrub(store)
+    told = last(store.trees.parent)
+    assert told is not None
+    assert {w["code"] for w in told["wrong"]} == {"STORE_FAILED"}
+    assert len(told["wrong"]) == len(versions)
+
+
+def test_a_scrub_that_no_longer_comes_is_a_complaint() -> None:
+    ended = datetime(2026, 1, 1, tzinfo=UTC)
+    told = {"at": ended.isoformat(), "wrong": []}
+    assert complaint(told, ended + timedelta(days=STALE_DAYS)) == ""
+    assert "SCRUB_OVERDUE" in complaint(told, ended + timedelta(days=STALE_DAYS, seconds=1))
+    assert complaint(None, ended) == ""
+
+
+@pytest.mark.parametrize("at", ['"yesterday"', '"2026-01-01T00:00:00"', "7"])
+def test_a_result_of_no_time_is_a_complaint(tmp_path: Path, at: str) -> None:
+    (tmp_path / "scrub.json").write_text(f'{{"at": {at}, "wrong": []}}')
+    assert "SCRUB_UNREADABLE" in complaint(last(tmp_path))
+
+
+def test_what_is_pinned_while_a_collection_waits_is_kept(
+    store: ModelStore,
+    versions: list[str],
+    node_json: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A name and the site's own pin, both moved after the command began."""
+    given = ["--config", str(node_json(checkpoint=versions[0])), "gc"]
+    thread = threading.Thread(target=command.main, args=(given,))
+    with store.adding():
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()
+        Roots(store).pin("audit", versions[1])
+        node_json(checkpoint=versions[2])
+    thread.join(10)
+    assert visible(store) == set(versions[1:])
+    kept = json.loads(capsys.readouterr().out)["kept"]
+    assert kept == {"pin audit": versions[1], "pinned by the site": versions[2]}
+
+
+@pytest.mark.parametrize("change", ["pin", "switch", "rollback"])
+def test_a_root_changes_only_before_or_after_a_collection(
+    store: ModelStore, versions: list[str], roots: Roots, change: str
+) -> None:
+    roots.switch("a", versions[0])
+    roots.switch("a", versions[1])
+    work: dict[str, Callable[[], object]] = {
+        "pin": lambda: roots.pin("audit", versions[2]),
+        "switch": lambda: roots.switch("b", versions[2]),
+        "rollback": lambda: roots.rollback("a"),
+    }
+    before = roots.kept()
+    thread = threading.Thread(target=work[change])
+    with store.collecting():
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+        assert roots.kept() == before
+    thread.join(10)
+    assert roots.kept() != before
 
 
 def test_a_result_that_cannot_be_read_is_a_complaint(tmp_path: Path) -> None:

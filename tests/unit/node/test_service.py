@@ -20,7 +20,7 @@ from permafrost.node.errors import NodeError
 from permafrost.node.gate import Gate
 from permafrost.node.service import ControlServer, HealthHandler, NodeService
 from permafrost.node.settings import Settings
-from tests.unit.node.test_gate import PINNED, PROBES, FakeTriton
+from tests.unit.node.test_gate import OTHER, PINNED, PROBES, FakeTriton
 
 
 @pytest.fixture
@@ -60,6 +60,7 @@ def test_state_names_everything_that_the_orchestrator_asks_for(
         "node": "lab-chat-01",
         "state": "ADMITTED",
         "checkpoint": PINNED,
+        "pinned": PINNED,
         "slot": "a",
         "pending": 2,
         "executing": 3,
@@ -95,6 +96,31 @@ def test_a_failed_probe_says_why_and_exits_3(
     assert answer["reason"] == "probe one: token 2 is 9, recorded is 3"
 
 
+def test_a_probe_and_the_state_tell_what_is_loaded_not_what_is_pinned(
+    service: NodeService,
+    triton: FakeTriton,
+    told: Settings,
+    node_json: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    triton.digest = OTHER
+    assert run(node_json, "probe", "--json") == 3
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["checkpoint"], answer["pinned"]) == (OTHER, PINNED)
+    state = control.ask(told, "GET", "/state")
+    assert (state["state"], state["checkpoint"]) == ("OUT", OTHER)
+    assert service.health()[1]["checkpoint"] == OTHER
+
+
+def test_what_was_withdrawn_still_tells_what_it_has_loaded(
+    service: NodeService, told: Settings
+) -> None:
+    service.gate.step()
+    service.withdraw()
+    state = control.ask(told, "GET", "/state")
+    assert (state["state"], state["checkpoint"]) == ("OUT", PINNED)
+
+
 def test_all_probes_on_request(
     service: NodeService, triton: FakeTriton, node_json: Callable[..., Path]
 ) -> None:
@@ -117,6 +143,7 @@ def test_without_the_service_state_still_answers(
     answer = json.loads(capsys.readouterr().out)
     assert (answer["state"], answer["pending"], answer["executing"]) == ("OUT", 0, 0)
     assert "does not answer" in answer["reason"]
+    assert (answer["checkpoint"], answer["pinned"]) == ("", PINNED)
 
 
 def test_without_the_service_a_probe_fails(
@@ -171,6 +198,7 @@ def test_health_is_200_only_when_admitted(
 ) -> None:
     status, body = health("/permafrost/health")
     assert (status, body["state"]) == (503, "STARTING")
+    assert (body["checkpoint"], body["pinned"]) == ("", PINNED)
     service.gate.step()
     status, body = health("/permafrost/health")
     assert (status, body["state"], body["checkpoint"]) == (200, "ADMITTED", PINNED)

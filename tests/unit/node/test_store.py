@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
 import stat
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from permafrost.node import store as store_module
 from permafrost.node.errors import NodeError
 from permafrost.node.pull import pull
 from permafrost.node.store import ModelStore, files_of
@@ -104,3 +111,145 @@ def test_a_manifest_cannot_name_files_outside_its_tree(path: str) -> None:
     manifest = {"artifactType": "application/vnd.cncf.model.manifest.v1+json", "layers": [layer]}
     with pytest.raises(NodeError, match="PATH_UNSAFE"):
         files_of(manifest)
+
+
+@pytest.fixture
+def lose(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Let each read of one file's bytes fail as a lost sector does, until it is another file."""
+
+    def harm(path: Path) -> None:
+        number, real = path.stat().st_ino, hashlib.file_digest
+
+        def read(file: Any, name: str) -> Any:
+            if os.fstat(file.fileno()).st_ino == number:
+                raise OSError(errno.EIO, "Input/output error")
+            return real(file, name)
+
+        monkeypatch.setattr(hashlib, "file_digest", read)
+
+    return harm
+
+
+def test_a_lost_sector_is_refused_by_the_files_name(
+    tree: Path, store: ModelStore, reader: FakeReader, lose: Callable[[Path], None]
+) -> None:
+    lose(tree / "model.weights")
+    with pytest.raises(NodeError, match=r"BYTES_WRONG.*/model\.weights cannot be read: Input"):
+        store.verify(reader.checkpoint)
+
+
+def test_a_manifest_that_cannot_be_read_is_refused_by_its_name(
+    tree: Path, store: ModelStore, reader: FakeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    with pytest.raises(NodeError, match=f"BYTES_WRONG.*{reader.checkpoint[7:]} cannot be read"):
+        store.verify(reader.checkpoint)
+
+
+def test_a_pull_fetches_again_what_the_disk_has_lost(
+    tree: Path,
+    store: ModelStore,
+    reader: FakeReader,
+    tmp_path: Path,
+    lose: Callable[[Path], None],
+) -> None:
+    lose(tree / "model.weights")
+    reader.downloads.clear()
+    pull(reader.checkpoint, store, reader, tmp_path / "fingerprint.json", dict)  # type: ignore[arg-type]
+    assert len(reader.downloads) == 1
+    assert store.verify(reader.checkpoint)
+
+
+def test_a_wrong_tree_is_whole_under_its_name_until_the_right_one_takes_it(
+    tree: Path, store: ModelStore, reader: FakeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.chmod(0o755)
+    (tree / "foreign").write_bytes(b"")
+    removed: list[Path] = []
+    real = store_module.remove_tree
+
+    def remove(folder: Path) -> None:
+        removed.append(folder)
+        if folder.exists():  # the right one has the name before the wrong one is taken apart
+            assert not store_module.wrong_files(tree, files)
+        real(folder)
+
+    monkeypatch.setattr(store_module, "remove_tree", remove)
+    files = files_of(store.manifest(reader.checkpoint))
+    assert store.build_tree(reader.checkpoint, files)
+    assert removed
+    assert store.verify(reader.checkpoint)
+    assert [p.name for p in store.trees.iterdir()] == [tree.name]
+    assert not [p for p in store.blobs.iterdir() if p.name.startswith(".")]
+
+
+def test_a_tree_has_one_builder_at_a_time(
+    tree: Path, store: ModelStore, reader: FakeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second waits for the first, which is held in the middle, and finds the tree made."""
+    middle, onward, made = threading.Event(), threading.Event(), []
+    real = Path.hardlink_to
+
+    def link(path: Path, target: Path) -> None:
+        real(path, target)
+        middle.set()
+        assert onward.wait(10)
+
+    def work() -> None:
+        with store.adding():
+            made.append(store.build_tree(reader.checkpoint, files))
+
+    files = files_of(store.manifest(reader.checkpoint))
+    store_module.remove_tree(tree)
+    monkeypatch.setattr(Path, "hardlink_to", link)
+    first, second = (threading.Thread(target=work) for _ in range(2))
+    first.start()
+    assert middle.wait(10)
+    second.start()
+    second.join(0.3)
+    assert second.is_alive()
+    onward.set()
+    first.join(10)
+    second.join(10)
+    assert sorted(made) == [False, True]
+    assert store.verify(reader.checkpoint)
+
+
+def test_a_small_blob_has_one_writer_at_a_time(store: ModelStore) -> None:
+    """Whoever comes while another writes waits, and leaves the same bytes under the name."""
+    store.create()
+    content = b"small"
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    thread = threading.Thread(target=store.keep_bytes, args=(content, digest))
+    with store.part(digest) as part:
+        part.write_bytes(content[:2])
+        thread.start()
+        thread.join(0.2)
+        assert part.read_bytes() == content[:2]
+        part.write_bytes(content)
+        store.keep(part, digest)
+    thread.join(10)
+    assert store.holds(digest)
+
+
+def test_what_another_pull_has_mended_meanwhile_stays(
+    tree: Path, store: ModelStore, reader: FakeReader
+) -> None:
+    """A blob that was found wrong is looked at again once nobody else may write it."""
+    flip(tree)
+    content = FILES["model.weights"]
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    held: list[bool] = []
+    thread = threading.Thread(target=lambda: held.append(store.holds(digest)))
+    with store.part(digest) as part:
+        part.write_bytes(content)
+        thread.start()
+        thread.join(0.2)
+        store.keep(part, digest)
+    thread.join(10)
+    assert held == [True]
+    assert not [p for p in store.blobs.iterdir() if p.name.startswith(".")]
+    assert store.blob(digest).read_bytes() == content
