@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from model_registry.checkpoint import files_of, pack
+from model_registry.adding import annotations_of, refuse_unsafe
+from model_registry.checkpoint import files_of, pack, plain_files
 from model_registry.client import RegistryClient
-from model_registry.errors import RegistryError
+from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.layout import OciLayout
 from model_registry.media_types import MODEL
 from model_registry.transfer import push_layout
+from model_registry.unsafe import unsafe_files
 from model_registry.verify import verify
 
 _REFUSED, _FAILED = 3, 4
@@ -29,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         answer, status = given.run(given)
     except RegistryError as error:
         sys.stderr.write(f"{error}\n")
-        return _FAILED
+        return _REFUSED if isinstance(error, RegistryRefused) else _FAILED
     sys.stdout.write(json.dumps({"schema": 1, **answer}) + "\n")
     return int(status)
 
@@ -44,9 +46,10 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    add = command("add", _add, "pack a folder as a checkpoint")
+    add = command("add", _add, "pack a folder or one file as a checkpoint")
     add.add_argument("name")
     add.add_argument("folder", type=Path)
+    add.add_argument("--allow-unsafe", action="store_true", help="take in pickles too, marked")
     command("show", _show, "list the checkpoints of a layout")
     check = command("verify", _verify, "read every byte of a checkpoint")
     check.add_argument("digest")
@@ -60,8 +63,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(given: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    unsafe = unsafe_files(plain_files(given.folder))
+    refuse_unsafe(given.name, unsafe, given.allow_unsafe)
     layout = OciLayout.create(given.layout)
-    return {"checkpoint": pack(given.folder, layout, given.name)}, 0
+    annotations = annotations_of(None, unsafe)
+    return {"checkpoint": pack(given.folder, layout, given.name, annotations=annotations)}, 0
 
 
 def _show(given: argparse.Namespace) -> tuple[dict[str, Any], int]:

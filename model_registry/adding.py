@@ -10,11 +10,13 @@ from typing import Any
 from model_registry.catalogue.model import check_name, check_version
 from model_registry.checkpoint import files_of, identify, pack, plain_files
 from model_registry.digests import canonical_json
-from model_registry.errors import RegistryRefused
+from model_registry.errors import RegistryError, RegistryRefused
+from model_registry.layout import OciLayout
 from model_registry.lineage import Lineage, Method, from_text
 from model_registry.media_types import LINEAGE, MODEL, UNSAFE
 from model_registry.registry import Registry
 from model_registry.unsafe import unsafe_files
+from model_registry.verify import verify
 
 ADAPTER_CONFIG = "adapter_config.json"
 
@@ -48,22 +50,27 @@ def add(
     allow_unsafe: bool = False,
     why: str = "",
 ) -> Added:
-    """Store a folder and register it as a candidate. Refused before anything is stored."""
+    """Store a folder, or one file, and register it as a candidate.
+
+    Refused before anything is stored. The same files again mend what is damaged in the store.
+    """
     check_name(name)
     check_version(version)
-    if not folder.is_dir():
-        raise RegistryRefused("FOLDER_MISSING", f"{folder} is no folder")
+    if not folder.is_dir() and not folder.is_file():
+        raise RegistryRefused("FOLDER_MISSING", f"{folder} is no folder and no file")
     files = plain_files(folder)
     unsafe = unsafe_files(files)
     refuse_unsafe(f"{name}:{version}", unsafe, allow_unsafe)
     _require_base([relative for relative, _ in files], lineage)
-    annotations = _annotations(lineage, unsafe)
+    annotations = annotations_of(lineage, unsafe)
     with registry.adding():
         require_parents(registry, lineage)
         known = next((v for v in registry.catalogue.versions(name) if v.version == version), None)
         if known is not None and known.is_present:
             # Told before it is stored, so that a refusal leaves nothing behind
             digest = identify(folder, name, annotations=annotations)
+            if digest == known.digest and not _is_whole(registry.layout, digest):
+                pack(folder, registry.layout, name, annotations=annotations)
         else:
             digest = pack(folder, registry.layout, name, annotations=annotations)
         is_new = registry.catalogue.register(
@@ -168,7 +175,16 @@ def _require_base(files: Sequence[str], lineage: Lineage | None) -> None:
         )
 
 
-def _annotations(lineage: Lineage | None, unsafe: Sequence[str]) -> dict[str, str]:
+def _is_whole(layout: OciLayout, digest: str) -> bool:
+    try:
+        layout.read(layout.read_json(digest)["config"]["digest"])
+        return verify(layout, digest).holds
+    except RegistryError:
+        return False
+
+
+def annotations_of(lineage: Lineage | None, unsafe: Sequence[str]) -> dict[str, str]:
+    """Return what a manifest says beside its files: lineage, and the mark of unsafe ones."""
     found = {}
     if lineage is not None:
         found[LINEAGE] = canonical_json(lineage.as_dict()).decode()

@@ -38,7 +38,7 @@ class CheckpointFile:
 def pack(
     folder: Path, layout: OciLayout, name: str, *, annotations: Mapping[str, str] | None = None
 ) -> str:
-    """Store ``folder`` as checkpoint ``name`` and return its id, the digest of its manifest.
+    """Store ``folder``, or one file, as checkpoint ``name``; return its manifest's digest, its id.
 
     What ``annotations`` say (lineage) becomes part of the manifest, and so of the id.
     """
@@ -157,15 +157,20 @@ def check_path(path: str) -> None:
 
 
 def plain_files(folder: Path) -> list[tuple[str, Path]]:
-    """Return the files of a folder, sorted. Raises RegistryError where one is no plain file."""
+    """Return the files of a folder, sorted, or the one file that it is.
+
+    Raises RegistryError where one is no plain file.
+    """
     found = []
-    for path in sorted(folder.rglob("*")):
+    is_folder = folder.is_dir()
+    for path in sorted(folder.rglob("*")) if is_folder else [folder]:
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise RegistryError(
                 "FILE_UNUSUAL", f"{path} is not a plain file", "a checkpoint holds plain files"
             )
         if path.is_file():
-            found.append((path.relative_to(folder).as_posix(), path))
+            name = path.relative_to(folder).as_posix() if is_folder else path.name
+            found.append((name, path))
     if not any(layer_type(relative) == WEIGHT for relative, _ in found):
         raise RegistryError("WEIGHTS_MISSING", f"{folder} holds no weight file")
     return sorted(found)

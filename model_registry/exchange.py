@@ -57,6 +57,7 @@ def push_version(
     """Push a version with its signatures and fingerprints, under its version as tag.
 
     Blobs that a version of another name shares are lent by that name's repository, not sent.
+    Refused, with nothing changed, where that tag names other content already.
     """
     if not version.is_present:
         raise RegistryRefused(
@@ -65,6 +66,7 @@ def push_version(
             "add or import the same files again",
         )
     repository = repository_of(version.name)
+    _require_same(client, repository, version)
     lenders = _lenders(registry, version, repository_of)
     with registry.adding():
         push(
@@ -77,6 +79,18 @@ def push_version(
             lenders=lambda blob: lenders.get(blob, ()),
         )
     return Pushed(version, repository)
+
+
+def _require_same(client: RegistryClient, repository: str, version: Version) -> None:
+    if not client.has_manifest(repository, version.version):
+        return
+    there = digests.of_bytes(client.manifest_bytes(repository, version.version))
+    if there != version.digest:
+        raise RegistryRefused(
+            "VERSION_IMMUTABLE",
+            f"{repository}:{version.version} is {there} in the registry, not {version.digest}",
+            "other content needs a new version",
+        )
 
 
 def pull_version(

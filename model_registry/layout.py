@@ -84,9 +84,9 @@ class OciLayout:
         return document
 
     def add_bytes(self, content: bytes) -> str:
-        """Store bytes and return their digest."""
+        """Store bytes and return their digest; damaged ones that lie there are replaced."""
         digest = digests.of_bytes(content)
-        if not self.has(digest):
+        if not self.has(digest) or self.blob_path(digest).read_bytes() != content:
             _write(self.blob_path(digest), content)
         return digest
 
@@ -114,17 +114,23 @@ class OciLayout:
             keep(self.blob_path(digest))
         return digest
 
-    def receive(self, digest: str, fill: Callable[[BinaryIO], None]) -> None:
+    def holds(self, digest: str) -> bool:
+        """Whether the blob is there with the bytes that its digest promises: all are read."""
+        return self.has(digest) and digests.of_file(self.blob_path(digest)) == digest
+
+    def receive(
+        self, digest: str, fill: Callable[[BinaryIO], None], *, is_damaged: bool = False
+    ) -> None:
         """Complete a blob: ``fill`` appends what is missing to what arrived so far, and verifies.
 
         Where it fails but for wrong bytes, what arrived is kept for the next one. Of two at once
-        one waits for the other, and finds it whole.
+        one waits for the other, and finds it whole. What ``is_damaged`` is replaced.
         """
         part = self._blobs / f".part-{digests.check(digest)}"
         try:
             with part.open("a+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                if self.has(digest):
+                if self.has(digest) and not is_damaged:
                     part.unlink(missing_ok=True)  # it was renamed, or is new and empty
                     return
                 try:

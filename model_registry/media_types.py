@@ -25,7 +25,10 @@ LINEAGE = "vnd.permafrost.lineage"
 UNSAFE = "vnd.permafrost.unsafe"
 PACKED_FROM = "vnd.permafrost.packed-from"
 
-_WEIGHTS = (".gguf", ".safetensors", ".onnx", ".bin", ".pt", ".weights", ".plan", ".engine")
+_WEIGHTS = (
+    *(".gguf", ".safetensors", ".onnx", ".bin", ".weights", ".plan", ".engine"),
+    *(".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".tflite", ".npz"),
+)
 _DOCS = (".md", ".txt", ".pdf", ".rst")
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from model_registry.client import RegistryClient
 from model_registry.layout import OciLayout
 from model_registry.media_types import EMPTY_CONFIG, IMAGE_MANIFEST, TITLE
@@ -44,7 +48,7 @@ def attached_in_layout(layout: OciLayout, subject: str, kind: str) -> dict[str, 
         manifest = layout.read_json(digest)
         refers = manifest.get("subject", {}).get("digest") == subject
         if refers and manifest.get("artifactType") == kind:
-            found[digest] = layout.read(manifest["layers"][0]["digest"])
+            found[digest] = _content(manifest, layout.read)
     return found
 
 
@@ -56,5 +60,12 @@ def attached_in_registry(
     for entry in client.referrers(repository, subject):
         if entry.get("artifactType") == kind:
             manifest = client.manifest(repository, entry["digest"])
-            found[entry["digest"]] = client.blob(repository, manifest["layers"][0]["digest"])
+            found[entry["digest"]] = _content(manifest, partial(client.blob, repository))
     return found
+
+
+def _content(manifest: dict[str, Any], read: Callable[[str], bytes]) -> bytes:
+    """Return what an artifact holds; nothing where it names nothing: anybody may attach that."""
+    layers = manifest.get("layers") or [None]
+    digest = layers[0].get("digest") if isinstance(layers[0], dict) else None
+    return read(digest) if isinstance(digest, str) else b""

@@ -7,7 +7,6 @@ removes it.
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from model_registry.digests import DIGEST
 from model_registry.errors import RegistryRefused
 from model_registry.layout import OciLayout
 from model_registry.locking import locked
+from model_registry.person import person
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Registry:
                 "`add` or `import` makes one",
             )
         layout = OciLayout.create(home / "oci") if create else OciLayout(home / "oci")
-        return cls(home, layout, Catalogue(path, who=who or getpass.getuser(), now=now))
+        return cls(home, layout, Catalogue(path, who=who or person(), now=now))
 
     @contextmanager
     def adding(self) -> Iterator[None]:

@@ -94,7 +94,10 @@ def check_signatures(
     """Return by whom signatures of a checkpoint hold."""
     names, reasons, known = [], [], tuple(files)
     for trusted in signers:
-        for signature in signatures.values():
+        for artifact, signature in signatures.items():
+            if not signature:
+                reasons.append(f"{artifact} is unreadable: it holds no signature")
+                continue
             try:
                 check_checkpoint(signature, checkpoint, known, trusted)
             except RegistryRefused:

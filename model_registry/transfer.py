@@ -87,19 +87,23 @@ def pull_blobs(
     layout: OciLayout,
     meter: Meter,
 ) -> None:
-    """Pull blobs (digest, size) that the layout lacks, each verified before it is visible."""
+    """Pull blobs (digest, size) that the layout lacks, each verified before it is visible.
+
+    What the layout has is read: damaged bytes are pulled again.
+    """
 
     def one(blob: _Blob) -> None:
         digest, size = blob
-        if layout.has(digest):
+        if layout.holds(digest):
             meter.spare(size)
             return
+        is_damaged = layout.has(digest)
 
         def fill(file: BinaryIO) -> None:
             meter.spare(min(file.seek(0, os.SEEK_END), size))
             client.download(repository, digest, file, meter)
 
-        layout.receive(digest, fill)
+        layout.receive(digest, fill, is_damaged=is_damaged)
 
     _all_at_once(one, blobs, meter)
 

@@ -2,19 +2,21 @@
 
 Loading a pickle executes what it says, so a checkpoint that holds one is refused unless a person
 allows it, and then stays marked. Nothing is unpickled here: opcodes are read, never obeyed.
+Archives (zip: torch, NumPy's npz; tar: older torch) are looked into, one level deep.
 """
 
 from __future__ import annotations
 
-import io
-import pickletools
+import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from model_registry.pickles import LOOK, is_pickle
+
 _NAMES = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".dill", ".mar")
-_LOOK = 1 << 16
-_ENOUGH = 3
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError)
 
 
 def unsafe_files(files: Iterable[tuple[str, Path]]) -> tuple[str, ...]:
@@ -31,30 +33,38 @@ def _is_unsafe(name: str, path: Path) -> bool:
     if has_unsafe_name(name):
         return True
     with path.open("rb") as file:
-        start = file.read(_LOOK)
+        start = file.read(LOOK)
     if start.startswith(b"PK"):
         return _zip_holds_pickle(path)
-    return _is_pickle(start)
-
-
-def _is_pickle(start: bytes) -> bool:
-    if len(start) < 2 or start[0] != 0x80 or not 2 <= start[1] <= 5:
-        return False
-    # A safetensors file may begin with these two bytes too; its next ones are no opcodes
-    seen = 0
-    try:
-        for _ in pickletools.genops(io.BytesIO(start)):
-            seen += 1
-            if seen >= _ENOUGH:
-                return True
-    except ValueError:
-        return len(start) == _LOOK and seen > 1  # cut off by us within a long argument
-    return True
+    return is_pickle(start) or _tar_holds_pickle(path)
 
 
 def _zip_holds_pickle(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(name.lower().endswith(_NAMES) for name in archive.namelist())
-    except zipfile.BadZipFile:
+            members = archive.infolist()
+            if any(has_unsafe_name(member.filename) for member in members):
+                return True
+            return any(is_pickle(_start(archive, member)) for member in members)
+    except _UNREADABLE:
         return False
+
+
+def _start(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    try:
+        with archive.open(member) as file:
+            return file.read(LOOK)
+    except _UNREADABLE:  # encrypted, or broken: the others are looked at all the same
+        return b""
+
+
+def _tar_holds_pickle(path: Path) -> bool:
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                file = archive.extractfile(member) if member.isreg() else None
+                if has_unsafe_name(member.name) or (file and is_pickle(file.read(LOOK))):
+                    return True
+    except (tarfile.TarError, OSError, ValueError):
+        return False
+    return False

@@ -2,7 +2,8 @@
 
 - The first fingerprint of a class is recorded; one from the engine alone, over the same probe
   set, must be equivalent.
-- A class has one fingerprint for a probe set: it is never replaced by other answers.
+- A class has one fingerprint for a probe set: it is never replaced by other answers. Another probe
+  set beside it is recorded only where the known one still gets the same answers.
 - A new class beside known ones is not recorded: it is rebaselined, which compares the two.
 """
 
@@ -14,7 +15,12 @@ from enum import StrEnum
 
 from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.fingerprint.comparison import Comparison, Grade, compare
-from model_registry.fingerprint.document import Asked, Fingerprint, ServingClass
+from model_registry.fingerprint.document import (
+    Asked,
+    Fingerprint,
+    ServingClass,
+    probe_set_digest,
+)
 
 
 class Verb(StrEnum):
@@ -78,6 +84,20 @@ def probes_for(
             "`permafrost model fingerprint record` makes one",
         )
     return tuple(answer.asked for answer in before.answers)
+
+
+def asked_first(
+    verb: Verb,
+    known: Sequence[Fingerprint],
+    serving_class: ServingClass,
+    wanted: Sequence[Asked],
+) -> tuple[Asked, ...]:
+    """Return the probes that must get their known answers before others are recorded."""
+    own = [k for k in known if k.serving_class == serving_class and serving_class.is_known]
+    wanted_set = probe_set_digest(tuple(wanted))
+    if verb is not Verb.RECORD or not own or any(k.probe_set == wanted_set for k in own):
+        return ()
+    return tuple(answer.asked for answer in own[-1].answers)
 
 
 def judge(verb: Verb, known: Sequence[Fingerprint], seen: Fingerprint) -> Judged:

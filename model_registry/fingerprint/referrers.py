@@ -86,6 +86,8 @@ def all_in_registry(
     for entry in client.referrers(repository, digest):
         if entry.get("artifactType") == FINGERPRINT:
             manifest = client.manifest(repository, entry["digest"])
+            if not manifest.get("layers"):
+                continue  # anybody may attach an artifact that holds nothing
             content = client.blob(repository, manifest["layers"][0]["digest"])
             found.append(_checked(content, digest))
     return tuple(found)

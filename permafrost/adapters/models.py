@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+
 from model_registry.client import RegistryClient
 from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.registry import Registry
@@ -17,13 +19,20 @@ from permafrost.site.load import LoadedSite
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Translate the registry's errors in a block, or in a function that it decorates."""
+    """Translate the registry's errors in a block, or in a function that it decorates.
+
+    A file that cannot be read or written is one too (``STORE_FAILED``).
+    """
     try:
         yield
     except RegistryRefused as error:
         raise Refused(Problem(error.code, error.message, hint=error.hint)) from None
     except RegistryError as error:
         raise Failed(Problem(error.code, error.message, hint=error.hint)) from None
+    except OSError as error:
+        seen = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        hint = "is there room, and may you read and write there?"
+        raise Failed(Problem("STORE_FAILED", seen, hint=hint)) from None
 
 
 def policy_of(loaded: LoadedSite) -> Policy:
@@ -35,14 +44,17 @@ def policy_of(loaded: LoadedSite) -> Policy:
     return Policy(tuple(signers), frozenset(wanted.required_for))
 
 
-def open_remote(loaded: LoadedSite) -> RegistryClient:
-    """Return a client of the site's OCI registry."""
+def open_remote(
+    loaded: LoadedSite, *, transport: httpx.BaseTransport | None = None
+) -> RegistryClient:
+    """Return a client of the site's OCI registry; ``transport`` stands in for the network."""
     registry = loaded.site.registry
     return RegistryClient(
         registry.url,
         username=registry.username,
         password=loaded.resolve(registry.password_file).read_text("utf-8").strip(),
         ca_file=loaded.resolve(registry.ca_file),
+        transport=transport,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from model_registry.checkpoint import files_of
-from model_registry.media_types import SIGNATURE
+from model_registry.media_types import FINGERPRINT, SIGNATURE
 from model_registry.referring import attached_in_registry
 from model_registry.signatures import Checked, check_signatures
 from permafrost.adapters.checkpoint_metadata import architecture_of
@@ -22,16 +22,18 @@ from permafrost.site.pins import checkpoint_repository, digest_of, image_reposit
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
-FINGERPRINT = "application/vnd.permafrost.fingerprint.v1+json"
 CHECKPOINT = "application/vnd.cncf.model.manifest.v1+json"
 TIMEOUT_S = 15
 
 
 class OciCatalog:
-    """The site's registry."""
+    """The site's registry; ``transport`` stands in for the network."""
 
-    def __init__(self, loaded: LoadedSite) -> None:
+    def __init__(
+        self, loaded: LoadedSite, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
         self._loaded = loaded
+        self._transport = transport
 
     def resolve(self, pinned: str) -> CheckpointFacts:
         """Return what ``name@sha256:…`` stands for; Refused when it is not there."""
@@ -61,7 +63,7 @@ class OciCatalog:
                 digest=digest,
                 files=len(layers),
                 bytes=sum(int(layer["size"]) for layer in layers),
-                has_fingerprint=self._has_fingerprint(client, name, digest),
+                has_fingerprint=self._has_fingerprint(name, digest),
                 architecture=architecture_of(
                     layers, lambda blob, most: self._beginning(client, name, blob, most)
                 ),
@@ -95,22 +97,25 @@ class OciCatalog:
 
     def _client(self) -> httpx.Client:
         registry = self._loaded.site.registry
-        context = ssl.create_default_context(cafile=str(self._loaded.resolve(registry.ca_file)))
         password = self._loaded.resolve(registry.password_file).read_text().strip()
         return httpx.Client(
             base_url="https://" + registry.url.removeprefix("oci://"),
             auth=(registry.username, password),
-            verify=context,
+            transport=self._transport or httpx.HTTPTransport(verify=self._context()),
             timeout=TIMEOUT_S,
             trust_env=False,
         )
+
+    def _context(self) -> ssl.SSLContext:
+        ca_file = self._loaded.resolve(self._loaded.site.registry.ca_file)
+        return ssl.create_default_context(cafile=str(ca_file))
 
     @translated()
     def _signatures(self, name: str, digest: str, manifest: dict[str, Any]) -> Checked:
         policy = policy_of(self._loaded)
         if not policy.signers:
             return Checked(0, (), ())
-        with open_remote(self._loaded) as client:
+        with open_remote(self._loaded, transport=self._transport) as client:
             found = attached_in_registry(client, name, digest, SIGNATURE)
         return check_signatures(found, digest, files_of(manifest), policy.signers)
 
@@ -126,9 +131,12 @@ class OciCatalog:
         manifest: dict[str, Any] = json.loads(answer)
         return manifest
 
-    def _has_fingerprint(self, client: httpx.Client, name: str, digest: str) -> bool:
-        index = self._manifest(client, name, digest.replace(":", "-")) or {}
-        return any(m.get("artifactType") == FINGERPRINT for m in index.get("manifests") or [])
+    @translated()
+    def _has_fingerprint(self, name: str, digest: str) -> bool:
+        # A registry with the referrers call keeps no fallback tag: the client knows both ways.
+        with open_remote(self._loaded, transport=self._transport) as client:
+            found = client.referrers(name, digest)
+        return any(entry.get("artifactType") == FINGERPRINT for entry in found)
 
     def _get(self, client: httpx.Client, path: str) -> bytes | None:
         url = self._loaded.site.registry.url

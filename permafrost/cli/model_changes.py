@@ -16,6 +16,7 @@ from permafrost.cli.model_options import (
 )
 from permafrost.cli.options import Output, OutputOption, SiteOption, YesOption
 from permafrost.cli.session import confirm, load, print_json, require_answer
+from permafrost.errors import Problem, Refused
 
 if TYPE_CHECKING:
     from model_registry.catalogue.model import Verb
@@ -27,14 +28,26 @@ app = typer.Typer()
 def promote(
     reference: ReferenceArgument,
     why: WhyOption = "",
+    no_policy: Annotated[
+        bool, typer.Option("--no-policy", help="Without a site: nobody demands a signature.")
+    ] = False,
     yes: YesOption = False,
     site: SiteOption = None,
     home: HomeOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Take a version one stage up: candidate, staging, production."""
+    require_answer(yes)
     from model_registry.catalogue.model import Verb
 
+    if site is None and not no_policy:
+        raise Refused(
+            Problem(
+                "POLICY_UNKNOWN",
+                "no site file was named, so nobody says whose signature a promotion needs",
+                hint="use --site FILE, or say --no-policy where there is no site",
+            )
+        )
     _change(Verb.PROMOTE, reference, why, yes, site, home, output)
 
 

@@ -19,7 +19,7 @@ from model_registry.fingerprint.document import (
     read,
     read_class,
 )
-from model_registry.fingerprint.keeping import Judged, Verb, judge, probes_for
+from model_registry.fingerprint.keeping import Judged, Verb, asked_first, judge, probes_for
 from permafrost.adapters.models import translated
 from permafrost.engine.state import Phase
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
@@ -83,11 +83,13 @@ def fingerprint_replica(
     plan = preview_fingerprint(ctx, replica, verb)
     known = _known(store, plan.model)
     wanted = _wanted(store, plan.model, probes) if verb is Verb.RECORD else ()
-    asked = _asked(ctx, plan, verb, known, wanted)
+    first, asked = _asked(ctx, plan, verb, known, wanted)
     with operation(ctx, f"fingerprint {verb} {plan.replica}", owner=owner) as journal:
         about = {"checkpoint": digest_of(plan.model), "probe_set": probe_set_digest(asked)}
         journal(f"fingerprint-{verb}", plan.replica, Phase.INTENT, about)
         try:
+            if first:
+                translated()(judge)(verb, known, _probe(ctx, plan, first))
             seen = _probe(ctx, plan, asked)
             judged = translated()(judge)(verb, known, seen)
             ctx.guard()
@@ -128,9 +130,12 @@ def _asked(
     verb: Verb,
     known: tuple[Fingerprint, ...],
     wanted: Sequence[Asked],
-) -> tuple[Asked, ...]:
+) -> tuple[tuple[Asked, ...], tuple[Asked, ...]]:
+    """Return what has to get its known answers first, and what is asked then."""
     told: Mapping[str, object] = ctx.models.serving_class(plan.replica)
-    return probes_for(verb, known, read_class(told), wanted)
+    serving_class = read_class(told)
+    asked = probes_for(verb, known, serving_class, wanted)
+    return asked_first(verb, known, serving_class, asked), asked
 
 
 @translated()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from model_registry.person import person
 from permafrost.engine.state import Phase
 from permafrost.errors import Held, PermafrostError, Refused
 from permafrost.planning.lifecycle import OPERATOR
@@ -57,4 +57,4 @@ def site_held(ctx: Context, owner: str) -> Iterator[str]:
 
 def operator() -> str:
     """Return the person who runs this, as an owner."""
-    return f"{OPERATOR}:{getpass.getuser()}"
+    return f"{OPERATOR}:{person()}"

@@ -67,8 +67,8 @@ def test_the_life_of_a_model(operator: Operator, tmp_path: Path) -> None:
     assert operator.json("lineage", "chat:1", "--descendants")["next"][0]["versions"] == ["chat:2"]
 
     for version in ("1", "1", "2"):
-        operator.json("promote", f"chat:{version}", "--yes", "--why", "good")
-    moved = operator.json("promote", "chat@staging", "--yes")
+        operator.json("promote", f"chat:{version}", "--no-policy", "--yes", "--why", "good")
+    moved = operator.json("promote", "chat@staging", "--no-policy", "--yes")
     assert [(m["version"], m["to"]) for m in moved["moves"]] == [
         ("1", "retired"),
         ("2", "production"),
@@ -119,7 +119,8 @@ def test_damage_and_edits_exit_4_and_are_named(operator: Operator, tmp_path: Pat
     [
         (["show", "chat:9"], "VERSION_UNKNOWN"),
         (["show", "chat"], "REFERENCE_INVALID"),
-        (["promote", "chat@production", "--yes"], "STAGE_EMPTY"),
+        (["promote", "chat@production", "--no-policy", "--yes"], "STAGE_EMPTY"),
+        (["promote", "chat:1", "--yes"], "POLICY_UNKNOWN"),
         (["demote", "chat:1", "--yes"], "STAGE_NOT_ALLOWED"),
         (["add", "/nowhere", "chat:2"], "FOLDER_MISSING"),
         (["history", "nobody"], "NAME_UNKNOWN"),
@@ -132,6 +133,27 @@ def test_refusals_exit_3_with_a_code(operator: Operator, words: list[str], code:
     assert error["code"] == code
 
 
+def test_a_lone_file_is_a_model(operator: Operator, tmp_path: Path) -> None:
+    (tmp_path / "tiny.safetensors").write_bytes(b"weights")
+    operator.json("add", str(tmp_path / "tiny.safetensors"), "tiny:1")
+    assert [f["path"] for f in operator.json("show", "tiny:1")["files"]] == ["tiny.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "words", [["export", "chat:1", "--to", "{}/m.tar"], ["audit", "--export-head", "{}/head"]]
+)
+def test_a_file_that_cannot_be_written_is_named(
+    operator: Operator, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    operator.json("add", operator.files("one", b"one"), "chat:1")
+    none = str(tmp_path / "none")
+    words = [word.format(none) for word in words]
+    assert run(["model", *words, "--home", str(operator.home), "--output", "json"]) == 4
+    (error,) = json.loads(capsys.readouterr().err)
+    assert error["code"] == "STORE_FAILED"
+    assert none in error["message"]
+
+
 @pytest.mark.parametrize("words", [["promote", "chat:1"], ["gc"], ["retire", "chat:1"]])
 def test_what_changes_things_asks_for_yes(operator: Operator, words: list[str]) -> None:
     (error,) = operator.json(*words, status=2)
@@ -139,7 +161,9 @@ def test_what_changes_things_asks_for_yes(operator: Operator, words: list[str]) 
     assert not operator.home.exists()
 
 
-def test_the_lock_moves_only_when_told(operator: Operator, tmp_path: Path) -> None:
+def test_the_lock_moves_only_when_told(
+    operator: Operator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     values = document()
     names = {
         n: e["model"].partition("@")[0].rpartition("/")[2] for n, e in values["inference"].items()
@@ -151,11 +175,16 @@ def test_the_lock_moves_only_when_told(operator: Operator, tmp_path: Path) -> No
     assert error["code"] == "STAGE_EMPTY"
     for name in sorted(set(names.values())):
         for _ in range(2):
-            operator.json("promote", f"{name}:1", "--yes")
+            operator.json("promote", f"{name}:1", "--no-policy", "--yes")
     shown = operator.json("lock", "--site", str(site))
     assert (shown["updated"], len(shown["steps"])) == (False, len(set(names.values())))
     assert shown["apart"] == {n: e["model"] for n, e in values["inference"].items()}
     assert not (tmp_path / "models.lock").exists()
+    (tmp_path / ".models.lock.part").mkdir()
+    words = ["model", "lock", "--site", str(site), "--update", "--yes"]
+    assert run([*words, "--home", str(operator.home), "--output", "json"]) == 4
+    assert "STORE_FAILED" in capsys.readouterr().err
+    (tmp_path / ".models.lock.part").rmdir()
     assert operator.json("lock", "--site", str(site), "--update", "--yes")["updated"]
     written = json.loads((tmp_path / "models.lock").read_text())
     assert set(written["models"]) == {f"{n}@production" for n in names.values()}
@@ -164,7 +193,7 @@ def test_the_lock_moves_only_when_told(operator: Operator, tmp_path: Path) -> No
     assert operator.json("show", f"{name}:1")["pinned_by"] == [f"site:{values['site']}"]
     operator.json("add", operator.files("new", b"new"), f"{name}:2")
     for _ in range(2):
-        operator.json("promote", f"{name}:2", "--yes")
+        operator.json("promote", f"{name}:2", "--no-policy", "--yes")
     (step,) = operator.json("lock", "--site", str(site))["steps"]
     assert step["before"] == operator.json("show", f"{name}:1")["digest"]
     assert json.loads((tmp_path / "models.lock").read_text()) == written

@@ -52,6 +52,8 @@ def test_a_site_that_demands_a_signature_gets_it(say: Say, site: str, tmp_path: 
     made = say("add", weights(tmp_path / "one"), "chat:1")
     (missing,) = say("promote", "chat:1", "--yes", "--site", site, status=3)
     assert missing["code"] == "SIGNATURE_MISSING"
+    words = ("promote", "chat:1", "--yes", "--no-policy", "--site", site)
+    assert say(*words, status=3)[0]["code"] == "SIGNATURE_MISSING", "a site's demand holds"
     stranger, _ = keys(tmp_path, "stranger")
     say("sign", "chat:1", "--key", str(stranger.key))
     (other,) = say("promote", "chat:1", "--yes", "--site", site, status=3)
@@ -75,7 +77,7 @@ def test_a_site_that_demands_a_signature_gets_it(say: Say, site: str, tmp_path: 
 def test_the_lock_holds_only_what_may_be_deployed(say: Say, site: str, tmp_path: Path) -> None:
     say("add", weights(tmp_path / "one"), "chat:1")
     for _ in range(2):
-        say("promote", "chat:1", "--yes")  # without the site there is nobody who demands
+        say("promote", "chat:1", "--no-policy", "--yes")  # no site: nobody demands
     (refused,) = say("lock", "--update", "--yes", "--site", site, status=3)
     assert refused["code"] == "SIGNATURE_MISSING"
     assert not (tmp_path / "models.lock").exists()

@@ -5,15 +5,21 @@ from __future__ import annotations
 import errno
 import io
 import multiprocessing
+import os
 import pickle
+import pwd
+import random
+import struct
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from model_registry.adding import add, rebuild
+from model_registry.adding import add, blobs_of, rebuild
 from model_registry.catalogue.audit import audit
 from model_registry.catalogue.model import Stage, Verb
+from model_registry.checkpoint import files_of
 from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.lineage import Lineage, Method
 from model_registry.registry import Registry
@@ -76,9 +82,47 @@ with zipfile.ZipFile(ZIPPED, "w") as _archive:
     _archive.writestr("model/data.pkl", PICKLE)
 
 
+TARRED = io.BytesIO()
+with tarfile.open(fileobj=TARRED, mode="w") as _tar:
+    _member = tarfile.TarInfo("pickle")
+    _member.size = len(PICKLE)
+    _tar.addfile(_member, io.BytesIO(PICKLE))
+UNNAMED = io.BytesIO()
+with zipfile.ZipFile(UNNAMED, "w") as _archive:
+    _archive.writestr("model/data", PICKLE)
+
+
+class Harm:
+    def __reduce__(self) -> tuple[object, ...]:
+        return print, ("harm",)
+
+
+def npy(descr: str) -> bytes:
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (1,), }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(8)
+
+
+def npz(descr: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("w.npy", npy(descr))
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
+        *[("a.bin", pickle.dumps({"w": [1.0, 2.0]}, protocol=n)) for n in (0, 1)],
+        *[("a.bin", pickle.dumps({"w": [1.0] * 40_000}, protocol=n)) for n in (0, 1)],
+        *[("a.bin", pickle.dumps(Harm(), protocol=n)) for n in range(6)],
+        ("a.bin", b"cos\nsystem\n(S'true'\ntR and then anything"),
+        ("a.bin", b"(S'true'\nios\nsystem\n."),
+        ("a.bin", pickle.dumps(Harm(), protocol=4)[2:]),
+        ("a.npy", npy("'|O'")),
+        ("a.npy", npy("[('a', '<f4'), ('b', '|O')]")),
+        ("a.npz", npz("'|O'")),
+        ("a.bin", UNNAMED.getvalue()),
+        ("a.bin", TARRED.getvalue()),
         ("pytorch_model.bin", PICKLE),
         ("pytorch_model.bin", pickle.dumps({"w": b"x" * (1 << 17)}, protocol=2)),
         ("pytorch_model.bin", ZIPPED.getvalue()),
@@ -108,6 +152,67 @@ def test_safetensors_whose_length_looks_like_a_pickle_is_none(tmp_path: Path, le
     path.write_bytes(safetensors(b"w" * 8, padding=length))
     assert path.read_bytes()[0] == 0x80
     assert unsafe_files([("model.safetensors", path)]) == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        bytes(1 << 17),
+        b"N.",
+        b"0" * (1 << 17),
+        b"a\nb\nc\n",
+        b"(c) 2020 Somebody\nAll rights reserved\n",
+        b"GGUF\x03\x00\x00\x00" + bytes(64),
+        b'{"w": 1}',
+        npy("'<f4'"),
+        npy("[('Own', '<f4')]"),
+        npz("'<f4'"),
+    ],
+)
+def test_what_only_looks_a_little_like_a_pickle_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.bin").write_bytes(content)
+    assert unsafe_files([("a.bin", tmp_path / "a.bin")]) == ()
+
+
+def test_random_weights_are_no_pickle(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    for number in range(300):
+        (tmp_path / "a.bin").write_bytes(chance.randbytes(64 + number))
+        assert unsafe_files([("a.bin", tmp_path / "a.bin")]) == ()
+
+
+def test_a_lone_file_becomes_a_version(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "tiny.safetensors").write_bytes(safetensors(b"weights!"))
+    made = add(registry, tmp_path / "tiny.safetensors", "tiny", "1")
+    (file,) = files_of(registry.layout.read_json(made.digest))
+    assert file.path == "tiny.safetensors"
+    (tmp_path / "link.bin").symlink_to(tmp_path / "tiny.safetensors")
+    with pytest.raises(RegistryError, match="FILE_UNUSUAL"):
+        add(registry, tmp_path / "link.bin", "tiny", "2")
+
+
+def test_the_same_files_again_mend_what_is_damaged(registry: Registry) -> None:
+    made = added(registry, "chat", "1", b"weights")
+    needed = [made.digest, *blobs_of(registry.layout.read_json(made.digest))]
+    for blob in needed:
+        path = registry.layout.blob_path(blob)
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert not added(registry, "chat", "1", b"weights").is_new
+        assert path.read_bytes() == content
+    assert len(registry.catalogue.events()) == 1
+
+
+def test_who_is_the_account_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "mallory")
+    registry = Registry.open(tmp_path / "models", create=True)
+    added(registry, "chat", "1")
+    (event,) = registry.catalogue.events()
+    assert event.who == pwd.getpwuid(os.getuid()).pw_name
 
 
 def test_a_lost_catalogue_comes_back_from_content_without_decisions(registry: Registry) -> None:

@@ -98,3 +98,10 @@ def test_a_path_that_leaves_the_tree_is_refused(path: str) -> None:
 )  # fmt: skip
 def test_media_types_follow_names(name: str, kind: str) -> None:
     assert layer_type(name) == kind
+
+
+@pytest.mark.parametrize(
+    "name", ["a.pth", "a.ckpt", "a.h5", "a.msgpack", "a.tflite", "a.npz", "a.gguf"]
+)
+def test_weights_of_every_known_format_are_weights(name: str) -> None:
+    assert layer_type(name) == WEIGHT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,16 @@ def test_what_is_not_there_is_one_clear_error(
 ) -> None:
     assert main(["show", str(tmp_path / "none")]) == 4
     assert capsys.readouterr().err.startswith("LAYOUT_INVALID")
+
+
+def test_a_pickle_is_refused_unless_allowed_and_then_marked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, layout = tmp_path / "model.bin", tmp_path / "oci"
+    file.write_bytes(pickle.dumps({"w": [1.0]}))
+    assert main(["add", str(layout), "tiny", str(file)]) == 3
+    assert capsys.readouterr().err.startswith("UNSAFE_SERIALISATION")
+    assert not layout.exists()
+    _, added = run(capsys, "add", str(layout), "tiny", str(file), "--allow-unsafe")
+    manifest = OciLayout(layout).read_json(added["checkpoint"])
+    assert manifest["annotations"]["vnd.permafrost.unsafe"] == "model.bin"

@@ -224,3 +224,20 @@ def test_an_unknown_form_of_signature_is_an_error_of_ours(
     checked = signatures_of(registry, version, [keys(tmp_path, "release")[1]])
     assert (checked.count, checked.signed_by) == (1, ())
     assert issubclass(RegistryRefused, RegistryError)
+
+
+@pytest.mark.parametrize("layers", [[], None, [{}], ["x"]])
+def test_an_artifact_without_content_is_noted_and_hinders_nobody(
+    registry: Registry, tmp_path: Path, layers: object
+) -> None:
+    version = registry.resolve(added(registry, "chat", "1").digest)
+    attach(registry.layout, version.digest, SIGNATURE, b"{}", "model.sig")
+    (entry,) = [e for e in registry.layout.entries() if e.digest != version.digest]
+    hollow = {**registry.layout.read_json(entry.digest), "layers": layers}
+    digest = registry.layout.add_manifest(hollow)
+    key, trusted = keys(tmp_path, "release")
+    checked = signatures_of(registry, version, [trusted])
+    assert (checked.count, checked.signed_by) == (2, ())
+    assert f"{digest} is unreadable: it holds no signature" in checked.reasons
+    sign(registry, version, key)
+    assert signatures_of(registry, version, [trusted]).signed_by == ("release",)

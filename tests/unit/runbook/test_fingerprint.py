@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -178,6 +179,29 @@ def test_a_replica_that_answers_otherwise_is_found_and_never_recorded(
         assert caught.value.code == "FINGERPRINT_DIFFERENT"
     assert len(store.documents) == 1
     assert ctx.store.journal()[-1].phase is Phase.FAILED
+
+
+def test_other_probes_are_recorded_only_where_the_known_ones_pass(
+    ctx: Context, store: Store, models: Models, tmp_path: Path
+) -> None:
+    drain_replica(ctx, ONE, owner=ME)
+    run(ctx, store, Verb.RECORD)
+    probes = [{"id": f"new-{n}", "text_input": f"{n} " * (n + 1)} for n in range(16)]
+    (tmp_path / "new.json").write_text(json.dumps({"probes": probes}))
+
+    def record() -> Any:
+        probed = tmp_path / "new.json"
+        return fingerprint_replica(ctx, store, ONE, Verb.RECORD, owner=ME, probes=probed)
+
+    models.version = 2
+    with pytest.raises(Failed) as caught:
+        record()
+    assert caught.value.code == "FINGERPRINT_DIFFERENT"
+    assert len(store.documents) == 1
+    models.version = 1
+    assert record().kept
+    assert not record().kept
+    assert len(store.documents) == 2
 
 
 def test_another_checkpoint_is_not_recorded(ctx: Context, store: Store, models: Models) -> None:
