@@ -184,8 +184,10 @@ def _await_gone(triton: Triton) -> None:
 
 
 def _is_ready(triton: Triton) -> bool:
+    """Whether it answers on both of its ports: the one of its metrics opens a moment later."""
     try:
         triton.check_ready()
+        triton.load()
     except TritonError:
         return False
     return True

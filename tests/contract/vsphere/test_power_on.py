@@ -18,7 +18,7 @@ ONE, TWO = "lab-chat-01", "lab-chat-02"
 Deed = Callable[[ByHand], None]
 
 CAUSES = {
-    "PREFLIGHT_HOST_DOWN": "is not connected",
+    "PREFLIGHT_HOST_DOWN": "remote host, since it is disconnected",
     "PREFLIGHT_HOST_MAINTENANCE": "in maintenance mode",
     "PREFLIGHT_RULE_BROKEN": "keeps it apart from",
     "PREFLIGHT_DEVICE_MISSING": "has no passthrough device",
