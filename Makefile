@@ -22,7 +22,7 @@ up: bootstrap ## a small vSphere site on this machine, deployed and verified
 	@$(RUN) lab.front up
 
 down: ## remove every machine, mount, bridge, cgroup and process of this instance
-	@if [ -x $(VENV)/python ]; then $(VENV)/python -m lab.testrun abandoned; fi
+	@if [ -x $(VENV)/python ]; then $(VENV)/python -m lab.testrun abandoned || :; fi
 	@if [ -x $(VENV)/permafrost-lab ] && $(VENV)/permafrost-lab down; then :; else exec $(PYTHON) -m lab.cleanup; fi
 
 status: ## what stands where

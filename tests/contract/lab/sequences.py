@@ -33,6 +33,7 @@ NODES = ("lab-r1", "lab-r2", "lab-r3")
 HOSTS = ("lab-esx-01", "lab-esx-02", "lab-esx-03")
 SERVERS = ("vcenter", "registry", "packages")
 MAINTENANCE_S = 5
+NSPAWN = "systemd-nspawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +168,7 @@ class World:
         for node in machines(self.bench.instance):
             if node.group.frozen:
                 found.append(f"{node.name} stands still")
-            nspawns = [pid for pid in node.group.processes() if _comm(pid) == "systemd-nspawn"]
-            if len(nspawns) > 1:
+            if len(supervisors(node.group.processes())) > 1:
                 found.append(f"{node.name} runs twice")
         states = {name: state for name, state in seen.hosts.items() if state != "connected"}
         if states:
@@ -176,9 +176,19 @@ class World:
         return "; ".join(found)
 
 
-def _comm(pid: int) -> str:
-    """Return a process's name; nothing for one that has just ended."""
+def supervisors(pids: list[int]) -> list[int]:
+    """Return the systemd-nspawn processes among some: one is one machine that runs.
+
+    Until the guest's first process begins, nspawn's own children bear its name.
+    """
+    nspawns = {pid: parent for pid in pids for name, parent in _told(pid) if name == NSPAWN}
+    return [pid for pid, parent in nspawns.items() if parent not in nspawns]
+
+
+def _told(pid: int) -> list[tuple[str, int]]:
+    """Return a process's name and parent; nothing for one that has just ended."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+        return [(name, int(rest.split()[1]))]
     except OSError:
-        return ""
+        return []

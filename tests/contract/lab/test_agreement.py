@@ -5,6 +5,12 @@ A few short sequences in ``make test``; two hundred in soak, ten a test, each te
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -12,7 +18,16 @@ from lab.hypervisor import power
 from lab.hypervisor.machine import Machine, Spec
 from lab.instance.waiting import wait_until
 from tests.contract.lab.bench import Bench
-from tests.contract.lab.sequences import HOSTS, NODES, SERVERS, Do, World, sequences
+from tests.contract.lab.sequences import (
+    HOSTS,
+    NODES,
+    NSPAWN,
+    SERVERS,
+    Do,
+    World,
+    sequences,
+    supervisors,
+)
 
 TESTS, EACH = 20, 10
 OPTIONS = {
@@ -87,3 +102,24 @@ def test_control_a_machine_that_vcenter_does_not_know_is_a_difference(world: Wor
     finally:
         power.destroy(stray)
     assert world.settle() == ""
+
+
+def test_control_two_supervisors_are_two_machines_and_a_forked_one_is_not(tmp_path: Path) -> None:
+    """While nspawn sets up a guest its children bear its name: those are not a second machine."""
+    program = tmp_path / NSPAWN
+    shutil.copy("/bin/sh", program)
+    argv = [str(program), "-c", "( while :; do sleep 1; done ) & echo $!; wait"]
+    started: list[tuple[subprocess.Popen[str], int]] = []
+    try:
+        for _ in range(2):
+            one = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+            assert one.stdout is not None
+            started.append((one, int(one.stdout.readline())))
+        (first, child), (second, _) = started
+        assert supervisors([first.pid, child]) == [first.pid]
+        assert supervisors([first.pid, second.pid]) == [first.pid, second.pid]
+    finally:
+        for one, child in started:
+            os.kill(child, signal.SIGKILL)
+            one.kill()
+            one.wait(10)
