@@ -9,7 +9,7 @@ from lab.front.instance import CHECKOUT, PROGRAMS, environment, instance_id
 from lab.front.processes import Stopped, call, stop_on_signals
 from lab.front.stages import Stages
 from lab.testrun import ownlab
-from lab.testrun.run import reports_folder, test
+from lab.testrun.run import commit, reports_folder, test
 from lab.testrun.soak import soak
 from lab.testrun.steps import Step, go_steps, lint_steps, run_steps, unit_step
 from lab.testrun.tally import Tally
@@ -27,7 +27,8 @@ def main() -> int:
     try:
         match arguments.what:
             case "check":
-                return _steps([unit_step(reports_folder()), *lint_steps(), *go_steps("vet")])
+                unit = unit_step(reports_folder(), f"--sample={commit()}")
+                return _steps([unit, *lint_steps(), *go_steps("vet")])
             case "lint":
                 return _steps([*lint_steps(), *go_steps("vet")])
             case "soak":

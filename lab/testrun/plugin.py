@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+LATER = "not started: run the shard again"
 _NOT_STARTED = pytest.StashKey[list[str]]()
 
 
@@ -22,14 +23,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--start-until", type=float, default=0.0, help="no test starts after (epoch s)"
     )
-    group.addoption("--sample", default="", help="of each file one test, chosen by this text")
+    group.addoption("--sample", default="", help="text that chooses among exhaustive tests")
+    group.addoption("--sampled", default="", help="file that tells what was chosen (JSON)")
+    group.addoption("--over", choices=("fail", "later"), default="fail", help="what that is")
     group.addoption("--shard", default="", help="k/n: every n-th test, by its name")
     group.addoption("--ledger", default="", help="outcomes so far; what passed is not run again")
 
 
-def choose(candidates: list[str], seed: str) -> str:
-    """Return one of the names, chosen by ``seed`` alone, whatever their order."""
-    return min(candidates, key=lambda name: hashlib.sha256(f"{seed}\0{name}".encode()).digest())
+def choose(candidates: list[str], seed: str, count: int = 1) -> list[str]:
+    """Return some of the names, chosen by ``seed`` alone, whatever their order."""
+    by_hash = {n: hashlib.sha256(f"{seed}\0{n}".encode()).digest() for n in candidates}
+    return sorted(candidates, key=by_hash.__getitem__)[:count]
 
 
 def in_shard(name: str, shard: str) -> bool:
@@ -54,15 +58,19 @@ def passed_before(ledger: Path) -> set[str]:
     return names
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest's own -m takes soak tests out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the sample, the shard, and what has not passed yet."""
-    keep = {item.nodeid for item in items}
+    """Keep the samples, the shard, and what has not passed yet."""
     if seed := config.getoption("--sample"):
-        families: dict[str, list[str]] = defaultdict(list)
+        chosen = _sample(items, seed)
         for item in items:
-            families[item.nodeid.partition("::")[0]].append(item.nodeid)
-        keep = {choose(names, seed) for names in families.values()}
-    keep = {name for name in keep if in_shard(name, config.getoption("--shard"))}
+            family = _family(item)
+            if family in chosen and item.nodeid not in chosen[family]:
+                item.add_marker(pytest.mark.soak)
+        if told := config.getoption("--sampled"):
+            # Each process of a run on several cores tells the same.
+            Path(told).write_text(json.dumps(chosen, indent=1) + "\n", encoding="utf-8")
+    keep = {i.nodeid for i in items if in_shard(i.nodeid, config.getoption("--shard"))}
     if ledger := config.getoption("--ledger"):
         keep -= passed_before(Path(ledger))
     dropped = [item for item in items if item.nodeid not in keep]
@@ -71,11 +79,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item.nodeid in keep]
 
 
+def _family(item: pytest.Item) -> str | None:
+    """Return the family of an exhaustive test: its function's name; None for any other."""
+    return item.nodeid.partition("[")[0] if item.get_closest_marker("exhaustive") else None
+
+
+def _sample(items: list[pytest.Item], seed: str) -> dict[str, list[str]]:
+    """Return of each family what a quick run does; a marker's first argument says how many."""
+    families: dict[str, list[str]] = defaultdict(list)
+    counts: dict[str, int] = {}
+    for item in items:
+        if (family := _family(item)) is not None:
+            families[family].append(item.nodeid)
+            marker = item.get_closest_marker("exhaustive")
+            counts[family] = int(marker.args[0]) if marker else 1
+    return {family: choose(names, seed, counts[family]) for family, names in families.items()}
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Start nothing that could not end in time."""
     until = item.config.getoption("--start-until")
     if until and time.time() > until:
         item.config.stash.setdefault(_NOT_STARTED, []).append(item.nodeid)
+        if item.config.getoption("--over") == "later":
+            pytest.skip(LATER)
         pytest.fail("not started: the run's time for starting tests is over", pytrace=False)
 
 
@@ -84,9 +111,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     ledger = _ledger
     if ledger is None or (report.when != "call" and report.outcome == "passed"):
         return
+    later = report.skipped and LATER in str(report.longrepr)
     entry = {
         "test": report.nodeid,
-        "outcome": report.outcome,
+        "outcome": "not started" if later else report.outcome,
         "seconds": round(report.duration, 2),
     }
     with ledger.open("a", encoding="utf-8") as file:

@@ -6,6 +6,7 @@ The long builds start first; lint and unit tests run meanwhile. The lab is deplo
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -23,7 +24,6 @@ START_NOTHING_AFTER_S = 55 * 60.0
 _BUILD_TIMEOUT_S = 3600.0
 _PART_TIMEOUT_S = 1200.0
 _PYTEST_TIMEOUT_S = 4200.0
-_NOTHING_COLLECTED = 5
 # After a raw `pulumi up` a deployment verifies the site and has nothing to do.
 _NOTHING_TO_DO = (
     "set -euo pipefail; receipt=$(permafrost deploy --yes --output json); "
@@ -45,10 +45,11 @@ def commit() -> str:
 class Run:
     """One test run: its stages, its counts, its lab and its time."""
 
-    def __init__(self, identity: str) -> None:
+    def __init__(self, identity: str, sample: str = "") -> None:
         self.stages = Stages()
         self.tally = Tally()
         self.identity = identity
+        self.sample = sample
         self.env = environment(identity)
         self.until = time.time() + START_NOTHING_AFTER_S
         self.folder = CHECKOUT / ".cache" / "testrun" / identity
@@ -70,24 +71,31 @@ class Run:
             raise
         self.tally.step(name, well=True)
 
-    def pytest(
-        self, name: str, about: str, path: str, *options: str, may_be_empty: bool = False
-    ) -> None:
-        """Run pytest with its output seen. No test starts after the run's last moment.
-
-        ``may_be_empty``: a shard in which nothing of this family lies is no failure.
-        """
+    def pytest(self, name: str, about: str, path: str, *options: str) -> None:
+        """Run pytest with its output seen. No test starts after the run's last moment."""
         if not any((CHECKOUT / path).rglob("test_*.py")):
             return
         until = f"--start-until={self.until}"
-        step = pytest_step(name, (path,), self.folder, until, "-m", "not soak", *options)
+        told = self.folder / f"{_file(name)}-sample.json"
+        sample = (f"--sample={self.sample}", f"--sampled={told}")
+        step = pytest_step(name, (path,), self.folder, until, "-m", "not soak", *sample, *options)
         with suppress(_StageFailed), self.stages.stage(name, about):
             status = call(step.argv, cwd=CHECKOUT, env=self.env, timeout_s=_PYTEST_TIMEOUT_S)
-            if may_be_empty and status == _NOTHING_COLLECTED:
-                return
-            self.tally.pytest(name, self.folder / f"{name.replace(' ', '-')}.xml", status)
+            self.tally.pytest(name, self.folder / f"{_file(name)}.xml", status)
+            self.tell_sample(told)
             if status != 0:
                 raise _StageFailed
+
+    def tell_sample(self, told: Path) -> None:
+        """Say which of the exhaustive tests ran."""
+        if told.exists():
+            for family, names in json.loads(told.read_text(encoding="utf-8")).items():
+                ids = ", ".join(n.removeprefix(family) for n in names)
+                self.stages.say(f"sample of {family}: {ids}")
+
+
+def _file(name: str) -> str:
+    return name.replace(" ", "-")
 
 
 class _StageFailed(Exception):  # noqa: N818
@@ -96,12 +104,11 @@ class _StageFailed(Exception):  # noqa: N818
 
 def test() -> int:
     """Run everything; return an exit status."""
-    run = Run(ownlab.new_id())
-    sample = commit()
-    run.stages.say(f"commit {sample[:12]} chooses the samples; lab instance {run.identity}")
+    run = Run(ownlab.new_id(), commit())
+    run.stages.say(f"commit {run.sample[:12]} chooses the samples; lab instance {run.identity}")
     try:
         ownlab.remove_abandoned(run.stages)
-        _all(run, sample)
+        _all(run)
     except (CommandFailed, Stopped) as error:
         run.stages.say(f"make test: {error}")
         if isinstance(error, Stopped):
@@ -113,13 +120,16 @@ def test() -> int:
     return 0 if run.tally.failed == 0 and run.tally.passed > 0 else 1
 
 
-def _all(run: Run, sample: str) -> None:
+def _all(run: Run) -> None:
     log = run.folder / "build.log"
     with log.open("wb") as out:
         build = [sys.executable, "-m", "lab.build", "--quiet"]
         building = start(build, cwd=CHECKOUT, stdout=out, stderr=subprocess.STDOUT)
         try:
-            run.steps("check", "lint, types, unit tests", [*lint_steps(), unit_step(run.folder)])
+            told = run.folder / "unit-sample.json"
+            unit = unit_step(run.folder, f"--sample={run.sample}", f"--sampled={told}")
+            run.steps("check", "lint, types, unit tests", [*lint_steps(), unit])
+            run.tell_sample(told)
             with run.stages.stage("build", f"the rest of what the lab is made of; log {log}"):
                 status = building.wait(_BUILD_TIMEOUT_S)
                 run.stages.say(log.read_text(encoding="utf-8", errors="replace").rstrip())
@@ -134,23 +144,29 @@ def _all(run: Run, sample: str) -> None:
     run.steps("go", "vet and race detector", go)
     with ownlab.owned(run.identity):
         try:
-            _on_a_lab(run, sample)
+            _on_a_lab(run)
         finally:
-            _take_down(run)
+            take_down(run)
 
 
-def _on_a_lab(run: Run, sample: str) -> None:
+def _on_a_lab(run: Run) -> None:
+    deploy_raw(run)
+    nothing = ["/bin/bash", "-c", _NOTHING_TO_DO]
+    run.command("deploy", "changes nothing", nothing, _PART_TIMEOUT_S)
+    run.pytest("acceptance", "commands and network only", "tests/acceptance", "-v", "--maxfail=8")
+    run.pytest("chaos", "one of each family", "tests/chaos", "-v")
+
+
+def deploy_raw(run: Run) -> None:
+    """Bring the run's lab up and deploy its site by a raw ``pulumi up``."""
     up = [str(PROGRAMS / "permafrost-lab"), "up"]
     run.command("lab", "an instance of its own", up, _PART_TIMEOUT_S)
     raw = ["/bin/bash", "-c", _RAW_UP]
     run.command("pulumi up", "a raw one makes the whole site", raw, _PART_TIMEOUT_S)
-    nothing = ["/bin/bash", "-c", _NOTHING_TO_DO]
-    run.command("deploy", "changes nothing", nothing, _PART_TIMEOUT_S)
-    run.pytest("acceptance", "commands and network only", "tests/acceptance", "-v", "--maxfail=8")
-    run.pytest("chaos", "one of each family", "tests/chaos", "-v", f"--sample={sample}")
 
 
-def _take_down(run: Run) -> None:
+def take_down(run: Run) -> None:
+    """Remove the run's lab; keep and show what it wrote where something failed."""
     if run.tally.failed:
         logs = run.folder / "lab"
         ownlab.collect(run.identity, logs)

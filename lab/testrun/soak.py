@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.front.instance import CHECKOUT
-from lab.front.processes import CommandFailed, Stopped
+from lab.front.processes import CommandFailed, Stopped, call
 from lab.testrun import ownlab
-from lab.testrun.run import Run, commit
+from lab.testrun.run import Run, commit, deploy_raw, take_down
+from lab.testrun.steps import Step, pytest_step
 
-_SHARD_S = 26 * 60.0
+_START_UNTIL_S = 25 * 60.0
+_HARD_STOP_S = 29 * 60.0
+"""A shard takes at most 30 minutes: what runs then is cut, and comes first the next time."""
+_COLLECT_TIMEOUT_S = 120.0
+_NOTHING_COLLECTED, _TOO_LONG = 5, 124
 _FAMILIES = (
     "tests/contract/provider",
     "tests/contract/fingerprint",
@@ -25,6 +31,9 @@ _FAMILIES = (
     "tests/chaos",
     "tests/soak",
 )
+_ON_A_SITE = "tests/acceptance"
+_OFTEN = ("-m", "soak or exhaustive")
+"""What ``make test`` runs in full is not run here again; families on a site of their own are."""
 
 
 def soak(shard: str) -> int:
@@ -33,26 +42,80 @@ def soak(shard: str) -> int:
     if match is None or int(match[1]) > int(match[2]):
         raise SystemExit(f"SHARD={shard}: must be k/n with 1 <= k <= n")
     run = Run(ownlab.new_id())
-    run.until = time.time() + _SHARD_S
+    begun = time.time()
+    run.until = begun + _START_UNTIL_S
     name = f"{commit()[:12]}-{match[1]}of{match[2]}"
     ledger = CHECKOUT / ".cache" / "soak" / f"{name}.jsonl"
     ledger.parent.mkdir(parents=True, exist_ok=True)
+    part = _Part(run, begun + _HARD_STOP_S, shard, ledger)
     try:
         ownlab.remove_abandoned(run.stages)
         for family in _FAMILIES:
-            # An empty expression takes back the one that leaves soak tests out.
-            options = ("-m", "", f"--shard={shard}", f"--ledger={ledger}", "-v")
-            run.pytest(Path(family).name, f"shard {shard}", family, *options, may_be_empty=True)
+            part.run(family)
+        part.on_a_site()
     except (CommandFailed, Stopped) as error:
         run.stages.say(f"make soak: {error}")
         run.tally.step(f"run to the end ({error})", well=False)
-    _write_evidence(name, shard, ledger)
+    finally:
+        ownlab.remove_abandoned(run.stages)
+    left = _write_evidence(name, shard, ledger)
     run.stages.say(run.stages.table())
     run.stages.say(run.tally.closing_line())
-    return 0 if run.tally.failed == 0 else 1
+    if left or part.cut:
+        run.stages.say(f"not finished: run make soak SHARD={shard} again")
+    return 0 if run.tally.failed == 0 and not left and not part.cut else 1
 
 
-def _write_evidence(name: str, shard: str, ledger: Path) -> None:
+class _Part:
+    """One shard's tests, family by family, until its time is over."""
+
+    def __init__(self, run: Run, stop_at: float, shard: str, ledger: Path) -> None:
+        self.work = run
+        self.stop_at = stop_at
+        self.options = (f"--shard={shard}", f"--ledger={ledger}", "--over=later", "-v")
+        self.cut = False
+
+    def run(self, family: str) -> None:
+        """Run what lies in this shard of a family; nothing of it there is no failure."""
+        run, name = self.work, Path(family).name
+        until = f"--start-until={run.until}"
+        step = pytest_step(name, (family,), run.folder, until, *_OFTEN, *self.options)
+        if self._is_empty(step):
+            return
+        with run.stages.stage(name, family):
+            left = max(1.0, self.stop_at - time.time())
+            status = call(step.argv, cwd=CHECKOUT, env=run.env, timeout_s=left)
+            if status == _TOO_LONG:
+                self.cut = True
+                run.stages.say("cut: the shard's time is over")
+                return
+            run.tally.pytest(name, run.folder / f"{name}.xml", status)
+
+    def on_a_site(self) -> None:
+        """Run the scenarios that share one deployed site, where this shard has any."""
+        run = self.work
+        step = pytest_step("site", (_ON_A_SITE,), run.folder, *_OFTEN, *self.options)
+        if self._is_empty(step):
+            return
+        if time.time() > run.until:
+            self.cut = True
+            return
+        with ownlab.owned(run.identity):
+            try:
+                deploy_raw(run)
+                self.run(_ON_A_SITE)
+            finally:
+                take_down(run)
+
+    def _is_empty(self, step: Step) -> bool:
+        argv = (*step.argv, "--collect-only", "-q")
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        status = call(argv, cwd=CHECKOUT, env=self.work.env, timeout_s=_COLLECT_TIMEOUT_S, **quiet)
+        return status == _NOTHING_COLLECTED
+
+
+def _write_evidence(name: str, shard: str, ledger: Path) -> int:
+    """Write what is known of a shard; return how many of its tests have not run yet."""
     entries: dict[str, dict[str, object]] = {}
     for line in ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []:
         with suppress(ValueError):  # a line that a kill cut short is no line
@@ -73,3 +136,4 @@ def _write_evidence(name: str, shard: str, ledger: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(evidence, indent=2) + "\n"
     (folder / f"soak-{name}.json").write_text(text, encoding="utf-8")
+    return outcomes.count("not started")

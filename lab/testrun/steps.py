@@ -65,10 +65,12 @@ def pytest_step(name: str, paths: tuple[str, ...], reports: Path, *options: str)
     return Step(name, (*argv, f"--junit-xml={report}", *options, *found), report=report)
 
 
-def unit_step(reports: Path) -> Step:
+def unit_step(reports: Path, *options: str) -> Step:
     """Return the hermetic tests: no socket but UNIX ones, on both cores."""
     sockets = ("--disable-socket", "--allow-unix-socket")
-    return pytest_step("unit tests", UNIT_TESTS, reports, "-n", "2", "-m", "not soak", *sockets)
+    return pytest_step(
+        "unit tests", UNIT_TESTS, reports, "-n", "2", "-m", "not soak", *sockets, *options
+    )
 
 
 def go_steps(verb: str, *flags: str, cgo: bool = False) -> list[Step]:

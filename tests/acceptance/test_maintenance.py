@@ -22,7 +22,6 @@ from tests.acceptance.test_update import with_pulse_cpus
 
 Status = Callable[[], dict[str, Any]]
 RATE, AT_MOST_S = 60, 600
-SOAK = pytest.mark.soak
 PULSE = ["lab-pulse-01", "lab-pulse-02", "lab-pulse-03"]
 
 
@@ -69,10 +68,8 @@ def losses(summary: dict[str, Any]) -> tuple[int, int, int]:
     return outcomes["failed"], outcomes["cut"], outcomes["wrong"]
 
 
-@pytest.mark.parametrize(
-    "host",
-    ["lab-esx-01", pytest.param("lab-esx-02", marks=SOAK), pytest.param("lab-esx-03", marks=SOAK)],
-)
+@pytest.mark.exhaustive(1)
+@pytest.mark.parametrize("host", ["lab-esx-01", "lab-esx-02", "lab-esx-03"])
 def test_a_host_goes_and_comes_back_and_nobody_notices(
     host: str, permafrost: Cli, lab: Cli, status: Status, vsphere: VCenter, tmp_path: Path
 ) -> None:

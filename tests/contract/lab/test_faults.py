@@ -322,13 +322,10 @@ KILLED = [
     ("vcenter-away", "vcenter"),
     ("host-lost", "HOST"),
 ]
-IN_TEST = {("network-relay", "lab-a:lab-b"), ("host-lost", "HOST")}
 
 
-@pytest.mark.parametrize(
-    ("kind", "target"),
-    [pytest.param(*k, marks=() if k in IN_TEST else pytest.mark.soak) for k in KILLED],
-)
+@pytest.mark.exhaustive(2)
+@pytest.mark.parametrize(("kind", "target"), KILLED)
 def test_what_a_killed_applier_began_is_healed(echo: Bench, kind: str, target: str) -> None:
     if target == "HOST":
         target = echo.vm("lab-a").runtime.host.name

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import lzma
-import os
-import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -52,21 +49,3 @@ def load() -> tuple[Case, ...]:
             step = json.loads(line)
             found.setdefault((suite, step["case"]), []).append(step)
     return tuple(Case(suite, name, tuple(steps)) for (suite, name), steps in found.items())
-
-
-def seed() -> str:
-    """Return what the sample is chosen by: PERMAFROST_SAMPLE, else the commit's hash."""
-    if given := os.environ.get("PERMAFROST_SAMPLE"):
-        return given
-    done = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=FOLDER, capture_output=True, text=True, timeout=30
-    )
-    return done.stdout.strip() or "no commit"
-
-
-def sample(size: int) -> frozenset[str]:
-    """Return the ids of `size` quick cases, by hash: another commit takes others."""
-    chosen_by = seed()
-    quick = [c.id for c in load() if not c.slow]
-    ordered = sorted(quick, key=lambda i: hashlib.sha256(f"{chosen_by}\0{i}".encode()).digest())
-    return frozenset(ordered[:size])

@@ -8,25 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.provider.cases import sample
 from tests.contract.provider.replay import Bench
-
-SAMPLE_SIZE = 40
-"""What fits into a minute on two cores."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave a sample of the cases in a quick run; all of them are in a long one."""
-    chosen = sample(SAMPLE_SIZE)
-    for item in items:
-        parameters = getattr(item, "callspec", None)
-        case = parameters.params.get("case") if parameters else None
-        if (
-            case is not None
-            and item.path.parent == Path(__file__).parent
-            and case.id not in chosen
-        ):
-            item.add_marker(pytest.mark.soak)
 
 
 @pytest.fixture(scope="session")

@@ -192,11 +192,6 @@ def moments(tmp_path: Path, work: str) -> int:
 ENTER_MOMENTS, EXIT_MOMENTS = 28, 32
 
 
-def some_of(count: int, seed: int) -> list[object]:
-    """Every moment; all but every seventh in soak alone."""
-    return [m if m % 7 == seed else pytest.param(m, marks=pytest.mark.soak) for m in range(count)]
-
-
 def test_every_moment_is_tried_below(tmp_path: Path) -> None:
     assert moments(tmp_path, "enter") == ENTER_MOMENTS
     assert moments(tmp_path, "exit") == EXIT_MOMENTS
@@ -211,7 +206,8 @@ def killed(ctx: Context, world: World, work: Callable[..., object], moment: int)
     return another_process(ctx, world)
 
 
-@pytest.mark.parametrize("moment", some_of(ENTER_MOMENTS, 0))
+@pytest.mark.exhaustive(4)
+@pytest.mark.parametrize("moment", range(ENTER_MOMENTS))
 def test_a_killed_enter_is_finished(ctx: Context, world: World, moment: int) -> None:
     after = killed(ctx, world, enter, moment)
     resume_run(after, latest(after))
@@ -220,7 +216,8 @@ def test_a_killed_enter_is_finished(ctx: Context, world: World, moment: int) -> 
     assert is_back(after, world)
 
 
-@pytest.mark.parametrize("moment", some_of(ENTER_MOMENTS, 3))
+@pytest.mark.exhaustive(4)
+@pytest.mark.parametrize("moment", range(ENTER_MOMENTS))
 def test_a_killed_enter_is_taken_back(ctx: Context, world: World, moment: int) -> None:
     after = killed(ctx, world, enter, moment)
     abort_run(after, latest(after))
@@ -228,7 +225,8 @@ def test_a_killed_enter_is_taken_back(ctx: Context, world: World, moment: int) -
     assert is_back(after, world)
 
 
-@pytest.mark.parametrize("moment", some_of(EXIT_MOMENTS, 5))
+@pytest.mark.exhaustive(10)
+@pytest.mark.parametrize("moment", range(EXIT_MOMENTS))
 @pytest.mark.parametrize("verb", [resume_run, abort_run])
 def test_a_killed_exit(
     ctx: Context, world: World, moment: int, verb: Callable[[Context, str], object]
@@ -239,7 +237,8 @@ def test_a_killed_exit(
     assert is_back(after, world) if verb is resume_run else is_away(after, world)
 
 
-@pytest.mark.parametrize("moment", some_of(ENTER_MOMENTS, 2))
+@pytest.mark.exhaustive(4)
+@pytest.mark.parametrize("moment", range(ENTER_MOMENTS))
 def test_killed_and_planned_again_it_ends_the_same(
     ctx: Context, world: World, moment: int
 ) -> None:
