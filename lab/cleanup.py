@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from lab.instance.waiting import wait_until
 from lab.programs import end_those_working_on
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+CONTROL_PATTERN = re.compile(r"permafrost-\d+-[0-9a-f]{8}")
 NSPAWN_RUN = Path("/run/systemd/nspawn")
 
 
@@ -40,6 +42,7 @@ def remove(root: Path) -> Iterator[str]:
     yield from _mounts(root)
     yield from _controller_groups(lab_id)
     yield from _nspawn_leftovers(lab_id)
+    yield from _shared_connections(root / "state" / "ssh" / "control")
     if root.exists():
         _remove_tree(root)
         yield f"folder {root}"
@@ -134,6 +137,18 @@ def _nspawn_leftovers(lab_id: str) -> Iterator[str]:
         else:
             path.unlink(missing_ok=True)
         yield f"{path}"
+
+
+def _shared_connections(control: Path) -> Iterator[str]:
+    """End what SSH keeps open to nodes and remove the sockets, which lie outside the lab."""
+    if not control.is_symlink() or not CONTROL_PATTERN.fullmatch(control.readlink().name):
+        return
+    folder = control.readlink()
+    for socket in sorted(folder.glob("*")):
+        _run(["ssh", "-F", "none", "-O", "exit", "-S", str(socket), "node"])
+    if folder.is_dir() and not folder.is_symlink() and folder.lstat().st_uid == os.getuid():
+        shutil.rmtree(folder, ignore_errors=True)
+        yield f"folder {folder}"
 
 
 def _remove_tree(root: Path) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from itertools import pairwise
 
 import typer
 
 from lab.cli import fault, site, traffic
-from permafrost.errors import PermafrostError
+from permafrost.cli.running import run
 
 app = typer.Typer(
     name="permafrost-lab",
@@ -27,24 +25,7 @@ app.add_typer(fault.app, name="fault")
 def main() -> None:
     """Run a command; errors go to standard error, as JSON where JSON was asked for."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    try:
-        app()
-    except PermafrostError as error:
-        typer.echo(report(error, as_json=wants_json(sys.argv[1:])), err=True)
-        sys.exit(int(error.exit_status))
-
-
-def wants_json(arguments: list[str]) -> bool:
-    """Whether a command line asks for JSON."""
-    pairs = pairwise(arguments)
-    return "--output=json" in arguments or ("--output", "json") in pairs
-
-
-def report(error: PermafrostError, *, as_json: bool) -> str:
-    """Return an error for a person or for a program."""
-    if as_json:
-        return json.dumps([problem.as_dict() for problem in error.problems])
-    return str(error)
+    sys.exit(run(app, "permafrost-lab", sys.argv[1:]))
 
 
 if __name__ == "__main__":

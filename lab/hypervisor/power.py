@@ -31,7 +31,12 @@ SETTLE_TIMEOUT_S = 30.0
 SHUTDOWN_TIMEOUT_S = 180.0
 # What systemd as a first process takes for "power off".
 HALT = signal.SIGRTMIN + 4
-NSPAWN_ENVIRONMENT = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_SECCOMP": "0"}
+NSPAWN_ENVIRONMENT = {
+    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
+    "SYSTEMD_SECCOMP": "0",
+    # The machine has a lock of its own; nspawn leaves its file behind when it is killed.
+    "SYSTEMD_NSPAWN_LOCK": "0",
+}
 
 
 @dataclass(frozen=True, slots=True)

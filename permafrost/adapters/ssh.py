@@ -53,7 +53,14 @@ class SshShell:
     def __init__(self, state_dir: Path, addresses: Mapping[str, str]) -> None:
         self._addresses = dict(addresses)
         self._folder = state_dir / "ssh"
-        self._control = _control_folder(state_dir)
+        self._made: Path | None = None
+
+    @property
+    def _control(self) -> Path:
+        """Where the sockets of shared connections lie; made when first needed."""
+        if self._made is None:
+            self._made = _control_folder(self._folder)
+        return self._made
 
     def run(
         self, node: str, argv: Sequence[str], *, stdin: str = "", deadline_s: float = 30
@@ -149,9 +156,12 @@ class SshShell:
             log.debug("%s: %s", command[0], error)
 
 
-def _control_folder(state_dir: Path) -> Path:
-    """Return a private folder for sockets; their paths must stay under 108 bytes."""
-    tag = hashlib.sha256(str(state_dir).encode()).hexdigest()[:8]
+def _control_folder(keys: Path) -> Path:
+    """Return a private folder for sockets; their paths must stay under 108 bytes.
+
+    ``keys/control`` leads there, so that who removes the state finds it.
+    """
+    tag = hashlib.sha256(str(keys.parent).encode()).hexdigest()[:8]
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     folder = Path(base) / f"permafrost-{os.getuid()}-{tag}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -164,6 +174,13 @@ def _control_folder(state_dir: Path) -> Path:
                 hint="remove it",
             )
         )
+    link = keys / "control"
+    if not link.is_symlink() or link.readlink() != folder:
+        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = keys / f".control.{os.getpid()}"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(folder)
+        fresh.replace(link)
     return folder
 
 

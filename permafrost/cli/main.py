@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
 
 from permafrost import __version__
 from permafrost.cli import (
@@ -19,11 +17,11 @@ from permafrost.cli import (
     observation,
     operations,
     replicas,
+    running,
     serving,
     setup,
 )
-from permafrost.cli.render import show_problems
-from permafrost.errors import ExitStatus, PermafrostError, Problem
+from permafrost.errors import ExitStatus
 
 app = typer.Typer(
     name="permafrost",
@@ -68,33 +66,4 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; return its exit status, with every error shown."""
-    as_json = _wants_json(arguments)
-    command = typer.main.get_command(app)
-    try:
-        result = command.main(arguments, prog_name="permafrost", standalone_mode=False)
-    except PermafrostError as error:
-        _report(error.problems, as_json)
-        return int(error.exit_status)
-    except TyperException as error:
-        describe = getattr(error, "format_message", None)
-        message = describe() if describe else str(error)
-        hint = "`permafrost --help` lists the commands"
-        _report((Problem("USAGE", message or "see --help", hint=hint),), as_json)
-        return int(ExitStatus.USAGE)
-    except typer.Abort:
-        _report((Problem("ABORTED", "stopped by the operator"),), as_json)
-        return int(ExitStatus.FAILED)
-    return result if isinstance(result, int) else int(ExitStatus.DONE)
-
-
-def _wants_json(arguments: list[str]) -> bool:
-    """Whether errors are to be JSON; known even when the command line cannot be parsed."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    return "--output=json" in arguments or ("--output", "json") in pairs
-
-
-def _report(problems: tuple[Problem, ...], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps([p.as_dict() for p in problems], indent=2), err=True)
-    else:
-        show_problems(problems)
+    return running.run(app, "permafrost", arguments)

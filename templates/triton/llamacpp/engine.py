@@ -64,7 +64,8 @@ class Engine:
     """One loaded checkpoint. Generate from one thread at a time."""
 
     def __init__(self, checkpoint: Path, context_tokens: int) -> None:
-        self._socket = str(Path(tempfile.mkdtemp(prefix="engine-")) / "engine.sock")
+        self._folder = tempfile.TemporaryDirectory(prefix="engine-")
+        self._socket = str(Path(self._folder.name) / "engine.sock")
         self._server = xllamacpp.Server(_parameters(checkpoint, context_tokens, self._socket))
         properties = self._json("GET", "/props")
         template = checkpoint / "chat_template.jinja"

@@ -21,6 +21,7 @@ from lab.build import parts
 from lab.faults import apply as faults
 from lab.hypervisor import guest
 from lab.hypervisor.machine import Machine
+from lab.instance import naming, network
 from lab.instance.allocate import ensure_instance
 from lab.instance.model import CHECKOUT, Instance
 from lab.instance.up import set_base_image
@@ -184,12 +185,60 @@ def test_power_on_twice_at_once_makes_one_guest_with_its_own_address(
     assert spawned == [guest.nspawn_pid(machine)]
 
 
-def test_a_guest_cannot_leave_the_lab(instance: Instance, hook: Hook, ssh: Any) -> None:
+LISTEN = """
+import socket
+server = socket.create_server(("198.18.77.2", 7777))
+print("ready", flush=True)
+while True:
+    server.accept()[0].close()
+"""
+
+
+@pytest.fixture
+def outside(instance: Instance) -> Iterator[str]:
+    """A server beyond this Linux machine, which would forward to it; its address."""
+    space, here, there = f"pfo{instance.id}", "pfo-here", "pfo-there"
+    steps = [
+        f"netns add {space}",
+        f"link add {here} type veth peer name {there} netns {space}",
+        f"address add 198.18.77.1/30 dev {here}",
+        f"link set {here} up",
+        f"-n {space} address add 198.18.77.2/30 dev {there}",
+        f"-n {space} link set {there} up",
+        f"-n {space} route add default via 198.18.77.1",
+    ]
+    listening = None
+    try:
+        for step in steps:
+            subprocess.run(["ip", *step.split()], check=True, timeout=9)
+        for link in (here, instance.allocation.bridge):
+            Path(f"/proc/sys/net/ipv4/conf/{link}/forwarding").write_text("1")
+        argv = ["ip", "netns", "exec", space, sys.executable, "-c", LISTEN]
+        listening = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        assert listening.stdout is not None
+        assert listening.stdout.readline() == "ready\n"
+        yield "198.18.77.2"
+    finally:
+        if listening is not None:
+            listening.kill()
+            listening.wait(9)
+        Path(f"/proc/sys/net/ipv4/conf/{instance.allocation.bridge}/forwarding").write_text("0")
+        subprocess.run(["ip", "netns", "delete", space], check=False, timeout=9)
+
+
+def test_a_guest_cannot_leave_the_lab(
+    instance: Instance, hook: Hook, ssh: Any, outside: str
+) -> None:
     hook("on")
-    argv = ["ip", "-json", "-4", "route", "show", "default"]
-    route = subprocess.run(argv, capture_output=True, text=True, timeout=9)
-    outside = json.loads(route.stdout)[0]["gateway"]
-    assert ssh("timeout", "2", "bash", "-c", f"'echo > /dev/tcp/{outside}/53'").returncode != 0
+    dial = ("timeout", "2", "bash", "-c", f"'echo > /dev/tcp/{outside}/7777'")
+    assert ssh(*dial).returncode != 0
+    table = ["nft", "delete", "table", "inet", naming.table_name(instance.id)]
+    subprocess.run(table, check=True, timeout=9)
+    try:  # control: it is the walls that hold the guest back
+        assert ssh(*dial).returncode == 0
+    finally:
+        network.ensure(instance)
+    assert ssh(*dial).returncode != 0
 
 
 def test_a_reboot_from_inside_keeps_the_machine_on(hook: Hook, ssh: Any, machine: Machine) -> None:

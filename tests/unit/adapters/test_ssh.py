@@ -63,7 +63,10 @@ def test_trouble_of_ssh_is_told_with_its_last_words(bench: Bench) -> None:
 
 
 def test_a_stale_shared_connection_is_tried_once_more(bench: Bench) -> None:
-    folder = next(p for p in bench.log.parent.iterdir() if p.name.startswith("permafrost-"))
+    bench.shell.run("n1", ["true"])
+    bench.log.unlink()
+    folder = (bench.state / "ssh" / "control").readlink()
+    assert folder.name.startswith("permafrost-")
     (folder / "n1").touch()
     mark = bench.log.parent / "second"
     bench.script.write_text(
@@ -79,10 +82,9 @@ def test_a_command_that_hangs_has_a_deadline(bench: Bench) -> None:
         bench.shell.run("n1", ["sudo", "x"], deadline_s=0.3)
 
 
-def test_sockets_never_lie_in_a_folder_of_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bench: Bench
-) -> None:
-    folder = next(p for p in tmp_path.iterdir() if p.name.startswith("permafrost-"))
-    folder.chmod(0o755)
+def test_sockets_never_lie_in_a_folder_of_others(bench: Bench) -> None:
+    assert not (bench.state / "ssh" / "control").exists(), "no folder before it is needed"
+    bench.shell.run("n1", ["true"])
+    (bench.state / "ssh" / "control").readlink().chmod(0o755)
     with pytest.raises(Failed, match="CONTROL_FOLDER_UNSAFE"):
-        SshShell(bench.state, {})
+        SshShell(bench.state, {"n1": "10.0.0.1"}).run("n1", ["true"])

@@ -83,3 +83,21 @@ def test_it_runs_where_no_package_is_installed() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_sockets_of_shared_connections_go_and_nothing_that_only_bears_a_link(
+    tmp_path: Path, commands: list[list[str]]
+) -> None:
+    root, sockets = tmp_path / ".lab" / "abc", tmp_path / "permafrost-0-0123abcd"
+    precious = tmp_path / "precious"
+    for folder in (root / "state/ssh", sockets, precious):
+        folder.mkdir(parents=True)
+    (sockets / "lab-chat-01").touch()
+    (root / "state/ssh/control").symlink_to(sockets)
+    assert f"folder {sockets}" in list(cleanup.remove(root))
+    assert not sockets.exists()
+    assert any("exit" in argv and str(sockets / "lab-chat-01") in argv for argv in commands)
+    (root / "state/ssh").mkdir(parents=True)
+    (root / "state/ssh/control").symlink_to(precious)
+    list(cleanup.remove(root))
+    assert precious.exists()

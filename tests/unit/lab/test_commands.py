@@ -7,25 +7,15 @@ import pytest
 from typer.testing import CliRunner
 
 from lab.cli import main as command
-from lab.cli.main import app, report, wants_json
+from lab.cli.main import app
 from lab.cli.options import instance_of, site_file
 from lab.errors import LabError
 from lab.instance.commands import run
 from lab.instance.model import Instance
 from lab.traffic.record import Kind, Outcome, Record, to_line
+from permafrost.cli.running import run as running
 
 RUNNER = CliRunner()
-
-
-def test_errors_are_json_where_json_was_asked_for() -> None:
-    error = LabError("CODE", "what", "do this", "node")
-    assert json.loads(report(error, as_json=True)) == [
-        {"code": "CODE", "message": "what", "path": "node", "hint": "do this"}
-    ]
-    assert "do this" in report(error, as_json=False)
-    assert wants_json(["status", "--output", "json"])
-    assert wants_json(["status", "--output=json"])
-    assert not wants_json(["json", "--output", "text"])
 
 
 def test_a_failure_exits_4_and_says_why(
@@ -39,8 +29,26 @@ def test_a_failure_exits_4_and_says_why(
     assert json.loads(capsys.readouterr().err)[0]["code"] == "LAB_ABSENT"
 
 
-def test_an_unknown_option_exits_2() -> None:
-    assert RUNNER.invoke(app, ["up", "--nonsense"]).exit_code == 2
+@pytest.mark.parametrize(
+    "arguments", [["up", "--nonsense"], ["nonsense"], ["fault", "apply"], ["traffic", "--rate=x"]]
+)
+def test_a_wrong_command_line_exits_2_in_the_form_that_was_asked_for(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert running(app, "permafrost-lab", [*arguments, "--output", "json"]) == 2
+    (problem,) = json.loads(capsys.readouterr().err)
+    assert problem["code"] == "USAGE"
+    assert running(app, "permafrost-lab", arguments) == 2
+    assert capsys.readouterr().err.startswith("USAGE")
+
+
+def test_a_file_that_cannot_be_written_is_one_clear_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    missing = tmp_path / "no" / "such" / "history.jsonl"
+    assert running(app, "permafrost-lab", ["check", str(missing), "--output", "json"]) == 4
+    (problem,) = json.loads(capsys.readouterr().err)
+    assert str(missing) in problem["path"] + problem["message"]
 
 
 def test_fault_kinds_are_listed() -> None:
