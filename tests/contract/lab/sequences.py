@@ -63,6 +63,8 @@ class World:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
+        self.done: list[Do] = []
+        self.refused: list[str] = []
         self.programs = {
             s: centre.prepare(bench.instance, s, {"mode": "killed"})["program"] for s in SERVERS
         }
@@ -77,12 +79,21 @@ class World:
     def begin(self) -> None:
         """Switch every machine on, so that there is something to happen to."""
         for name in NODES:
-            self.do(Do("on", name))
+            with suppress(vim.fault.InvalidPowerState):  # it is on
+                self._do(Do("on", name))
 
     def do(self, step: Do) -> None:
-        """Let one thing happen. Refusals of vCenter and of the faults are part of it."""
-        with suppress(LabError, vmodl.MethodFault, OSError, AssertionError, StopIteration):
+        """Let one thing happen. Refusals of vCenter and of the faults are part of it.
+
+        A task that does not end is none.
+        """
+        try:
             self._do(step)
+        except (LabError, vmodl.MethodFault, OSError) as error:
+            said = getattr(error, "code", "") or getattr(error, "msg", "") or str(error)[:80]
+            self.refused.append(f"{step.what} {step.to}: {type(error).__name__} {said}")
+        else:
+            self.done.append(step)
 
     def _do(self, step: Do) -> None:
         match step.what:
