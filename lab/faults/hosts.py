@@ -62,6 +62,27 @@ def lose(instance: Instance, target: str, undo: Undo) -> None:
             network.restore(instance.id, node.name)
 
 
+def prepare_disconnect(instance: Instance, target: str, options: Options) -> dict[str, str]:
+    """Check that vCenter knows the host and is in touch with it."""
+    prepare(instance, target, options)
+    state = inventory.read(instance).hosts[target]
+    if state != "connected":
+        raise LabError("HOST_OUT_OF_TOUCH", f"{target} is {state} already", "heal that first")
+    return {}
+
+
+def disconnect(instance: Instance, target: str, undo: Undo) -> None:
+    """Let vCenter and the host's agent lose touch; the machines go on running."""
+    del undo
+    admin.disconnect_host(instance, target)
+
+
+def reconnect(instance: Instance, target: str, undo: Undo) -> None:
+    """Bring the host's agent back into touch."""
+    del undo
+    admin.regain_host(instance, target)
+
+
 def regain(instance: Instance, target: str, undo: Undo) -> None:
     """Let the host come back; its machines stay as they are."""
     for name in undo["machines"].split(","):

@@ -15,6 +15,12 @@ KINDS: dict[str, Kind] = {
         hosts.lose,
         hosts.regain,
     ),
+    "host-disconnected": Kind(
+        "vCenter and an ESXi host lose touch; its machines go on running and HA does nothing",
+        hosts.prepare_disconnect,
+        hosts.disconnect,
+        hosts.reconnect,
+    ),
     "machine-kill": Kind(
         "a machine's power cord is pulled",
         nodes.prepare_running,

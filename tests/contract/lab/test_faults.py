@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyVmomi import vmodl
 
 from lab.errors import LabError
 from lab.faults import apply as faults
@@ -166,6 +167,16 @@ def test_a_relay_delays_and_loses_and_is_gone_when_healed(echo: Bench) -> None:
     assert before < 80
     _heal(echo, fault.id)
     assert statistics.median(times_ms(0.5)) < 80
+    fault = faults.apply(echo.instance, "network-relay", "lab-a:lab-b", {"loss": "0.2"})
+    until("some are lost", lambda: not wire.reaches(echo, "lab-b", "lab-a"))
+    until("and some are not", lambda: wire.reaches(echo, "lab-b", "lab-a"))
+    _heal(echo, fault.id)
+    options = {"delay_ms": "40", "jitter_ms": "30"}
+    fault = faults.apply(echo.instance, "network-relay", "lab-a:lab-b", options)
+    uneven = times_ms(2)
+    assert min(uneven) >= 80, "both ways"
+    assert max(uneven) - min(uneven) > 10, "and never the same"
+    _heal(echo, fault.id)
     fault = faults.apply(echo.instance, "network-relay", "lab-a:lab-b", {"loss": "1"})
     assert not wire.reaches(echo, "lab-b", "lab-a")
     _heal(echo, fault.id)
@@ -281,6 +292,24 @@ def test_a_slow_vcenter_takes_longer_for_each_call(echo: Bench) -> None:
     slow = took_s()
     _heal(echo, fault.id)
     assert min(before, took_s()) < 3 <= slow
+
+
+def test_a_host_out_of_touch_keeps_its_machines_and_takes_no_orders(echo: Bench) -> None:
+    vm = echo.vm("lab-a")
+    host = vm.runtime.host
+    before = guest.init_pid(echo.machine("lab-a"))
+    fault = faults.apply(echo.instance, "host-disconnected", host.name, {})
+    assert host.runtime.connectionState == "disconnected"
+    assert guest.init_pid(echo.machine("lab-a")) == before, "the machine runs on"
+    assert wire.reaches(echo, "lab-b", "lab-a")
+    with pytest.raises(vmodl.MethodFault):
+        echo.done(vm.PowerOffVM_Task())
+    with pytest.raises(LabError, match="FAULT_ALREADY_ACTIVE"):
+        faults.apply(echo.instance, "host-disconnected", host.name, {})
+    _heal(echo, fault.id)
+    assert host.runtime.connectionState == "connected"
+    assert echo.agree()
+    assert guest.init_pid(echo.machine("lab-a")) == before
 
 
 def test_faults_are_refused_with_a_reason_and_nothing_is_recorded(echo: Bench) -> None:
