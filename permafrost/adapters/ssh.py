@@ -12,6 +12,7 @@ import logging
 import os
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,7 +178,8 @@ def _control_folder(keys: Path) -> Path:
     link = keys / "control"
     if not link.is_symlink() or link.readlink() != folder:
         keys.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = keys / f".control.{os.getpid()}"
+        # Several threads and processes may be here at once; each puts the same link in place.
+        fresh = keys / f".control.{os.getpid()}.{threading.get_ident()}"
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(folder)
         fresh.replace(link)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,16 @@ def test_a_command_that_hangs_has_a_deadline(bench: Bench) -> None:
     bench.script.write_text("exec sleep 20")
     with pytest.raises(Failed, match=r"no answer to `sudo` within 0\.3 s"):
         bench.shell.run("n1", ["sudo", "x"], deadline_s=0.3)
+
+
+def test_many_threads_make_the_folder_of_sockets_at_once(bench: Bench) -> None:
+    for _ in range(20):
+        shells = [SshShell(bench.state, {"n1": "10.0.0.1"}) for _ in range(16)]
+        with ThreadPoolExecutor(16) as pool:
+            done = list(pool.map(lambda shell: shell._control, shells))
+        assert len(set(done)) == 1
+        (bench.state / "ssh" / "control").unlink()
+    assert not list((bench.state / "ssh").glob(".control*"))
 
 
 def test_sockets_never_lie_in_a_folder_of_others(bench: Bench) -> None:
