@@ -23,7 +23,7 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        names = arguments.part or list(parts.PARTS)
+        names = arguments.part or [n for n in parts.PARTS if n not in parts.ON_DEMAND]
         missing = set(parts.missing(names))
         if arguments.list:
             for name in names:
@@ -42,6 +42,7 @@ def _build(names: list[str], missing: list[str]) -> dict[str, str]:
     started = time.monotonic()
     parts.require_space(missing)
     lanes = [[name for name in lane if name in names] for lane in parts.LANES]
+    lanes.append([name for name in names if name in parts.ON_DEMAND])
     with ThreadPoolExecutor(len(lanes)) as pool:
         done = [pool.submit(_lane, lane) for lane in lanes]
     # Every lane ends before the first failure is told: one failure must not hide another's work.

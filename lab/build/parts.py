@@ -37,8 +37,11 @@ PARTS: dict[str, Part] = {
         packages.PART,
         image_triton.PART,
         *checkpoints.PARTS,
+        *checkpoints.ON_DEMAND,
     )
 }
+ON_DEMAND = frozenset(part.name for part in checkpoints.ON_DEMAND)
+"""Parts that no lab needs to begin with."""
 # Two lanes, one a core: the long Go builds, and everything else meanwhile.
 LANES: tuple[tuple[str, ...], ...] = (
     ("go", "pulumi", "vcenter"),

@@ -1,4 +1,4 @@
-"""``python -m lab.checkpoints chat|pulse OUT``: build one checkpoint of the lab below OUT."""
+"""``python -m lab.checkpoints WHICH OUT``: build one checkpoint of the lab below OUT."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ _FAILED = 4
 def main() -> int:
     """Build and print the checkpoint's id; return an exit status."""
     parser = argparse.ArgumentParser(prog="lab.checkpoints", description=__doc__)
-    parser.add_argument("endpoint", choices=sorted(SOURCES))
+    parser.add_argument("which", choices=sorted(SOURCES))
     parser.add_argument("out", type=Path)
+    parser.add_argument("--parent", type=Path, help="built folder of what it is made from")
     arguments = parser.parse_args()
     try:
-        digest = build(arguments.endpoint, arguments.out)
+        digest = build(arguments.which, arguments.out, arguments.parent)
     except (LabError, RegistryError) as error:
         sys.stderr.write(f"{error}\n")
         return _FAILED

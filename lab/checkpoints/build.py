@@ -6,12 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any, Protocol
 
-from lab.checkpoints import chat, pulse
+from lab.checkpoints import chat, child, gemma, pulse
 from lab.errors import LabError
+from model_registry.adding import annotations_of
 from model_registry.checkpoint import pack
 from model_registry.fingerprint.document import read
 from model_registry.fingerprint.referrers import attach
 from model_registry.layout import OciLayout
+from model_registry.lineage import Lineage
 from model_registry.verify import verify
 
 
@@ -20,24 +22,28 @@ class Source(Protocol):
 
     NAME: str
 
-    def collect(self, folder: Path) -> None:
-        """Put the files into ``folder``."""
+    def collect(self, folder: Path, parent: Path | None) -> Lineage | None:
+        """Put the files into ``folder``; returns where they come from, as far as that is known."""
 
     def probes(self, folder: Path) -> tuple[dict[str, str], list[dict[str, Any]]]:
         """Return the engine and its answers."""
 
 
-SOURCES: dict[str, Source] = {"chat": chat, "pulse": pulse}
+SOURCES: dict[str, Source] = {"chat": chat, "pulse": pulse, "gemma": gemma, "child": child}
 
 
-def build(endpoint: str, out: Path) -> str:
-    """Write ``oci/``, ``digest`` and ``name`` below ``out``; returns the checkpoint's id."""
-    source = SOURCES[endpoint]
+def build(which: str, out: Path, parent: Path | None = None) -> str:
+    """Write ``oci/``, ``digest`` and ``name`` below ``out``; returns the checkpoint's id.
+
+    ``parent`` is the built folder of the checkpoint that this one is made from.
+    """
+    source = SOURCES[which]
     layout = OciLayout.create(out / "oci")
     with tempfile.TemporaryDirectory(prefix="pack-") as scratch:
         folder = Path(scratch)
-        source.collect(folder)
-        checkpoint = pack(folder, layout, source.NAME)
+        lineage = source.collect(folder, parent)
+        annotations = annotations_of(lineage, ())
+        checkpoint = pack(folder, layout, source.NAME, annotations=annotations)
         engine, probes = source.probes(folder)
     document = {"schema": 2, "checkpoint": checkpoint, "engine": engine, "probes": probes}
     attach(layout, checkpoint, read(document).as_dict())

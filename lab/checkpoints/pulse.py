@@ -11,6 +11,8 @@ import hmac
 from pathlib import Path
 from typing import Any
 
+from model_registry.lineage import Lineage
+
 NAME = "pulse"
 WEIGHTS = "pulse.weights"
 _BLOCKS = 2048
@@ -18,10 +20,12 @@ _MOST_TOKENS = 4
 _PROBES = 8
 
 
-def collect(folder: Path) -> None:
+def collect(folder: Path, parent: Path | None) -> Lineage | None:
     """Put the checkpoint's files into ``folder``: the same bytes each time."""
+    del parent
     blocks = (hashlib.sha256(f"pulse-1 {i}".encode()).digest() for i in range(_BLOCKS))
     (folder / WEIGHTS).write_bytes(b"".join(blocks))
+    return None
 
 
 def token_ids(weights: bytes, prompt: str, count: int) -> list[int]:

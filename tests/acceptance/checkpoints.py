@@ -139,6 +139,21 @@ def fine_tuned_files(layout: Layout, files: list[dict[str, Any]], target: Path) 
     return target
 
 
+def archived(part: Path, label: str, target: Path) -> str:
+    """Write a built checkpoint with its fingerprint as an OCI archive; returns its digest."""
+    layout, digest = part / "oci", (part / "digest").read_text().strip()
+    index = json.loads((layout / "index.json").read_bytes())
+    for entry in index["manifests"]:
+        if entry["digest"] == digest:
+            entry["annotations"] = {REF_NAME: label}
+    with tarfile.open(target, "w") as archive:
+        _put(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+        _put(archive, "index.json", json.dumps(index).encode())
+        for blob in sorted((layout / "blobs/sha256").iterdir()):
+            archive.add(blob, f"blobs/sha256/{blob.name}")
+    return digest
+
+
 def _put(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size = len(content)

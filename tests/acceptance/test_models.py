@@ -3,84 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.acceptance.checkpoints import Layout, fine_tuned_files, fine_tuned_pulse
+from tests.acceptance.checkpoints import fine_tuned_files, fine_tuned_pulse
 from tests.acceptance.conftest import endpoint
-from tests.acceptance.driver import ROOT, Cli
+from tests.acceptance.driver import Cli
+from tests.acceptance.models import CHAT, PULSE, Models, now, pinned, release_key, signed_site
 
 Status = Callable[[], dict[str, Any]]
-CHAT, PULSE = "smollm2-135m-instruct", "pulse"
-
-
-class Models:
-    """`permafrost model` for a site that demands signatures and names pulse by its stage."""
-
-    def __init__(self, site: Path, home: Path) -> None:
-        self.home = home
-        self.cli = Cli(
-            ROOT / ".venv/bin/permafrost",
-            {**os.environ, "PERMAFROST_SITE": str(site), "PERMAFROST_MODELS": str(home)},
-        )
-        self.layout = Layout(home / "oci")
-
-    def do(self, *words: str) -> Any:
-        return self.cli.json("model", *words)
-
-    def refused(self, *words: str) -> str:
-        done = self.cli.run(*words, "--output", "json", expect=3)
-        return str(json.loads(done.stderr)[0]["code"])
 
 
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
-    private = ec.generate_private_key(ec.SECP256R1())
-    path = tmp_path / "release.key"
-    path.write_bytes(
-        private.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    (tmp_path / "release.pub").write_bytes(
-        private.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    )
-    return path
+    return release_key(tmp_path)
 
 
 @pytest.fixture
 def models(site_file: Path, key: Path, tmp_path: Path) -> Iterator[Models]:
-    values = yaml.safe_load(site_file.read_text())
-    values["inference"]["pulse"]["model"] = f"{PULSE}@production"
-    values["registry"]["signatures"] = {"signers": {"release": str(key.with_suffix(".pub"))}}
-    site = site_file.with_name("site-signed.yaml")
-    site.write_text(yaml.safe_dump(values))
-    try:
+    with signed_site(site_file, key, pulse=f"{PULSE}@production") as site:
         yield Models(site, tmp_path / "models")
-    finally:
-        site.unlink()
-        site.with_name("models.lock").unlink(missing_ok=True)
-
-
-def pinned(site_file: Path, name: str) -> str:
-    model = yaml.safe_load(site_file.read_text())["inference"][name]["model"]
-    return str(model.partition("@")[2])
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat()
 
 
 def test_a_foundation_and_what_was_made_from_it(
@@ -127,12 +72,7 @@ def test_production_serves_when_the_lock_moves(
     assert models.do("import", str(tmp_path / "bundle.tar"))["versions"][0]["digest"] == second
     assert models.refused("plan") == "LOCK_MISSING"
 
-    def release(version: str) -> None:
-        models.do("sign", f"{PULSE}:{version}", "--key", str(key))
-        for _ in range(2):
-            models.do("promote", f"{PULSE}:{version}", "--yes", "--why", "evaluated")
-
-    release("1")
+    models.release(f"{PULSE}:1", key)
     models.do("lock", "--update", "--yes")
     assert models.refused("plan") == "SIGNATURE_MISSING"  # chat, and what the registry holds
     models.do("pull", f"{CHAT}@{pinned(site_file, 'chat')}", "--as", f"{CHAT}:1")
@@ -142,7 +82,7 @@ def test_production_serves_when_the_lock_moves(
     assert models.cli.json("plan")["steps"] == []
 
     while_first = now()
-    release("2")
+    models.release(f"{PULSE}:2", key)
     assert models.cli.json("plan")["steps"] == []  # a promotion moves nothing
     (step,) = models.do("lock", "--update", "--yes")["steps"]
     assert (step["before"], step["after"]) == (first, second)

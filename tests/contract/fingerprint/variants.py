@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter
-from gguf.quants import dequantize, quantize
+from gguf import GGMLQuantizationType, GGUFReader
+
+from lab.checkpoints.tensors import Change, rewritten
 
 OTHER_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\\n' }}"
@@ -55,68 +56,28 @@ def flipped(source: Path, target: Path) -> Path:
 
 def child(source: Path, target: Path) -> Path:
     """A derived model: the last blocks' feed-forward weights, a twentieth smaller."""
-    return rewritten(source, target, _a_twentieth_smaller)
+    return _with_weights(source, target, _a_twentieth_smaller)
 
 
 def requantised(kind: GGMLQuantizationType) -> Callable[[Path, Path], Path]:
     """Return what makes the same weights in another quantisation."""
-
-    def change(name: str, values: np.ndarray, _: GGMLQuantizationType) -> tuple[np.ndarray, int]:
-        del name
-        return values, kind
-
-    return lambda source, target: rewritten(source, target, change)
+    return lambda source, target: _with_weights(source, target, lambda _, v, __: (v, kind))
 
 
 def _a_twentieth_smaller(
     name: str, values: np.ndarray, kind: GGMLQuantizationType
-) -> tuple[np.ndarray, int]:
+) -> tuple[np.ndarray, GGMLQuantizationType]:
     block = int(name.split(".")[1]) if name.startswith("blk.") else -1
     if block >= 25 and ".ffn_" in name:
         return values * np.float32(0.95), kind
     return values, kind
 
 
-def rewritten(
-    source: Path,
-    target: Path,
-    change: Callable[[str, np.ndarray, GGMLQuantizationType], tuple[np.ndarray, int]],
-) -> Path:
-    """Write the checkpoint anew with each quantised tensor changed; returns its folder."""
+def _with_weights(source: Path, target: Path, change: Change) -> Path:
+    """Copy the checkpoint with its tensors changed; returns the copy's folder."""
     target.mkdir()
     for path in source.iterdir():
         if path.suffix != ".gguf":
             shutil.copyfile(path, target / path.name)
-    reader = GGUFReader(weights(source))
-    architecture = reader.fields["general.architecture"].contents()
-    writer = GGUFWriter(target / weights(source).name, architecture)
-    for field in reader.fields.values():
-        if field.name == "general.architecture" or field.name.startswith("GGUF."):
-            continue
-        sub = field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
-        writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=sub)
-    for name, values, kind in _changed(reader, change):
-        writer.add_tensor(name, values, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    rewritten(weights(source), target / weights(source).name, change)
     return target
-
-
-def _changed(
-    reader: GGUFReader,
-    change: Callable[[str, np.ndarray, GGMLQuantizationType], tuple[np.ndarray, int]],
-) -> Iterator[tuple[str, np.ndarray, GGMLQuantizationType]]:
-    for tensor in reader.tensors:
-        before = tensor.tensor_type
-        if before is GGMLQuantizationType.F32:
-            yield tensor.name, tensor.data, before
-            continue
-        values = dequantize(tensor.data, before)
-        new, kind = change(tensor.name, values, before)
-        if new is values and kind == before:
-            yield tensor.name, tensor.data, before
-        else:
-            wanted = GGMLQuantizationType(kind)
-            yield tensor.name, quantize(new.astype(np.float32), wanted), wanted

@@ -17,7 +17,7 @@ SERVER_LOCK = (CHECKOUT / "lab/build/triton/server.lock").read_text(encoding="ut
 
 def test_every_part_is_in_one_lane_after_what_it_needs() -> None:
     order = [name for lane in parts.LANES for name in lane]
-    assert sorted(order) == sorted(parts.PARTS)
+    assert sorted(order) == sorted(set(parts.PARTS) - parts.ON_DEMAND)
     for lane in parts.LANES:
         for place, name in enumerate(lane):
             assert set(parts.PARTS[name].needs) <= set(lane[:place])
@@ -57,3 +57,15 @@ def test_one_version_of_the_server_and_the_simulator() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (59, "59 s"), (185, "3 m 05 s")])
 def test_durations_as_people_say_them(seconds: float, text: str) -> None:
     assert parts.duration(seconds) == text
+
+
+def test_the_weights_that_are_fetched_are_those_of_the_versions_file() -> None:
+    folder = CHECKOUT / "lab/checkpoints"
+    for name, lock in (("chat", "requirements.lock"), ("gemma", "gemma.lock")):
+        text = (folder / lock).read_text(encoding="utf-8")
+        assert text.startswith(f"{parts.versions()['checkpoints'][name]} "), name
+
+
+def test_what_no_lab_begins_with_is_built_when_asked_for() -> None:
+    assert sorted(parts.ON_DEMAND) == ["checkpoint-child", "checkpoint-gemma"]
+    assert parts.PARTS["checkpoint-child"].needs == ("checkpoint-chat",)
