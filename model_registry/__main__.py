@@ -88,7 +88,12 @@ def _show(given: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
 def _verify(given: argparse.Namespace) -> tuple[dict[str, Any], int]:
     verdict = verify(OciLayout(given.layout), given.digest)
-    answer = {"checkpoint": given.digest, "holds": verdict.holds, "wrong": list(verdict.wrong)}
+    answer: dict[str, Any] = {
+        "checkpoint": given.digest,
+        "holds": verdict.holds,
+        "wrong": list(verdict.wrong),
+    }
+    answer["damages"] = [damage.as_dict() for damage in verdict.damages]
     return answer, 0 if verdict.holds else _REFUSED
 
 

@@ -14,6 +14,7 @@ from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.layout import OciLayout
 from model_registry.lineage import Lineage, Method, from_text
 from model_registry.media_types import LINEAGE, MODEL, UNSAFE
+from model_registry.meter import Meter
 from model_registry.registry import Registry
 from model_registry.unsafe import unsafe_files
 from model_registry.verify import verify
@@ -49,10 +50,12 @@ def add(
     lineage: Lineage | None = None,
     allow_unsafe: bool = False,
     why: str = "",
+    meter: Meter | None = None,
 ) -> Added:
     """Store a folder, or one file, and register it as a candidate.
 
     Refused before anything is stored. The same files again mend what is damaged in the store.
+    ``meter`` is told of bytes as they are read.
     """
     check_name(name)
     check_version(version)
@@ -68,11 +71,11 @@ def add(
         known = next((v for v in registry.catalogue.versions(name) if v.version == version), None)
         if known is not None and known.is_present:
             # Told before it is stored, so that a refusal leaves nothing behind
-            digest = identify(folder, name, annotations=annotations)
+            digest = identify(folder, name, annotations=annotations, meter=meter)
             if digest == known.digest and not _is_whole(registry.layout, digest):
-                pack(folder, registry.layout, name, annotations=annotations)
+                pack(folder, registry.layout, name, annotations=annotations, meter=meter)
         else:
-            digest = pack(folder, registry.layout, name, annotations=annotations)
+            digest = pack(folder, registry.layout, name, annotations=annotations, meter=meter)
         is_new = registry.catalogue.register(
             name,
             version,

@@ -59,8 +59,18 @@ class _Patience:
                 f"{self._client.url}: lost in the middle of {self._what}: {error}",
                 "run it again when the registry is back: what is whole is not moved again",
             ) from error
-        pause_s = _FIRST_PAUSE_S * 2 ** (self._failures - 1)
-        self._client.pause(min(pause_s, _LONGEST_PAUSE_S))
+        pause_s = min(_FIRST_PAUSE_S * 2 ** (self._failures - 1), _LONGEST_PAUSE_S)
+        if isinstance(error, _NotNowError):
+            pause_s = self._client.pause_for(error.response, pause_s)
+        self._client.pause(pause_s)
+
+
+class _NotNowError(httpx.TransportError):
+    """The registry answered that it may be asked later."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__(f"status {response.status_code}")
+        self.response = response
 
 
 def download(
@@ -77,8 +87,8 @@ def download(
             with client.stream("GET", f"/v2/{repository}/blobs/{digest}", headers) as response:
                 if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                     break  # all of it is there; whether it is right shows below
-                if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-                    raise httpx.ReadError(f"status {response.status_code}")
+                if _is_passing(response):
+                    raise _NotNowError(response)
                 client.checked(response, digest)
                 if size and response.status_code != httpx.codes.PARTIAL_CONTENT:
                     sha, size = hashlib.sha256(), 0
@@ -172,14 +182,17 @@ def _sent(
     client: RegistryClient, method: str, url: str, span: _Span, headers: dict[str, str]
 ) -> httpx.Response:
     response = client.ask(method, url, content=span, headers=headers)
-    is_passing = response.status_code in (
-        httpx.codes.TOO_MANY_REQUESTS,
+    is_lost = response.status_code in (
         httpx.codes.NOT_FOUND,  # the upload is not known any more
         httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE,
     )
-    if is_passing or response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-        raise httpx.WriteError(f"status {response.status_code}")
+    if is_lost or _is_passing(response):
+        raise _NotNowError(response)
     return response
+
+
+def _is_passing(response: httpx.Response) -> bool:
+    return response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error
 
 
 def _resumed(client: RegistryClient, location: str) -> tuple[str, int] | None:

@@ -136,7 +136,7 @@ def _put_blob(archive: tarfile.TarFile, layout: OciLayout, digest: str) -> None:
         archive.addfile(member, reader)
     if f"sha256:{reader.sha.hexdigest()}" != digest:
         raise RegistryError(
-            "DIGEST_MISMATCH", f"the bytes of {digest} are others", "`verify` names the file"
+            "BLOB_CHANGED", f"the bytes of {digest} are others", "`verify` names the file"
         )
 
 

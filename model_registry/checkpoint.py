@@ -23,6 +23,7 @@ from model_registry.media_types import (
 )
 from model_registry.metadata.facts import Facts
 from model_registry.metadata.gather import gather
+from model_registry.meter import Meter
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +37,49 @@ class CheckpointFile:
 
 
 def pack(
-    folder: Path, layout: OciLayout, name: str, *, annotations: Mapping[str, str] | None = None
+    folder: Path,
+    layout: OciLayout,
+    name: str,
+    *,
+    annotations: Mapping[str, str] | None = None,
+    meter: Meter | None = None,
 ) -> str:
     """Store ``folder``, or one file, as checkpoint ``name``; return its manifest's digest, its id.
 
-    What ``annotations`` say (lineage) becomes part of the manifest, and so of the id.
+    What ``annotations`` say (lineage) becomes part of the manifest, and so of the id. ``meter`` is
+    told of the bytes as they are stored.
     """
     files = plain_files(folder)
     facts = gather(files)  # first: a broken file is refused before anything is stored
-    stored = digests.side_by_side(layout.add_file, [path for _, path in files])
+    meter = _expecting(files, meter)
+    stored = digests.side_by_side(
+        lambda path: layout.add_file(path, meter), [path for _, path in files]
+    )
     layers = [_layer(name, digest, path) for (name, path), digest in _with(files, stored)]
     manifest, config = _manifest(name, layers, facts, annotations)
     layout.add_bytes(config)
     return layout.add_manifest(manifest)
 
 
-def identify(folder: Path, name: str, *, annotations: Mapping[str, str] | None = None) -> str:
+def identify(
+    folder: Path,
+    name: str,
+    *,
+    annotations: Mapping[str, str] | None = None,
+    meter: Meter | None = None,
+) -> str:
     """Return the id that ``pack`` would give; nothing is stored."""
     files = plain_files(folder)
-    hashed = digests.side_by_side(digests.of_file, [path for _, path in files])
+    hashed = digests.of_files([path for _, path in files], _expecting(files, meter))
     layers = [_layer(name, digest, path) for (name, path), digest in _with(files, hashed)]
     manifest, _ = _manifest(name, layers, gather(files), annotations)
     return digests.of_bytes(canonical_json(manifest))
+
+
+def _expecting(files: Sequence[tuple[str, Path]], meter: Meter | None) -> Meter:
+    meter = meter or Meter()
+    meter.expect(sum(path.stat().st_size for _, path in files))
+    return meter
 
 
 def _with(

@@ -10,6 +10,8 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +26,7 @@ from model_registry.wire import WireTransport
 
 _ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 60.0
 _ACCEPT = f"{IMAGE_MANIFEST}, {IMAGE_INDEX}"
 _LARGEST_MANIFEST = 4 << 20
 
@@ -201,9 +204,16 @@ class RegistryClient:
             else:
                 if attempt == _ATTEMPTS or not _worth_another_try(response.status_code):
                     return response
+                self.pause(asked_pause_s(response, pause_s))
+                pause_s *= 2
+                continue
             self.pause(pause_s)
             pause_s *= 2
         raise AssertionError("unreachable")
+
+    def pause_for(self, response: httpx.Response, else_s: float) -> float:
+        """Return how long to wait before the next try, in seconds."""
+        return asked_pause_s(response, else_s)
 
     def checked(self, response: httpx.Response, what: str) -> httpx.Response:
         """Return a good response; raise RegistryError where it is none."""
@@ -221,6 +231,21 @@ class RegistryClient:
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+
+
+def asked_pause_s(response: httpx.Response, else_s: float) -> float:
+    """Return how long a registry asks to be left alone (Retry-After), within a bound."""
+    said = response.headers.get("Retry-After", "")
+    asked = float(said) if said.isdecimal() else _until(said)
+    return max(else_s, min(asked, _LONGEST_PAUSE_S))
+
+
+def _until(said: str) -> float:
+    try:
+        moment = parsedate_to_datetime(said)
+        return (moment - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def _worth_another_try(status: int) -> bool:

@@ -10,9 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +19,8 @@ from model_registry import digests
 from model_registry.errors import RegistryError
 from model_registry.locking import locked
 from model_registry.media_types import IMAGE_INDEX, IMAGE_MANIFEST, REF_NAME
+from model_registry.meter import Meter
+from model_registry.writing import sync, whole_file, write_whole
 
 _LAYOUT_FILE = {"imageLayoutVersion": "1.0.0"}
 _CHUNK = 1 << 20
@@ -48,7 +48,7 @@ class OciLayout:
         layout = cls(path)
         layout._blobs.mkdir(parents=True, exist_ok=True)
         if not (path / "oci-layout").exists():
-            _write(path / "oci-layout", digests.canonical_json(_LAYOUT_FILE))
+            write_whole(path / "oci-layout", digests.canonical_json(_LAYOUT_FILE))
         if not (path / "index.json").exists():
             layout._write_index([])
         return layout
@@ -87,20 +87,23 @@ class OciLayout:
         """Store bytes and return their digest; damaged ones that lie there are replaced."""
         digest = digests.of_bytes(content)
         if not self.has(digest) or self.blob_path(digest).read_bytes() != content:
-            _write(self.blob_path(digest), content)
+            write_whole(self.blob_path(digest), content)
         return digest
 
-    def add_file(self, source: Path) -> str:
+    def add_file(self, source: Path, meter: Meter | None = None) -> str:
         """Store a copy of a file and return its digest."""
         with source.open("rb") as file:
-            return self.add_stream(file)
+            return self.add_stream(file, meter=meter)
 
-    def add_stream(self, source: BinaryIO, expected: str | None = None) -> str:
+    def add_stream(
+        self, source: BinaryIO, expected: str | None = None, meter: Meter | None = None
+    ) -> str:
         """Store a stream and return its digest; RegistryError where it is not ``expected``."""
-        sha = hashlib.sha256()
-        with _whole_file(self._blobs) as (file, keep):
+        sha, meter = hashlib.sha256(), meter or Meter()
+        with whole_file(self._blobs) as (file, keep):
             while chunk := source.read(_CHUNK):
                 sha.update(chunk)
+                meter.move(len(chunk))
                 if chunk == _ZEROS:
                     file.seek(len(chunk), os.SEEK_CUR)  # a hole stays one
                 else:
@@ -142,7 +145,7 @@ class OciLayout:
                 file.flush()
                 os.fsync(file.fileno())
                 part.replace(self.blob_path(digest))
-                _sync(self._blobs)
+                sync(self._blobs)
         except OSError as error:
             raise RegistryError(
                 "STORE_FAILED", f"cannot write {part}: {error}", "is the disk full?"
@@ -226,7 +229,7 @@ class OciLayout:
 
     def _write_index(self, manifests: list[dict[str, Any]]) -> None:
         index = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": manifests}
-        _write(self.path / "index.json", digests.canonical_json(index))
+        write_whole(self.path / "index.json", digests.canonical_json(index))
 
 
 def _replaced(entry: dict[str, Any], digest: str, tag: str) -> bool:
@@ -236,49 +239,10 @@ def _replaced(entry: dict[str, Any], digest: str, tag: str) -> bool:
 
 def _mismatch(path: Path, digest: str) -> RegistryError:
     return RegistryError(
-        "DIGEST_MISMATCH", f"the bytes of {path} are not those of {digest}", "fetch it again"
+        "BLOB_CHANGED",
+        f"the bytes of {path} are not those of {digest}",
+        "add, import or pull the same files again",
     )
-
-
-@contextmanager
-def _whole_file(folder: Path) -> Iterator[tuple[BinaryIO, Any]]:
-    part: Path | None = None
-
-    def keep(target: Path) -> None:
-        assert part is not None
-        file.flush()
-        os.fsync(file.fileno())
-        part.chmod(0o644)
-        part.replace(target)
-        _sync(target.parent)
-
-    try:
-        handle, name = tempfile.mkstemp(prefix=".part-", dir=folder)
-        part = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            yield file, keep
-    except OSError as error:
-        raise RegistryError(
-            "STORE_FAILED", f"cannot write below {folder}: {error}", "is the disk full?"
-        ) from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """A name is on disk only when its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with _whole_file(path.parent) as (file, keep):
-        file.write(content)
-        keep(path)
 
 
 def copy_blob(source: OciLayout, target: OciLayout, digest: str) -> None:

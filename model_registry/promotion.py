@@ -5,6 +5,7 @@ from __future__ import annotations
 from model_registry.catalogue.chain import Event
 from model_registry.catalogue.model import MovePlan, Verb
 from model_registry.errors import RegistryRefused
+from model_registry.meter import Meter
 from model_registry.registry import Registry
 from model_registry.signatures import Policy, require_signature, signatures_of
 from model_registry.verify import verify
@@ -21,7 +22,12 @@ def require_signed(registry: Registry, plan: MovePlan, policy: Policy) -> None:
 
 
 def carry_out(
-    registry: Registry, plan: MovePlan, *, why: str, policy: Policy | None = None
+    registry: Registry,
+    plan: MovePlan,
+    *,
+    why: str,
+    policy: Policy | None = None,
+    meter: Meter | None = None,
 ) -> Event:
     """Do what a plan says.
 
@@ -30,11 +36,11 @@ def carry_out(
     require_signed(registry, plan, policy or Policy())
     if plan.verb is Verb.PROMOTE:
         mine = registry.catalogue.version(plan.name, plan.version)
-        verdict = verify(registry.layout, mine.digest)
+        verdict = verify(registry.layout, mine.digest, meter)
         if not verdict.holds:
             raise RegistryRefused(
                 "CHECKPOINT_DAMAGED",
-                f"{mine.label} is not whole: {', '.join(verdict.wrong)}",
+                f"{mine.label} is not whole: {verdict.says()}",
                 "add or import the same files again",
             )
     return registry.catalogue.carry_out(plan, why=why)

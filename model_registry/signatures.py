@@ -10,6 +10,7 @@ from model_registry.catalogue.model import Version
 from model_registry.checkpoint import CheckpointFile, files_of
 from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.media_types import SIGNATURE
+from model_registry.meter import Meter
 from model_registry.referring import attach, attached_in_layout
 from model_registry.registry import Registry
 from model_registry.signing import (
@@ -57,14 +58,21 @@ class Checked:
     reasons: tuple[str, ...]
 
 
-def sign(registry: Registry, version: Version, key: SigningKey, *, why: str = "") -> Signed:
+def sign(
+    registry: Registry,
+    version: Version,
+    key: SigningKey,
+    *,
+    why: str = "",
+    meter: Meter | None = None,
+) -> Signed:
     """Sign a version, every byte of which is read first, and attach the signature to it."""
     with registry.adding():
-        verdict = verify(registry.layout, version.digest)
+        verdict = verify(registry.layout, version.digest, meter)
         if not verdict.holds:
             raise RegistryRefused(
                 "CHECKPOINT_DAMAGED",
-                f"{version.label} is not whole: {', '.join(verdict.wrong)}",
+                f"{version.label} is not whole: {verdict.says()}",
                 "add or import the same files again",
             )
         signature = sign_checkpoint(version.digest, verdict.files, key)

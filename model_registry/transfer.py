@@ -142,7 +142,7 @@ def _damaged(store: OciLayout, digest: str) -> RegistryError | None:
     if digests.of_file(store.blob_path(digest)) == digest:
         return None
     return RegistryError(
-        "DIGEST_MISMATCH",
+        "BLOB_CHANGED",
         f"the stored bytes of {digest} are others",
         "`verify` names the file; add or import the same files again",
     )

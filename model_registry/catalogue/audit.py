@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from model_registry.catalogue.chain import Event, Head, first_break
-from model_registry.catalogue.projection import Tables, replay
+from model_registry.catalogue.clock import is_far_ahead, utc_now
+from model_registry.catalogue.projection import Tables, changes, replay
 from model_registry.catalogue.store import Catalogue
 from model_registry.digests import canonical_json
 from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.signing import SigningKey, Trusted, check_file, sign_file
+from model_registry.writing import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +38,34 @@ def audit(catalogue: Catalogue, against: Head | None = None) -> tuple[Finding, .
     if broken is not None:
         found = [Finding("CHAIN_BROKEN", f"event {broken} does not follow from those before it")]
     else:
-        found = _rows(replay(events), tables)
+        found = _unfit(events) or _rows(replay(events), tables)
+    found += _ahead(events, utc_now())
     if against is not None:
         found += _head(events, against)
     return tuple(found)
+
+
+def _unfit(events: Sequence[Event]) -> list[Finding]:
+    """Return the events that mean nothing to this release: nobody knows what they add up to."""
+    found = []
+    for event in events:
+        try:
+            tuple(changes(event))
+        except RegistryError as error:
+            found.append(Finding(error.code, error.message))
+    return found
+
+
+def _ahead(events: Sequence[Event], now: datetime) -> list[Finding]:
+    """Return that the last event is of a time to come: who wrote it had a clock that was ahead.
+
+    The next one that is written with a right clock puts it right (`history` says how).
+    """
+    if not events or not is_far_ahead(events[-1].at, now):
+        return []
+    return [
+        Finding("CLOCK_AHEAD", f"event {events[-1].seq} says {events[-1].at}, which is to come")
+    ]
 
 
 def _rows(expected: Tables, actual: Tables) -> list[Finding]:
@@ -62,11 +90,18 @@ def _head(events: Sequence[Event], head: Head) -> list[Finding]:
 def write_head(head: Head, path: Path, key: SigningKey | None = None) -> None:
     """Write a head to a file, to be kept where the catalogue's writers cannot reach it.
 
-    With a key its signature is written beside it, as ``PATH.sig``.
+    With a key its signature is written beside it, as ``PATH.sig``: made and on disk before either
+    is replaced. A cut between the two leaves a pair that does not fit, which is refused, never
+    believed.
     """
-    path.write_bytes(canonical_json({"schema": 1, **asdict(head)}) + b"\n")
+    content = canonical_json({"schema": 1, **asdict(head)}) + b"\n"
     if key is not None:
-        signature_path(path).write_bytes(sign_file(path, key))
+        with tempfile.TemporaryDirectory() as scratch:
+            draft = Path(scratch) / path.name
+            draft.write_bytes(content)
+            signature = sign_file(draft, key)
+        write_whole(signature_path(path), signature)
+    write_whole(path, content)
 
 
 def signature_path(head: Path) -> Path:

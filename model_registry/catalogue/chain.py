@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from model_registry.catalogue.clock import text_of
+from model_registry.catalogue.clock import is_far_ahead, text_of
 from model_registry.catalogue.schema import events
 from model_registry.digests import canonical_json, of_bytes
 
@@ -72,12 +72,18 @@ def read(connection: Connection) -> tuple[Event, ...]:
 def append(
     connection: Connection, *, now: datetime, who: str, why: str, kind: str, body: dict[str, Any]
 ) -> Event:
-    """Add an event after the last one; its time is never before that one's."""
+    """Add an event after the last one; its time is never before that one's.
+
+    Unless that one's is far in the future: then its writer's clock was wrong, and to go on from
+    there would make every later time wrong too. This one then says what it knows.
+    """
     last = connection.execute(select(events).order_by(events.c.seq.desc()).limit(1)).one_or_none()
     at = text_of(now)
+    if last and not is_far_ahead(last.at, now):
+        at = max(at, last.at)
     unhashed = Event(
         seq=last.seq + 1 if last else 1,
-        at=max(at, last.at) if last else at,
+        at=at,
         who=who,
         why=why,
         kind=kind,

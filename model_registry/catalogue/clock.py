@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from model_registry.errors import RegistryRefused
 
@@ -15,6 +15,15 @@ def utc_now() -> datetime:
 def text_of(moment: datetime) -> str:
     """Return ``2026-01-31T12:00:00.000Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+APART = timedelta(minutes=5)
+"""By how much clocks of two who write may differ without anybody having to look."""
+
+
+def is_far_ahead(at: str, now: datetime) -> bool:
+    """Whether a time in the catalogue's form is further ahead of now than clocks may differ."""
+    return at > text_of(now + APART)
 
 
 def parse(text: str) -> str:

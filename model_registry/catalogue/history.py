@@ -39,17 +39,32 @@ def of_name(events: Sequence[Event], name: str) -> tuple[Event, ...]:
     )
 
 
+def happened(events: Sequence[Event]) -> tuple[str, ...]:
+    """Return when each event can have happened at the latest: no later than any after it.
+
+    That is its own time, but for one whose writer's clock was ahead.
+    """
+    found: list[str] = []
+    latest = ""
+    for event in reversed(events):
+        latest = min(latest, event.at) if latest else event.at
+        found.append(latest)
+    return tuple(reversed(found))
+
+
 def held_at(events: Sequence[Event], name: str, stage: Stage, at: str) -> Held | None:
     """Return what held a stage at a moment (a time in the catalogue's form); None: nothing did."""
     found: Held | None = None
+    times = dict(zip((e.seq for e in events), happened(events), strict=True))
     for event in of_name(events, name):
-        if event.at > at:
+        if times[event.seq] > at:
             break
         if event.kind != "stage":
             continue
         for move in event.body["moves"]:
             if move["to"] == stage:
-                found = Held(move["version"], move["digest"], event.at, event.who, event.why)
+                since = times[event.seq]
+                found = Held(move["version"], move["digest"], since, event.who, event.why)
             elif found is not None and move["version"] == found.version:
                 found = None
     return found

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table, and_, delete, insert, select, update
 from model_registry.catalogue.chain import Event
 from model_registry.catalogue.schema import lineage, pins, versions
 from model_registry.digests import canonical_json
+from model_registry.errors import RegistryError
 
 Key = tuple[str, ...]
 Row = dict[str, Any]
@@ -38,8 +39,19 @@ class Change:
 
 
 def changes(event: Event) -> Iterator[Change]:
-    """Return what an event changes."""
-    yield from _KINDS[event.kind](event, event.body)
+    """Return what an event changes. Raises EVENT_UNKNOWN, EVENT_INVALID."""
+    if event.kind not in _KINDS:
+        raise RegistryError(
+            "EVENT_UNKNOWN",
+            f"event {event.seq} is of kind {event.kind!r}, which this release does not know",
+            "use the release that wrote it; if none did, somebody else wrote it",
+        )
+    try:
+        yield from _KINDS[event.kind](event, event.body)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RegistryError(
+            "EVENT_INVALID", f"event {event.seq} ({event.kind}) does not say what it must: {error}"
+        ) from error
 
 
 def _add(event: Event, body: dict[str, Any]) -> Iterator[Change]:

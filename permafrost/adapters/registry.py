@@ -9,7 +9,9 @@ from typing import Any
 
 import httpx
 
+from model_registry.auth import RegistryAuth
 from model_registry.checkpoint import files_of
+from model_registry.errors import RegistryError
 from model_registry.media_types import FINGERPRINT, SIGNATURE
 from model_registry.referring import attached_in_registry
 from model_registry.signatures import Checked, check_signatures
@@ -100,7 +102,7 @@ class OciCatalog:
         password = self._loaded.resolve(registry.password_file).read_text().strip()
         return httpx.Client(
             base_url="https://" + registry.url.removeprefix("oci://"),
-            auth=(registry.username, password),
+            auth=RegistryAuth(registry.username, password),
             transport=self._transport or httpx.HTTPTransport(verify=self._context()),
             timeout=TIMEOUT_S,
             trust_env=False,
@@ -142,6 +144,8 @@ class OciCatalog:
         url = self._loaded.site.registry.url
         try:
             answer = client.get(path, headers={"Accept": f"{MANIFEST}, {INDEX}"})
+        except RegistryError as error:  # a token was asked for, and its realm gave none
+            raise _login(f"{url}: {error.message}") from None
         except httpx.HTTPError as error:
             raise Failed(
                 Problem(
@@ -154,14 +158,18 @@ class OciCatalog:
         if answer.status_code == 404:
             return None
         if answer.status_code in (401, 403):
-            raise Failed(
-                Problem(
-                    "REGISTRY_LOGIN",
-                    f"{url} does not accept this user and password",
-                    "registry.username",
-                    "check registry.username and the file that registry.password_file names",
-                )
-            )
+            raise _login(f"{url} does not accept this user and password")
         if answer.status_code != 200:
             raise Failed(Problem("REGISTRY_FAILED", f"{url}{path} answered {answer.status_code}"))
         return answer.content
+
+
+def _login(seen: str) -> Failed:
+    return Failed(
+        Problem(
+            "REGISTRY_LOGIN",
+            seen,
+            "registry.username",
+            "check registry.username and the file that registry.password_file names",
+        )
+    )

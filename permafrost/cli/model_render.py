@@ -103,4 +103,5 @@ def _what(event: Event) -> str:
         return f"{body['verb']}: " + ", ".join(moves)
     if event.kind == "collect":
         return "content collected: " + ", ".join(":".join(v) for v in body["versions"])
-    return f"{event.kind} {body['version']} {short(body['digest'])}"
+    digest = body.get("digest", "")
+    return " ".join(filter(None, (event.kind, body.get("version", ""), digest and short(digest))))

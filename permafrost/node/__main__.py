@@ -19,11 +19,14 @@ from . import (
     recording,
     refusals,
     scrub,
+    served,
     serving_class,
     settings,
     slots,
 )
 from .errors import NodeError
+from .patience import Patience
+from .reading import WORST_FIRST
 from .registry import RegistryReader
 from .roots import Roots
 from .service import serve
@@ -31,7 +34,9 @@ from .store import ModelStore
 
 REFUSED, FAILED = 3, 4
 _REFUSALS = (
-    "CHECKPOINT_BYTES_WRONG",
+    *WORST_FIRST,
+    "CHECKPOINT_MANIFEST_WRONG",
+    "REGISTRY_BYTES_WRONG",
     "CHECKPOINT_NOT_PINNED",
     "CHECKPOINT_NOT_HERE",
     "FINGERPRINT_OF_ANOTHER",
@@ -187,23 +192,26 @@ def _verify(told: settings.Settings, given: argparse.Namespace) -> int:
     checkpoint = slots.checkpoint_of(told, given.slot or told.slot)
     store = ModelStore(told.models_dir)
     try:
-        files = store.verify(checkpoint)
+        files = store.verify(checkpoint, progress=Patience())
     except NodeError as error:
         if given.slot:
             refusals.note(told.models_dir, given.slot, error)
         raise
     if given.slot:
         refusals.forget(told.models_dir, given.slot)
-        _note_load(store, given.slot, checkpoint)
+        _note_load(told, store, given.slot, checkpoint)
     size = sum(file.size for file in files)
     sys.stderr.write(f"{checkpoint}: {len(files)} files, {size} bytes, all as pinned\n")
     return 0
 
 
-def _note_load(store: ModelStore, slot: str, checkpoint: str) -> None:
-    """Note what a slot loads next; what it had is kept. A full disk keeps nobody from serving."""
+def _note_load(told: settings.Settings, store: ModelStore, slot: str, checkpoint: str) -> None:
+    """Note what a slot loads next; what it served is kept, and what it failed to serve is not.
+
+    A full disk keeps nobody from serving.
+    """
     try:
-        Roots(store).switch(slot, checkpoint)
+        Roots(store).switch(slot, checkpoint, served.last(told.served_dir, slot))
     except (OSError, NodeError) as error:
         sys.stderr.write(f"the load of slot {slot} was not noted: {error}\n")
 

@@ -1,14 +1,17 @@
-"""Reading from the site's OCI registry: basic authentication, the site's CA, resumed downloads."""
+"""Reading from the site's OCI registry, with the site's CA; downloads are resumed.
+
+A registry that asks for patience (429, 503 with Retry-After) is given it, within a bound.
+"""
 
 from __future__ import annotations
 
-import base64
 import errno
 import hashlib
 import http.client
 import json
 import os
 import ssl
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import NodeError
+from .login import Login
 from .settings import Registry
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -24,6 +28,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 FINGERPRINT = "application/vnd.permafrost.fingerprint.v1+json"
 _CHUNK = 1 << 20
 _ATTEMPTS = 5
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 60.0
 _TIMEOUT_S = 30
 _LARGEST_DOCUMENT = 16 << 20
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -31,12 +36,27 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 Connect = Callable[[str], http.client.HTTPConnection]
 
 
+class _NotNowError(ConnectionError):
+    """The registry may answer later; ``pause_s`` is what it asked for."""
+
+    def __init__(self, status: int, retry_after: str) -> None:
+        super().__init__(f"status {status}")
+        self.pause_s = float(retry_after) if retry_after.isdecimal() else 0.0
+
+
 class RegistryReader:
     """One repository of the registry."""
 
-    def __init__(self, registry: Registry, connect: Connect | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        connect: Connect | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._registry = registry
         self._connect = connect or self._connect_tls
+        self._login = Login(registry, self._connect)
+        self._pause = pause
         self._host = urllib.parse.urlsplit(registry.url).netloc
         self._base = f"{registry.url}/v2/{registry.repository}"
 
@@ -78,6 +98,7 @@ class RegistryReader:
             except (OSError, http.client.HTTPException) as error:
                 if attempt == _ATTEMPTS:
                     raise self._unreachable(error) from error
+                self._wait(attempt, error)
                 continue
             if part.stat().st_size == size:
                 return
@@ -99,9 +120,7 @@ class RegistryReader:
             _sync(file)
         if have >= size and f"sha256:{sha.hexdigest()}" != digest:
             part.unlink()
-            raise NodeError(
-                "CHECKPOINT_BYTES_WRONG", f"the registry sent other bytes than {digest}"
-            )
+            raise NodeError("REGISTRY_BYTES_WRONG", f"the registry sent other bytes than {digest}")
 
     def _referrers(self, checkpoint: str) -> list[dict[str, Any]]:
         try:
@@ -121,6 +140,7 @@ class RegistryReader:
             except (OSError, http.client.HTTPException) as error:
                 if attempt == _ATTEMPTS:
                     raise self._unreachable(error) from error
+                self._wait(attempt, error)
                 continue
             if len(content) > _LARGEST_DOCUMENT:
                 raise NodeError("REGISTRY_FAILED", f"{path} is larger than it may be")
@@ -128,27 +148,36 @@ class RegistryReader:
         raise AssertionError("unreachable")
 
     @contextmanager
-    def _get(self, url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
+    def _get(
+        self, url: str, headers: dict[str, str], *, is_last: bool = False
+    ) -> Iterator[http.client.HTTPResponse]:
         parts = urllib.parse.urlsplit(url)
+        is_ours = parts.netloc == self._host  # a redirect to a store of blobs gets no password
         sent = {"Accept": f"{MANIFEST}, {INDEX}", **headers}
-        if parts.netloc == self._host:  # a redirect to a store of blobs gets no password
-            sent["Authorization"] = self._credentials()
+        if is_ours:
+            sent["Authorization"] = self._login.header()
         connection = self._connect(parts.netloc)
         try:
             target = parts.path + (f"?{parts.query}" if parts.query else "")
             connection.request("GET", target, headers=sent)
             response = connection.getresponse()
+            again = ""
             if response.status in _REDIRECTS:
-                target = urllib.parse.urljoin(url, response.headers["Location"])
-                with self._get(target, headers) as other:
+                again = urllib.parse.urljoin(url, response.headers["Location"])
+            elif response.status == http.client.UNAUTHORIZED and is_ours and not is_last:
+                challenge = response.headers.get("WWW-Authenticate", "")
+                again = url if self._login.renewed(challenge) else ""
+            if again:
+                with self._get(again, headers, is_last=again == url) as other:
                     yield other
                 return
-            self._check_status(response.status, parts.path)
+            self._check_status(response, parts.path)
             yield response
         finally:
             connection.close()
 
-    def _check_status(self, status: int, path: str) -> None:
+    def _check_status(self, response: http.client.HTTPResponse, path: str) -> None:
+        status = response.status
         if status in (401, 403):
             raise NodeError(
                 "REGISTRY_DENIED", f"{self._registry.url} denies {path}", "check the password file"
@@ -156,12 +185,11 @@ class RegistryReader:
         if status == http.client.NOT_FOUND:
             raise NodeError("REGISTRY_NOT_FOUND", f"{self._registry.url} does not hold {path}")
         if status not in (http.client.OK, http.client.PARTIAL_CONTENT):
-            raise ConnectionError(f"status {status}")
+            raise _NotNowError(status, response.headers.get("Retry-After", ""))
 
-    def _credentials(self) -> str:
-        password = self._registry.password_file.read_text(encoding="utf-8").strip()
-        pair = f"{self._registry.username}:{password}"
-        return "Basic " + base64.b64encode(pair.encode()).decode()
+    def _wait(self, attempt: int, error: Exception) -> None:
+        asked = error.pause_s if isinstance(error, _NotNowError) else 0.0
+        self._pause(min(max(asked, _FIRST_PAUSE_S * 2 ** (attempt - 1)), _LONGEST_PAUSE_S))
 
     def _connect_tls(self, netloc: str) -> http.client.HTTPConnection:
         context = ssl.create_default_context(cafile=str(self._registry.ca_file))
@@ -173,7 +201,7 @@ class RegistryReader:
 
 def _check(content: bytes, digest: str) -> None:
     if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
-        raise NodeError("CHECKPOINT_BYTES_WRONG", f"the registry sent other bytes than {digest}")
+        raise NodeError("REGISTRY_BYTES_WRONG", f"the registry sent other bytes than {digest}")
 
 
 def _begun(file: FileIO) -> tuple[Any, int]:

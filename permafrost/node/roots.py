@@ -46,8 +46,12 @@ class Roots:
         except (ValueError, KeyError, TypeError) as error:
             raise NodeError("ROOTS_INVALID", f"{self._file('slot', name)}: {error}") from error
 
-    def switch(self, name: str, checkpoint: str) -> Slot:
-        """Point a slot at a checkpoint that is here; what it had is its way back."""
+    def switch(self, name: str, checkpoint: str, served: str | None = None) -> Slot:
+        """Point a slot at a checkpoint that is here; what it had is its way back.
+
+        Not so where it had never ``served``: then its way back stays. ``served`` is what the slot
+        served last, None where nobody knows.
+        """
         with self._kept_together():
             before = self.slot(name)
             if before.current == checkpoint:
@@ -58,7 +62,9 @@ class Roots:
                     f"{checkpoint} is not on this node",
                     f"permafrost-node pull {checkpoint}",
                 )
-            return self._point(name, Slot(checkpoint, before.current or before.previous))
+            has_served = served in (None, before.current) or not before.previous
+            way_back = before.current if before.current and has_served else before.previous
+            return self._point(name, Slot(checkpoint, way_back))
 
     def rollback(self, name: str) -> Slot:
         """Point a slot back at what it had; that can be taken back the same way."""

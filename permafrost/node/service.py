@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import fingerprint, recording, refusals, scrub, serving_class
+from . import fingerprint, recording, refusals, scrub, served, serving_class
 from .errors import NodeError
 from .gate import ADMITTED, OUT, STARTING, Gate, View
 from .settings import Settings
@@ -42,6 +42,7 @@ class NodeService:
         self._engine = engine
         self.serving_class = serving_class.observed(settings)
         self._stop = threading.Event()
+        self._said = ""
 
     def start(self) -> None:
         """Start the two watching threads."""
@@ -145,18 +146,29 @@ class NodeService:
                 return
 
     def _repeat(self, work: Callable[[], None], every_s: float) -> None:
-        last = ""
         while not self._stop.wait(every_s):
             try:
                 work()
             except Exception as error:
                 # The watcher must live; without fresh facts the health call fails by itself
                 _log.error("%s failed: %s", threading.current_thread().name, type(error).__name__)
-            view = self.gate.view()
-            said = f"{view.state} {view.reason}".strip()
-            if work == self.gate.tick and said != last:
-                _log.info("%s", said)
-                last = said
+            if work == self.gate.tick:
+                self.tell()
+
+    def tell(self) -> None:
+        """Log what has changed, and note what the slot serves where it is admitted now."""
+        view = self.gate.view()
+        said = f"{view.state} {view.reason}".strip()
+        if said == self._said:
+            return
+        _log.info("%s", said)
+        self._said = said
+        if view.state != ADMITTED:
+            return
+        try:
+            served.note(self.settings.served_dir, self.settings.slot, view.loaded)
+        except OSError as error:  # who cannot say so serves nevertheless
+            _log.error("what is served was not noted: %s", error.strerror)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

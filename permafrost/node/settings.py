@@ -49,6 +49,7 @@ class Settings:
     fingerprint_file: Path
     control_socket: Path
     health_port: int
+    served_dir: Path
     serving: dict[str, Any] = field(default_factory=dict)
     """Image, parallelism and batch settings: the told half of the serving class."""
 
@@ -110,5 +111,6 @@ def _settings(given: dict[str, Any]) -> Settings:
         fingerprint_file=Path(given.get("fingerprint_file", "/etc/permafrost/fingerprint.json")),
         control_socket=Path(given.get("control_socket", "/run/permafrost-node/control.sock")),
         health_port=int(given.get("health_port", 9100)),
+        served_dir=Path(given.get("served_dir", "/var/lib/permafrost-node")),
         serving=dict(given.get("serving") or {}),
     )

@@ -8,36 +8,22 @@ never assumed: ``verify`` reads them.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import NodeError
+from .reading import Progress, TreeFile, damages, reads_as, refusal, unreadable
 from .settings import check_digest
 
 FILEPATH = "org.cncf.model.filepath"
 MODEL = "application/vnd.cncf.model.manifest.v1+json"
-_LOST = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
-"""What a read fails with where the disk, or the file system's check of it, has lost bytes."""
-_WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
-
-
-@dataclass(frozen=True)
-class TreeFile:
-    """One file that a manifest promises."""
-
-    path: str
-    digest: str
-    size: int
 
 
 class ModelStore:
@@ -95,10 +81,10 @@ class ModelStore:
         path = self.blob(digest)
         if not path.is_file():
             return False
-        if _reads_as(path, digest):
+        if reads_as(path, digest):
             return True
         with self.part(digest) as part:  # only who holds this gives a blob its name
-            if not path.is_file() or not _reads_as(path, digest):
+            if not path.is_file() or not reads_as(path, digest):
                 path.unlink(missing_ok=True)
                 return False
             part.unlink()
@@ -129,10 +115,10 @@ class ModelStore:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise NodeError("CHECKPOINT_BYTES_WRONG", _unreadable(path, error)) from error
+            raise NodeError("CHECKPOINT_FILE_UNREADABLE", unreadable(path, error)) from error
         if f"sha256:{hashlib.sha256(content).hexdigest()}" != checkpoint:
             raise NodeError(
-                "CHECKPOINT_BYTES_WRONG", f"{path}: the manifest's bytes are not {checkpoint}"
+                "CHECKPOINT_MANIFEST_WRONG", f"{path}: the manifest's bytes are not {checkpoint}"
             )
         document: dict[str, Any] = json.loads(content)
         return document
@@ -149,7 +135,7 @@ class ModelStore:
                 lock.unlink()
 
     def _build_tree(self, target: Path, files: tuple[TreeFile, ...]) -> bool:
-        if target.exists() and not wrong_files(target, files):
+        if target.exists() and not damages(target, files):
             target.chmod(0o555)  # a pull may have been cut just before
             return False
         part = self.trees / f".{target.name}.part"
@@ -179,7 +165,13 @@ class ModelStore:
         sync_folder(self.trees)
         return aside
 
-    def verify(self, checkpoint: str, *, from_disk: bool = False) -> tuple[TreeFile, ...]:
+    def verify(
+        self,
+        checkpoint: str,
+        *,
+        from_disk: bool = False,
+        progress: Progress = lambda _: None,
+    ) -> tuple[TreeFile, ...]:
         """Read every byte of a checkpoint's tree. Raises NodeError naming each wrong file.
 
         ``from_disk`` lets go of what the page cache holds first, as far as nobody has it mapped.
@@ -190,13 +182,9 @@ class ModelStore:
             raise NodeError(
                 "CHECKPOINT_NOT_HERE", f"{tree} is missing", f"permafrost-node pull {checkpoint}"
             )
-        wrong = wrong_files(tree, files, from_disk=from_disk)
-        if wrong:
-            raise NodeError(
-                "CHECKPOINT_BYTES_WRONG",
-                "; ".join(wrong),
-                f"permafrost-node pull {checkpoint} fetches what is wrong again",
-            )
+        if found := damages(tree, files, from_disk=from_disk, progress=progress):
+            hint = f"permafrost-node pull {checkpoint} fetches what is wrong again"
+            raise refusal(found, hint)
         return files
 
 
@@ -212,62 +200,6 @@ def files_of(manifest: dict[str, Any]) -> tuple[TreeFile, ...]:
         check_digest(layer["digest"])
         files.append(TreeFile(path, layer["digest"], int(layer["size"])))
     return tuple(files)
-
-
-def wrong_files(tree: Path, files: tuple[TreeFile, ...], *, from_disk: bool = False) -> list[str]:
-    """Return a sentence for each file that is missing, foreign, writable or not as promised."""
-    found = (_wrong(tree / file.path, file, from_disk=from_disk) for file in files)
-    wrong = [sentence for sentence in found if sentence]
-    promised = {file.path for file in files}
-    wrong += [
-        f"{path} is not part of the checkpoint"
-        for path in sorted(tree.rglob("*"))
-        if (path.is_symlink() or not path.is_dir())
-        and path.relative_to(tree).as_posix() not in promised
-    ]
-    return wrong
-
-
-def _wrong(path: Path, file: TreeFile, *, from_disk: bool) -> str:
-    """Return what is wrong with one file, empty when nothing is. What cannot be read is wrong."""
-    try:
-        facts = path.lstat()
-        if not stat.S_ISREG(facts.st_mode):
-            return f"{path} is not a plain file"
-        if facts.st_mode & _WRITE_BITS:
-            return f"{path} is writable"
-        if facts.st_size != file.size:
-            return f"{path} has {facts.st_size} bytes instead of {file.size}"
-        if digest_of(path, from_disk=from_disk) != file.digest:
-            return f"{path} holds other bytes than {file.digest}"
-    except (FileNotFoundError, NotADirectoryError):
-        return f"{path} is missing"
-    except OSError as error:
-        return _unreadable(path, error)
-    return ""
-
-
-def _unreadable(path: Path, error: OSError) -> str:
-    # The system's error names no file where a read fails
-    return f"{path} cannot be read: {error.strerror or error}"
-
-
-def _reads_as(path: Path, digest: str) -> bool:
-    """Whether a file's bytes are what a digest says; bytes that the disk has lost are not."""
-    try:
-        return digest_of(path) == digest
-    except OSError as error:
-        if error.errno in _LOST:
-            return False
-        raise
-
-
-def digest_of(path: Path, *, from_disk: bool = False) -> str:
-    """Return the digest of a file's bytes."""
-    with path.open("rb") as file:
-        if from_disk:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.contract.registry.fake import PASSWORD, USER
+from tests.contract.registry.token_server import ISSUER, SERVICE, Realm, token_server
 
 STARTS_WITHIN_S = 15
 
@@ -33,13 +34,34 @@ class Server:
 
 
 @contextmanager
+def token_registry(folder: Path) -> Iterator[tuple[Server, Realm]]:
+    """Run a registry that wants tokens, and the realm that gives them."""
+    certificate, key = _certificate(folder)
+    with token_server(certificate, key) as realm:
+        auth = (
+            f"token: {{realm: '{realm.url}', service: {SERVICE}, issuer: {ISSUER}, "
+            f"rootcertbundle: {certificate}}}"
+        )
+        with _running(folder, certificate, key, auth) as server:
+            yield server, realm
+
+
+@contextmanager
 def docker_registry(folder: Path) -> Iterator[Server]:
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.fail("docker-registry is not installed: make bootstrap installs it")
+    """Run a registry that wants a password."""
     certificate, key = _certificate(folder)
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4, prefix=b"2a")).decode()
     (folder / "htpasswd").write_text(f"{USER}:{hashed}\n")
+    auth = f"htpasswd: {{realm: registry, path: {folder}/htpasswd}}"
+    with _running(folder, certificate, key, auth) as server:
+        yield server
+
+
+@contextmanager
+def _running(folder: Path, certificate: Path, key: Path, auth: str) -> Iterator[Server]:
+    program = shutil.which("docker-registry")
+    if program is None:
+        pytest.fail("docker-registry is not installed: make bootstrap installs it")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -48,7 +70,7 @@ def docker_registry(folder: Path) -> Iterator[Server]:
         f"log: {{level: error, accesslog: {{disabled: true}}}}\n"
         f"storage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
         f"http: {{addr: '{address}', tls: {{certificate: {certificate}, key: {key}}}}}\n"
-        f"auth: {{htpasswd: {{realm: registry, path: {folder}/htpasswd}}}}\n"
+        f"auth: {{{auth}}}\n"
     )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

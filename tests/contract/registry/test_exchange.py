@@ -229,7 +229,7 @@ def test_a_flipped_byte_in_the_store_is_not_pushed(
     weights = next(f for f in verify(registry.layout, version.digest).files if f.size >= MIB)
     path = registry.layout.blob_path(weights.digest)
     path.write_bytes(path.read_bytes()[:-1] + b"!")
-    with pytest.raises(RegistryError, match="DIGEST_MISMATCH"):
+    with pytest.raises(RegistryError, match="BLOB_CHANGED"):
         push_version(registry, version, client, repository_of, Meter())
     assert not client.has_manifest(repository_of(name), "1")
 

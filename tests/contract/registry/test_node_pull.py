@@ -127,7 +127,7 @@ def test_bytes_left_by_an_interrupted_pull_are_used_and_verified(
     reader = RegistryReader(settings)
     with pytest.raises(NodeError) as caught:
         pull(checkpoint, store, reader, tmp_path / "fingerprint.json", dict)
-    assert caught.value.code == "CHECKPOINT_BYTES_WRONG"
+    assert caught.value.code == "REGISTRY_BYTES_WRONG"
     assert not store.tree(checkpoint).exists()
     part.write_bytes(weights[:5_000_000])
     pull(checkpoint, store, reader, tmp_path / "fingerprint.json", dict)

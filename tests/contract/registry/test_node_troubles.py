@@ -136,9 +136,9 @@ def lengthen(content: bytes, _: int) -> bytes:
 @pytest.mark.parametrize(
     ("tamper", "code"),
     [
-        (flip, "CHECKPOINT_BYTES_WRONG"),
+        (flip, "REGISTRY_BYTES_WRONG"),
         (lambda content, at: b"" if at >= 1_000_000 else content, "REGISTRY_CUT_OFF"),
-        (lengthen, "CHECKPOINT_BYTES_WRONG"),
+        (lengthen, "REGISTRY_BYTES_WRONG"),
     ],
     ids=["a flipped byte", "a truncated blob", "a blob that does not end"],
 )
@@ -174,7 +174,7 @@ def test_an_edited_manifest_is_refused(
     tmp_path: Path,
 ) -> None:
     line.manifests = staticmethod(tamper)
-    with pytest.raises(NodeError, match="CHECKPOINT_BYTES_WRONG"):
+    with pytest.raises(NodeError, match="REGISTRY_BYTES_WRONG"):
         fetch(checkpoint, store, reader, tmp_path)
     assert not store.blob(checkpoint).exists()
     assert list(store.trees.glob("sha256-*")) == []

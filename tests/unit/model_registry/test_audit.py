@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,8 +60,8 @@ def rewrite(catalogue: Catalogue, seq: int, **fields: str) -> None:
     with tampering(catalogue) as connection:
         for event in events:
             connection.execute(
-                "UPDATE events SET who=:who, why=:why, body=:text, previous=:previous, "
-                "hash=:hash WHERE seq=:seq",
+                "UPDATE events SET who=:who, why=:why, kind=:kind, body=:text, "
+                "previous=:previous, hash=:hash WHERE seq=:seq",
                 asdict(event),
             )
 
@@ -122,6 +124,40 @@ def test_a_cut_off_tail_needs_the_exported_head_when_the_rows_were_cut_too(
         connection.execute("UPDATE versions SET stage='candidate' WHERE version='2'")
     assert codes(lived) == []
     assert codes(lived, head) == ["CHAIN_CUT"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"kind": "bless"}, "EVENT_UNKNOWN"),
+        ({"text": "{}"}, "EVENT_INVALID"),
+        ({"text": '{"name":"chat","verb":"promote","moves":[7]}'}, "EVENT_INVALID"),
+    ],
+)
+def test_an_event_that_means_nothing_is_a_finding(
+    lived: Catalogue, fields: dict[str, str], code: str
+) -> None:
+    """In a chain that was rewritten with all its hashes, or by a release to come."""
+    rewrite(lived, 5, **fields)
+    assert codes(lived) == [code]
+
+
+def test_a_head_is_replaced_whole_with_its_signature(
+    lived: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, path = lived.head(), tmp_path / "head.json"
+    assert head is not None
+    write_head(head, path)
+    before = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RegistryError, match="STORE_FAILED"):
+        write_head(Head(1, GENESIS), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.glob(".part-*")) == []
 
 
 @pytest.mark.parametrize("statement", ["UPDATE events SET who='x'", "DELETE FROM events"])

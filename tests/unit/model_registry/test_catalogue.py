@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from model_registry.catalogue.clock import parse
-from model_registry.catalogue.history import held_at, of_name
+from model_registry.catalogue.audit import audit
+from model_registry.catalogue.clock import parse, text_of
+from model_registry.catalogue.history import happened, held_at, of_name
 from model_registry.catalogue.model import Stage, Verb
 from model_registry.catalogue.store import Catalogue
 from model_registry.digests import of_bytes
@@ -179,3 +180,42 @@ def test_what_is_unknown_names_what_is_known(catalogue: Catalogue) -> None:
     with pytest.raises(RegistryRefused, match="VERSION_UNKNOWN") as caught:
         catalogue.plan("chat", "9", Verb.PROMOTE)
     assert caught.value.hint == "known are: 1"
+
+
+def test_one_clock_far_ahead_spoils_no_later_time(catalogue: Catalogue, clock: Ticking) -> None:
+    """A host whose clock says 2099 promotes; the next one, by a right clock, is dated right."""
+    catalogue.register("chat", "1", of_bytes(b"1"))
+    catalogue.register("chat", "2", of_bytes(b"2"))
+    do(catalogue, Verb.PROMOTE, "1")
+    before = text_of(clock())
+    clock.go(days=365 * 73)
+    do(catalogue, Verb.PROMOTE, "1")
+    clock.go(days=-365 * 73)
+    assert [f.code for f in audit(catalogue)] == ["CLOCK_AHEAD"]
+    between = text_of(clock())
+    do(catalogue, Verb.PROMOTE, "2")
+    do(catalogue, Verb.PROMOTE, "2")
+    assert audit(catalogue) == ()
+    events = catalogue.events()
+    assert events[-1].at.startswith("2026")
+
+    def held(at: str) -> str | None:
+        found = held_at(events, "chat", Stage.PRODUCTION, at)
+        return found.version if found else None
+
+    assert held(before) is None
+    assert held(between) is None, "when it happened is known to the next event only"
+    assert held(text_of(clock())) == "2"
+    times = happened(events)
+    assert list(times) == sorted(times)
+    assert all(time.startswith("2026") for time in times)
+
+
+def test_clocks_that_are_a_little_apart_keep_the_order(
+    catalogue: Catalogue, clock: Ticking
+) -> None:
+    catalogue.register("chat", "1", of_bytes(b"1"))
+    clock.go(seconds=-30)
+    catalogue.register("chat", "2", of_bytes(b"2"))
+    first, second = catalogue.events()
+    assert second.at == first.at

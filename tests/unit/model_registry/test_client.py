@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
@@ -48,6 +50,46 @@ def test_a_passing_failure_is_tried_again(
     registry.faults += [once(status, "HEAD"), once(status, "HEAD")]
     assert not client.has_blob("a", DIGEST)
     assert pauses == [0.2, 0.4]
+
+
+def later(method: str, after: str) -> object:
+    def answer(request: httpx.Request) -> httpx.Response | None:
+        if request.method != method:
+            return None
+        return httpx.Response(429, headers={"Retry-After": after})
+
+    return answer
+
+
+@pytest.mark.parametrize(("after", "pause"), [("7", 7.0), ("86400", 60.0), ("soon", 0.2)])
+def test_a_registry_that_asks_for_patience_is_given_it_within_a_bound(
+    registry: FakeRegistry, client: RegistryClient, pauses: list[float], after: str, pause: float
+) -> None:
+    registry.faults += [later("HEAD", after)]
+    assert not client.has_blob("a", DIGEST)
+    assert pauses == [pause]
+
+
+def test_a_date_to_wait_for_is_understood(
+    registry: FakeRegistry, client: RegistryClient, pauses: list[float]
+) -> None:
+    moment = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    registry.faults += [later("HEAD", moment)]
+    client.has_blob("a", DIGEST)
+    assert 20 < pauses[0] <= 30
+
+
+def test_a_download_and_an_upload_wait_as_they_are_asked_to(
+    registry: FakeRegistry, client: RegistryClient, pauses: list[float]
+) -> None:
+    registry.faults += [later("PUT", "3")]
+    assert client.upload("a", DIGEST, io.BytesIO(CONTENT), len(CONTENT))
+    assert pauses == [3.0]
+    registry.faults += [later("GET", "4")]
+    target = io.BytesIO()
+    client.download("a", DIGEST, target)
+    assert target.getvalue() == CONTENT
+    assert pauses == [3.0, 4.0]
 
 
 def test_a_lasting_failure_is_told(registry: FakeRegistry, client: RegistryClient) -> None:

@@ -33,7 +33,7 @@ def test_bytes_that_changed_on_disk_are_not_returned(layout: OciLayout) -> None:
     digest = layout.add_bytes(b"content")
     assert layout.read(digest) == b"content"
     layout.blob_path(digest).write_bytes(b"c0ntent")
-    with pytest.raises(RegistryError, match="DIGEST_MISMATCH"):
+    with pytest.raises(RegistryError, match="BLOB_CHANGED"):
         layout.read(digest)
 
 

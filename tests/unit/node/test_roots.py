@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from permafrost.node import __main__ as command
+from permafrost.node import served
 from permafrost.node.collecting import collect
 from permafrost.node.errors import NodeError
 from permafrost.node.pull import pull
@@ -59,6 +60,49 @@ def test_a_switch_and_a_rollback_copy_nothing(
     assert roots.rollback("a") == Slot(versions[0], versions[1])
     assert roots.rollback("a") == Slot(versions[1], versions[0])
     assert inodes(store) == before
+
+
+def test_what_never_served_is_no_way_back(
+    store: ModelStore, roots: Roots, versions: list[str]
+) -> None:
+    """The first served, the second was loaded and never admitted; the third is loaded now."""
+    roots.switch("a", versions[0], served=None)
+    roots.switch("a", versions[1], served=versions[0])
+    assert roots.switch("a", versions[2], served=versions[0]) == Slot(versions[2], versions[0])
+    collect(store, roots.kept)
+    assert visible(store) == {versions[0], versions[2]}
+    assert roots.rollback("a") == Slot(versions[0], versions[2])
+
+
+def test_the_load_of_a_slot_asks_what_it_served(
+    store: ModelStore,
+    roots: Roots,
+    versions: list[str],
+    node_json: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    def load(version: str) -> Slot:
+        place = tmp_path / "slots/a/models/chat"
+        place.mkdir(parents=True, exist_ok=True)
+        told = f'key: "checkpoint" value {{ string_value: "{version}" }}'
+        (place / "config.pbtxt").write_text(told)
+        given = node_json(checkpoint=version, served_dir=str(tmp_path))
+        assert command.main(["--config", str(given), "verify", "--slot", "a"]) == 0
+        return roots.slot("a")
+
+    assert load(versions[0]) == Slot(versions[0], "")
+    assert served.note(tmp_path, "a", versions[0])
+    assert not served.note(tmp_path, "a", versions[0])
+    assert load(versions[1]) == Slot(versions[1], versions[0])
+    assert load(versions[2]) == Slot(versions[2], versions[0])
+    served.note(tmp_path, "a", versions[2])
+    assert load(versions[1]) == Slot(versions[1], versions[2])
+
+
+@pytest.mark.parametrize("content", ["", "sha256:no", "\xff"])
+def test_a_note_that_says_nothing_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "served-a").write_text(content, encoding="latin-1")
+    assert served.last(tmp_path, "a") is None
 
 
 def test_a_slot_is_not_pointed_at_what_is_not_here(roots: Roots, versions: list[str]) -> None:
@@ -108,7 +152,7 @@ def test_nothing_is_collected_while_a_roots_needs_are_unknown(
     manifest = store.blob(versions[0])
     manifest.chmod(0o644)
     manifest.write_bytes(b"{}")
-    with pytest.raises(NodeError, match="CHECKPOINT_BYTES_WRONG"):
+    with pytest.raises(NodeError, match="CHECKPOINT_MANIFEST_WRONG"):
         collect(store, lambda: {"pin": versions[0]})
     assert visible(store) == set(versions)
 

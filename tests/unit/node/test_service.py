@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from permafrost.node import __main__ as command
-from permafrost.node import control, refusals, serving_class, settings
+from permafrost.node import control, refusals, served, serving_class, settings
 from permafrost.node.errors import NodeError
 from permafrost.node.gate import Gate
 from permafrost.node.service import ControlServer, HealthHandler, NodeService
@@ -242,3 +242,34 @@ def test_a_server_that_was_not_let_start_is_out_and_says_why(
     assert "model.gguf" in probed["reason"]
     refusals.forget(told.models_dir, told.slot)
     assert control.ask(told, "GET", "/state")["state"] == "STARTING"
+
+
+def test_what_is_admitted_is_noted_as_served_and_what_is_out_is_not(
+    triton: FakeTriton, node_json: Callable[..., Path], tmp_path: Path
+) -> None:
+    told = settings.load(node_json(served_dir=str(tmp_path)))
+    service = NodeService(told, Gate(triton, PINNED, lambda: PROBES, lambda: 0.0))
+
+    def pass_the_gate() -> str:
+        service.gate.tick()
+        service.gate.probe()
+        service.tell()
+        return service.gate.view().state
+
+    triton.digest = OTHER
+    assert pass_the_gate() == "OUT"
+    assert served.last(tmp_path, "a") is None
+    triton.digest = PINNED
+    assert pass_the_gate() == "ADMITTED"
+    assert served.last(tmp_path, "a") == PINNED
+
+
+def test_what_cannot_be_noted_is_served_nevertheless(
+    triton: FakeTriton, node_json: Callable[..., Path], tmp_path: Path
+) -> None:
+    told = settings.load(node_json(served_dir=str(tmp_path / "missing")))
+    service = NodeService(told, Gate(triton, PINNED, lambda: PROBES, lambda: 0.0))
+    service.gate.tick()
+    service.gate.probe()
+    service.tell()
+    assert service.health()[0] == 200

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from permafrost.node import reading
 from permafrost.node import store as store_module
 from permafrost.node.errors import NodeError
 from permafrost.node.pull import pull
@@ -69,13 +70,50 @@ def shorten(tree: Path) -> None:
     change(tree / "model.weights", b"short")
 
 
-@pytest.mark.parametrize("harm", [flip, replace, delete, open_up, shorten])
-def test_each_harm_is_refused_by_the_files_name(
-    tree: Path, store: ModelStore, reader: FakeReader, harm: object
+@pytest.mark.parametrize(
+    ("harm", "code"),
+    [
+        (flip, "CHECKPOINT_BYTES_WRONG"),
+        (replace, "CHECKPOINT_FILE_FOREIGN"),
+        (delete, "CHECKPOINT_FILE_MISSING"),
+        (open_up, "CHECKPOINT_FILE_WRITABLE"),
+        (shorten, "CHECKPOINT_FILE_TRUNCATED"),
+    ],
+)
+def test_each_harm_is_refused_by_its_code_and_the_files_name(
+    tree: Path, store: ModelStore, reader: FakeReader, harm: Callable[[Path], None], code: str
 ) -> None:
-    harm(tree)  # type: ignore[operator]
-    with pytest.raises(NodeError, match=r"CHECKPOINT_BYTES_WRONG.*/model\.weights "):
+    harm(tree)
+    with pytest.raises(NodeError, match=rf"{code}.*/model\.weights "):
         store.verify(reader.checkpoint)
+
+
+def test_of_several_harms_the_worst_gives_the_code_and_each_file_is_named(
+    tree: Path, store: ModelStore, reader: FakeReader
+) -> None:
+    change(tree / "nested/vocab.json", b"[]")
+    delete(tree)
+    with pytest.raises(NodeError) as caught:
+        store.verify(reader.checkpoint)
+    assert caught.value.code == "CHECKPOINT_BYTES_WRONG"
+    assert "model.weights is missing" in caught.value.message
+    assert "vocab.json holds other bytes" in caught.value.message
+
+
+def test_files_are_read_side_by_side_and_progress_is_told(
+    tree: Path, store: ModelStore, reader: FakeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files meet in the middle of their reads: one after the other they never would."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    both, real, seen = threading.Barrier(2, timeout=20), hashlib.file_digest, []
+
+    def read(file: Any, name: str) -> Any:
+        both.wait()
+        return real(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", read)
+    files = store.verify(reader.checkpoint, progress=seen.append)
+    assert sum(seen) == sum(file.size for file in files)
 
 
 @pytest.mark.parametrize("name", ["extra.bin", "nested/extra.jinja"])
@@ -92,7 +130,7 @@ def test_a_file_that_nobody_promised_is_refused(
 def test_a_changed_manifest_is_refused(tree: Path, store: ModelStore, reader: FakeReader) -> None:
     blob = store.blob(reader.checkpoint)
     change(blob, blob.read_bytes().replace(b"vocab", b"VOCAB"))
-    with pytest.raises(NodeError, match="CHECKPOINT_BYTES_WRONG"):
+    with pytest.raises(NodeError, match="CHECKPOINT_MANIFEST_WRONG"):
         store.verify(reader.checkpoint)
 
 
@@ -134,7 +172,7 @@ def test_a_lost_sector_is_refused_by_the_files_name(
     tree: Path, store: ModelStore, reader: FakeReader, lose: Callable[[Path], None]
 ) -> None:
     lose(tree / "model.weights")
-    with pytest.raises(NodeError, match=r"BYTES_WRONG.*/model\.weights cannot be read: Input"):
+    with pytest.raises(NodeError, match=r"FILE_UNREADABLE.*/model\.weights cannot be read: Input"):
         store.verify(reader.checkpoint)
 
 
@@ -145,7 +183,9 @@ def test_a_manifest_that_cannot_be_read_is_refused_by_its_name(
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(Path, "read_bytes", read)
-    with pytest.raises(NodeError, match=f"BYTES_WRONG.*{reader.checkpoint[7:]} cannot be read"):
+    with pytest.raises(
+        NodeError, match=f"FILE_UNREADABLE.*{reader.checkpoint[7:]} cannot be read"
+    ):
         store.verify(reader.checkpoint)
 
 
@@ -174,7 +214,7 @@ def test_a_wrong_tree_is_whole_under_its_name_until_the_right_one_takes_it(
     def remove(folder: Path) -> None:
         removed.append(folder)
         if folder.exists():  # the right one has the name before the wrong one is taken apart
-            assert not store_module.wrong_files(tree, files)
+            assert not reading.damages(tree, files)
         real(folder)
 
     monkeypatch.setattr(store_module, "remove_tree", remove)
