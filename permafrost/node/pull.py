@@ -16,8 +16,9 @@ from typing import Any
 
 from . import fingerprint
 from .errors import NodeError
+from .reading import TreeFile
 from .registry import RegistryReader
-from .store import ModelStore, TreeFile, alone, files_of
+from .store import ModelStore, alone, files_of
 
 AT_ONCE = 4
 """Downloads at a time: enough to fill a link that one connection does not."""

@@ -151,7 +151,7 @@ class _Watched(io.FileIO):
         self._progress = progress
         self._done, self._asked = 0, 0
 
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+    def readinto(self, buffer: bytearray, /) -> int:  # type: ignore[override]
         """Read into a buffer; returns how many bytes."""
         if self._done + _AHEAD // 2 >= self._asked:
             os.posix_fadvise(self.fileno(), self._asked, _AHEAD, os.POSIX_FADV_WILLNEED)

@@ -169,10 +169,15 @@ def test_history_says_what_was_production_when(catalogue: Catalogue, clock: Tick
 
 def test_time_never_goes_back_in_the_chain(catalogue: Catalogue, clock: Ticking) -> None:
     catalogue.register("chat", "1", ONE)
-    clock.go(days=-1)
+    clock.go(minutes=-4)
     catalogue.register("chat", "2", TWO)
-    first, second = catalogue.events()
+    clock.go(days=-1)
+    catalogue.register("chat", "3", THREE)
+    first, second, third = catalogue.events()
     assert second.at >= first.at
+    assert third.at < second.at, "the clock of the first was wrong by a day, or this one is"
+    times = happened(catalogue.events())
+    assert list(times) == sorted(times)
 
 
 def test_what_is_unknown_names_what_is_known(catalogue: Catalogue) -> None:
