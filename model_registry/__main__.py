@@ -17,6 +17,7 @@ from model_registry.client import RegistryClient
 from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.layout import OciLayout
 from model_registry.media_types import MODEL
+from model_registry.meter import Meter
 from model_registry.transfer import push_layout
 from model_registry.unsafe import unsafe_files
 from model_registry.verify import verify
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     push.add_argument("--username", default="")
     push.add_argument("--password-file", type=Path)
     push.add_argument("--ca-file", type=Path)
+    push.add_argument("--move-tags", action="store_true", help="tags may name other content now")
     return parser
 
 
@@ -102,7 +104,11 @@ def _push(given: argparse.Namespace) -> tuple[dict[str, Any], int]:
     with RegistryClient(
         given.url, username=given.username, password=password, ca_file=given.ca_file
     ) as client:
-        return {"digest": push_layout(given.layout, client, given.repository)}, 0
+        meter = Meter()
+        digest = push_layout(
+            given.layout, client, given.repository, move_tags=given.move_tags, meter=meter
+        )
+        return {"digest": digest, **meter.as_dict()}, 0
 
 
 if __name__ == "__main__":

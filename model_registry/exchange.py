@@ -24,7 +24,7 @@ from model_registry.errors import RegistryRefused
 from model_registry.media_types import MODEL, PACKED_FROM, TITLE, layer_type
 from model_registry.meter import Meter
 from model_registry.registry import Registry
-from model_registry.transfer import pull, pull_blobs, push
+from model_registry.transfer import pull, pull_blobs, push, require_tag_free
 from model_registry.unsafe import has_unsafe_name
 
 _UNPACK = "io.deis.oras.content.unpack"
@@ -66,7 +66,7 @@ def push_version(
             "add or import the same files again",
         )
     repository = repository_of(version.name)
-    _require_same(client, repository, version)
+    require_tag_free(client, repository, version.version, version.digest, "VERSION_IMMUTABLE")
     lenders = _lenders(registry, version, repository_of)
     with registry.adding():
         push(
@@ -79,18 +79,6 @@ def push_version(
             lenders=lambda blob: lenders.get(blob, ()),
         )
     return Pushed(version, repository)
-
-
-def _require_same(client: RegistryClient, repository: str, version: Version) -> None:
-    if not client.has_manifest(repository, version.version):
-        return
-    there = digests.of_bytes(client.manifest_bytes(repository, version.version))
-    if there != version.digest:
-        raise RegistryRefused(
-            "VERSION_IMMUTABLE",
-            f"{repository}:{version.version} is {there} in the registry, not {version.digest}",
-            "other content needs a new version",
-        )
 
 
 def pull_version(

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from model_registry import digests
 from model_registry.client import RegistryClient
-from model_registry.errors import RegistryError
+from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.layout import OciLayout
 from model_registry.media_types import IMAGE_INDEX
 from model_registry.meter import Meter
@@ -26,8 +26,18 @@ _Blob = tuple[str, int]
 _Nobody: tuple[str, ...] = ()
 
 
-def push_layout(layout: Path, client: RegistryClient, repository: str) -> str:
+def push_layout(
+    layout: Path,
+    client: RegistryClient,
+    repository: str,
+    *,
+    move_tags: bool = False,
+    meter: Meter | None = None,
+) -> str:
     """Push all that a layout's index names; returns the digest of its first subject-less manifest.
+
+    Refused (TAG_TAKEN), with nothing sent, where one of its tags names other content there, unless
+    tags may move.
 
     Manifests that refer to another one are pushed after it, so nobody finds a fingerprint whose
     checkpoint is not there yet.
@@ -37,10 +47,30 @@ def push_layout(layout: Path, client: RegistryClient, repository: str) -> str:
     if not entries:
         raise RegistryError("LAYOUT_EMPTY", f"{layout} names no manifest")
     entries.sort(key=lambda pair: "subject" in pair[1])
+    if not move_tags:
+        for entry, _ in entries:
+            if entry.tag:
+                require_tag_free(client, repository, entry.tag, entry.digest)
+    meter = meter or Meter()
     for entry, _ in entries:
         tags = [entry.tag] if entry.tag else []
-        _push_manifest(store, client, repository, entry.digest, tags, Meter(), lambda _: _Nobody)
+        _push_manifest(store, client, repository, entry.digest, tags, meter, lambda _: _Nobody)
     return entries[0][0].digest
+
+
+def require_tag_free(
+    client: RegistryClient, repository: str, tag: str, digest: str, code: str = "TAG_TAKEN"
+) -> None:
+    """Refuse where a tag of the registry names other content than this."""
+    if not client.has_manifest(repository, tag):
+        return
+    there = digests.of_bytes(client.manifest_bytes(repository, tag))
+    if there != digest:
+        raise RegistryRefused(
+            code,
+            f"{repository}:{tag} is {there} in the registry, not {digest}",
+            "other content needs a tag of its own",
+        )
 
 
 def push(

@@ -68,3 +68,17 @@ def held_at(events: Sequence[Event], name: str, stage: Stage, at: str) -> Held |
             elif found is not None and move["version"] == found.version:
                 found = None
     return found
+
+
+def approved_at(events: Sequence[Event], name: str, digest: str, at: str) -> Held | None:
+    """Return the decision by which bytes were last made production, no later than a moment."""
+    found: Held | None = None
+    times = dict(zip((e.seq for e in events), happened(events), strict=True))
+    for event in of_name(events, name):
+        if event.kind != "stage" or times[event.seq] > at:
+            continue
+        for move in event.body["moves"]:
+            if (move["digest"], move["to"]) == (digest, Stage.PRODUCTION):
+                since = times[event.seq]
+                found = Held(move["version"], digest, since, event.who, event.why)
+    return found

@@ -9,7 +9,7 @@ from typing import Any
 
 from model_registry.errors import RegistryRefused
 
-_NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
+NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -100,7 +100,7 @@ class MovePlan:
 
 def check_name(name: str) -> str:
     """Return a name of a model. Refused where it is none."""
-    if _NAME.fullmatch(name) is None or len(name) > 200:
+    if NAME.fullmatch(name) is None or len(name) > 200:
         raise RegistryRefused(
             "NAME_INVALID", f"{name!r} is no name", "lower case, digits, and . _ - / between them"
         )

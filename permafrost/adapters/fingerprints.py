@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
+import httpx
+
+from model_registry.catalogue.model import NAME
 from model_registry.client import RegistryClient
-from model_registry.errors import RegistryError
 from model_registry.fingerprint import probes, referrers
 from model_registry.lineage import from_text
 from model_registry.media_types import LINEAGE
-from permafrost.adapters.models import translated
+from permafrost.adapters.models import open_remote, translated
 from permafrost.site.load import LoadedSite
 from permafrost.site.pins import checkpoint_repository, digest_of
 
@@ -19,8 +20,11 @@ from permafrost.site.pins import checkpoint_repository, digest_of
 class OciFingerprints:
     """The site's registry, seen as the place of fingerprints."""
 
-    def __init__(self, loaded: LoadedSite) -> None:
+    def __init__(
+        self, loaded: LoadedSite, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
         self._loaded = loaded
+        self._transport = transport  # stands in for the network
 
     @translated()
     def known(self, pinned: str) -> tuple[Mapping[str, object], ...]:
@@ -32,7 +36,11 @@ class OciFingerprints:
 
     @translated()
     def of_parents(self, pinned: str) -> tuple[Mapping[str, object], ...]:
-        """Return those of what the checkpoint was made from, as far as they are there."""
+        """Return those of what the checkpoint was made from, as far as they are there.
+
+        A parent is often another model's: it is looked for under its own name too, and under the
+        names that the site serves.
+        """
         repository = checkpoint_repository(pinned)
         found: list[Mapping[str, object]] = []
         with self._client() as client:
@@ -40,12 +48,16 @@ class OciFingerprints:
             if LINEAGE not in told:
                 return ()
             for parent in from_text(told[LINEAGE]).parents:
-                try:
-                    found += referrers.all_in_registry(client, repository, parent.digest)
-                except RegistryError as error:
-                    if error.code != "REGISTRY_NOT_FOUND":
-                        raise
+                for place in self._places(repository, parent.name):
+                    if client.has_manifest(place, parent.digest):
+                        found += referrers.all_in_registry(client, place, parent.digest)
+                        break
         return tuple(found)
+
+    def _places(self, repository: str, name: str) -> Iterator[str]:
+        models = (endpoint.model for endpoint in self._loaded.site.inference.values())
+        named = [n for n in (name, *(m.partition("@")[0] for m in models)) if NAME.fullmatch(n)]
+        yield from dict.fromkeys((repository, *map(checkpoint_repository, named)))
 
     @translated()
     def probe_set(self, pinned: str) -> bytes | None:
@@ -63,14 +75,5 @@ class OciFingerprints:
                 client, checkpoint_repository(pinned), digest_of(pinned), fingerprint
             )
 
-    @contextmanager
-    def _client(self) -> Iterator[RegistryClient]:
-        registry = self._loaded.site.registry
-        password = self._loaded.resolve(registry.password_file).read_text(encoding="utf-8")
-        with RegistryClient(
-            registry.url,
-            username=registry.username,
-            password=password.strip(),
-            ca_file=self._loaded.resolve(registry.ca_file),
-        ) as client:
-            yield client
+    def _client(self) -> RegistryClient:
+        return open_remote(self._loaded, transport=self._transport)

@@ -10,7 +10,7 @@ import typer
 from permafrost.cli import model_changes, model_fingerprint, model_signatures, model_transfer
 from permafrost.cli.model_options import HomeOption, NameArgument, ReferenceArgument, models_of
 from permafrost.cli.options import Output, OutputOption, SiteOption
-from permafrost.cli.session import print_json
+from permafrost.cli.session import load, print_json
 
 app = typer.Typer(help="Frozen checkpoints: versions, lineage, stages.", no_args_is_help=True)
 app.registered_commands += model_changes.app.registered_commands
@@ -113,16 +113,17 @@ def lineage(
 def history(
     name: NameArgument,
     at: Annotated[
-        str | None, typer.Option("--at", help="What was production then (RFC 3339)?")
+        str | None, typer.Option("--at", help="What was production, and served, then (RFC 3339)?")
     ] = None,
     site: SiteOption = None,
     home: HomeOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Tell what was done to a name, or what was production at a time."""
+    """Tell what was done to a name; or what was production at a time, and served at a site."""
     from model_registry.catalogue.model import Stage
     from permafrost.cli.model_render import show_history
     from permafrost.runbook.model import model_at, model_history
+    from permafrost.runbook.model_served import model_served
 
     registry = models_of(site, home)
     if at is None:
@@ -133,14 +134,22 @@ def history(
             show_history(events)
         return
     held = model_at(registry, name, Stage.PRODUCTION, at)
+    served = model_served(load(site, is_locked=False), registry, name, at) if site else None
     if output is Output.JSON:
         production = held.as_dict() if held else None
-        print_json({"schema": 1, "name": name, "at": at, "production": production})
-    elif held is None:
+        told = None if served is None else [s.as_dict() for s in served]
+        print_json({"schema": 1, "name": name, "at": at, "production": production, "served": told})
+        return
+    if held is None:
         typer.echo(f"nothing of {name} was production at {at}")
     else:
         why = f" ({held.why})" if held.why else ""
         typer.echo(f"{name}:{held.version} {held.digest} since {held.since}, by {held.who}{why}")
+    for one in served or ():
+        found = one.approved
+        by = f"approved {found.since} by {found.who}" if found else "approved by nobody"
+        where = f"{one.served.endpoint} ({', '.join(one.served.replicas)})"
+        typer.echo(f"served by {where}: {name}:{one.version}, since {one.served.since}; {by}")
 
 
 @app.command()

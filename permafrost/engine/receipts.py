@@ -55,6 +55,18 @@ class ReceiptChain:
             )
         return path
 
+    def documents(self) -> tuple[dict[str, Any], ...]:
+        """Return all receipts, the oldest first; whether they hold is for ``verify`` to say."""
+        found = []
+        for path in self._files():
+            try:
+                document = json.loads(path.read_bytes())
+            except (OSError, ValueError):
+                continue
+            if isinstance(document, dict):
+                found.append(document)
+        return tuple(found)
+
     def verify(self) -> tuple[int, tuple[Problem, ...]]:
         """Return how many receipts there are, and everything that is wrong with them."""
         table = schema.receipts

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from permafrost.cli.main import run
+from permafrost.engine.state import StateStore
+from permafrost.engine.timestamps import now_text
+from permafrost.site.load import load_site
 from tests.fakes.site import document, write_site
 
 
@@ -209,3 +212,31 @@ def test_show_tells_what_the_files_say(operator: Operator, tmp_path: Path) -> No
     found = operator.json("show", "facts:1")["model"]
     assert found == {"architecture": "llama", "contextTokens": "4096", "licence": "MIT"}
     assert "licence: MIT" in operator.text("show", "facts:1")
+
+
+def test_history_says_which_bytes_served_and_who_approved_them(
+    operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = operator.json("add", operator.files("one", b"one"), "chat:1")
+    for _ in range(2):
+        operator.json("promote", "chat:1", "--no-policy", "--yes", "--why", "evaluated")
+    site = write_site(tmp_path / "site", document())
+    monkeypatch.setenv("PERMAFROST_SITE", str(site))
+    now = "2099-01-01T00:00:00Z"
+    assert operator.json("history", "chat", "--at", now)["served"] == []
+    replica = {"name": "lab-chat-01", "state": "ADMITTED", "checkpoint": added["digest"]}
+    store = StateStore(load_site(site, is_locked=False).state_dir)
+    store.receipts.append(
+        "deploy",
+        {
+            "command": "deploy",
+            "finished_at": now_text(),
+            "status": {"endpoints": [{"name": "chat", "replicas": [replica]}]},
+        },
+    )
+    (served,) = operator.json("history", "chat", "--at", now)["served"]
+    assert (served["endpoint"], served["checkpoint"]) == ("chat", added["digest"])
+    assert (served["version"], served["receipt"]) == ("1", 1)
+    assert served["approved"]["why"] == "evaluated"
+    assert "served by chat (lab-chat-01): chat:1" in operator.text("history", "chat", "--at", now)
+    assert operator.json("history", "chat", "--at", "2020-01-01")["served"] == []
