@@ -32,24 +32,29 @@ from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.layout import OciLayout
 from model_registry.lineage import Lineage
 from model_registry.media_types import IMAGE_INDEX, MODEL, REF_NAME
+from model_registry.meter import Meter
 from model_registry.registry import Registry
 
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
 _LARGEST_INDEX = 16 << 20
 
 
-def export(registry: Registry, versions: Sequence[Version], target: Path) -> int:
+def export(
+    registry: Registry, versions: Sequence[Version], target: Path, meter: Meter | None = None
+) -> int:
     """Write versions, with what refers to them, into one file; returns its size."""
+    meter = meter or Meter()
     part = target.with_name(f".{target.name}.part")
     with registry.adding():
         index, blobs = _contents(registry.layout, versions)
+        meter.expect(sum(registry.layout.size(b) for b in blobs if registry.layout.has(b)))
         try:
             with part.open("wb") as file:
                 with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
                     _put(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
                     _put(archive, "index.json", canonical_json(index))
                     for blob in blobs:
-                        _put_blob(archive, registry.layout, blob)
+                        _put_blob(archive, registry.layout, blob, meter)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(target)
@@ -65,10 +70,11 @@ def import_bundle(
     allow_unsafe: bool = False,
     parents_outside: bool = False,
     why: str = "",
+    meter: Meter | None = None,
 ) -> tuple[Added, ...]:
     """Take in every version of a bundle, or none where one is not whole or not allowed."""
     with registry.adding():
-        index = _unpack(registry.layout, source)
+        index = _unpack(registry.layout, source, meter or Meter())
         named = [_named(entry) for entry in index if REF_NAME in entry.get("annotations", {})]
         if not named:
             raise RegistryRefused("BUNDLE_EMPTY", f"{source} names no version")
@@ -128,11 +134,11 @@ def _put(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     archive.addfile(member, io.BytesIO(content))
 
 
-def _put_blob(archive: tarfile.TarFile, layout: OciLayout, digest: str) -> None:
+def _put_blob(archive: tarfile.TarFile, layout: OciLayout, digest: str, meter: Meter) -> None:
     member = tarfile.TarInfo(f"blobs/sha256/{digest.removeprefix('sha256:')}")
     member.size = layout.size(digest)
     with layout.blob_path(digest).open("rb") as file:
-        reader = _Hashing(file)
+        reader = _Hashing(file, meter)
         archive.addfile(member, reader)
     if f"sha256:{reader.sha.hexdigest()}" != digest:
         raise RegistryError(
@@ -143,20 +149,22 @@ def _put_blob(archive: tarfile.TarFile, layout: OciLayout, digest: str) -> None:
 class _Hashing:
     """A file that is hashed while it is read."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, file: BinaryIO, meter: Meter) -> None:
+        self._file, self._meter = file, meter
         self.sha = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
         content = self._file.read(size)
         self.sha.update(content)
+        self._meter.move(len(content))
         return content
 
 
-def _unpack(layout: OciLayout, source: Path) -> list[dict[str, Any]]:
+def _unpack(layout: OciLayout, source: Path, meter: Meter) -> list[dict[str, Any]]:
     """Store the blobs of a bundle, each verified; return what its index names."""
     index: list[dict[str, Any]] | None = None
     try:
+        meter.expect(source.stat().st_size)
         with tarfile.open(source, mode="r:") as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.isreg() else None
@@ -166,6 +174,7 @@ def _unpack(layout: OciLayout, source: Path) -> list[dict[str, Any]]:
                     layout.add_stream(
                         file,  # type: ignore[arg-type]
                         expected=f"sha256:{member.name.rpartition('/')[2]}",
+                        meter=meter,
                     )
     except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
         raise RegistryError("BUNDLE_BROKEN", f"{source}: {error}", "fetch it again") from error

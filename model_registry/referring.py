@@ -7,38 +7,37 @@ from functools import partial
 from typing import Any
 
 from model_registry.client import RegistryClient
+from model_registry.digests import of_bytes
 from model_registry.layout import OciLayout
 from model_registry.media_types import EMPTY_CONFIG, IMAGE_MANIFEST, TITLE
 
-_EMPTY = b"{}"
+EMPTY = b"{}"
 
 
-def attach(layout: OciLayout, subject: str, kind: str, content: bytes, title: str) -> str:
-    """Attach bytes of a media type to a manifest of the layout; returns the artifact's digest."""
-    manifest = {
+def artifact(subject: str, size: int, kind: str, content: bytes, title: str) -> dict[str, Any]:
+    """Return the manifest of an artifact that refers to a manifest of ``size`` bytes."""
+    return {
         "schemaVersion": 2,
         "mediaType": IMAGE_MANIFEST,
         "artifactType": kind,
-        "config": {
-            "mediaType": EMPTY_CONFIG,
-            "digest": layout.add_bytes(_EMPTY),
-            "size": len(_EMPTY),
-        },
+        "config": {"mediaType": EMPTY_CONFIG, "digest": of_bytes(EMPTY), "size": len(EMPTY)},
         "layers": [
             {
                 "mediaType": kind,
-                "digest": layout.add_bytes(content),
+                "digest": of_bytes(content),
                 "size": len(content),
                 "annotations": {TITLE: title},
             }
         ],
-        "subject": {
-            "mediaType": IMAGE_MANIFEST,
-            "digest": subject,
-            "size": layout.size(subject),
-        },
+        "subject": {"mediaType": IMAGE_MANIFEST, "digest": subject, "size": size},
     }
-    return layout.add_manifest(manifest)
+
+
+def attach(layout: OciLayout, subject: str, kind: str, content: bytes, title: str) -> str:
+    """Attach bytes of a media type to a manifest of the layout; returns the artifact's digest."""
+    for blob in (EMPTY, content):
+        layout.add_bytes(blob)
+    return layout.add_manifest(artifact(subject, layout.size(subject), kind, content, title))
 
 
 def attached_in_layout(layout: OciLayout, subject: str, kind: str) -> dict[str, bytes]:

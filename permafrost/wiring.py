@@ -22,7 +22,7 @@ from permafrost.topology import edges, nodes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from permafrost.ports import Converger, Fingerprints, Provisioner
+    from permafrost.ports import Converger, Provisioner
 
 LOCK_TOKEN = "PERMAFROST_LOCK_TOKEN"  # noqa: S105  (the name of a variable)
 
@@ -75,7 +75,7 @@ def context_for(
     )
 
 
-def fingerprints_of(loaded: LoadedSite) -> Fingerprints:
+def fingerprints_of(loaded: LoadedSite) -> OciFingerprints:
     """Return where the fingerprints of a site's checkpoints are kept."""
     from permafrost.adapters.fingerprints import OciFingerprints
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from model_registry.client import RegistryClient
 from model_registry.digests import canonical_json, of_bytes
 from model_registry.errors import RegistryError
 from model_registry.layout import OciLayout
-from model_registry.media_types import EMPTY_CONFIG, FINGERPRINT, IMAGE_MANIFEST, TITLE
-
-_EMPTY = b"{}"
+from model_registry.media_types import FINGERPRINT
+from model_registry.referring import EMPTY, artifact
 
 
 def attach(layout: OciLayout, checkpoint: str, fingerprint: Mapping[str, Any]) -> str:
     """Attach a fingerprint to a checkpoint of the layout; returns the artifact's digest."""
     content, manifest = _artifact(checkpoint, layout.size(checkpoint), fingerprint)
-    layout.add_bytes(_EMPTY)
+    layout.add_bytes(EMPTY)
     layout.add_bytes(content)
     return layout.add_manifest(manifest)
 
@@ -33,7 +33,7 @@ def push(
     """
     size = len(client.manifest_bytes(repository, checkpoint))
     content, manifest = _artifact(checkpoint, size, fingerprint)
-    for blob in (_EMPTY, content):
+    for blob in (EMPTY, content):
         client.upload(repository, of_bytes(blob), io.BytesIO(blob), len(blob))
     return client.put_manifest(repository, canonical_json(manifest))
 
@@ -46,26 +46,7 @@ def _artifact(
             "FINGERPRINT_OF_ANOTHER", f"the fingerprint is of {fingerprint.get('checkpoint')}"
         )
     content = canonical_json(dict(fingerprint))
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": IMAGE_MANIFEST,
-        "artifactType": FINGERPRINT,
-        "config": {
-            "mediaType": EMPTY_CONFIG,
-            "digest": of_bytes(_EMPTY),
-            "size": len(_EMPTY),
-        },
-        "layers": [
-            {
-                "mediaType": FINGERPRINT,
-                "digest": of_bytes(content),
-                "size": len(content),
-                "annotations": {TITLE: "fingerprint.json"},
-            }
-        ],
-        "subject": {"mediaType": IMAGE_MANIFEST, "digest": checkpoint, "size": size},
-    }
-    return content, manifest
+    return content, artifact(checkpoint, size, FINGERPRINT, content, "fingerprint.json")
 
 
 def find_fingerprint(client: RegistryClient, repository: str, digest: str) -> dict[str, Any]:
@@ -78,9 +59,15 @@ def find_in_layout(layout: OciLayout, digest: str) -> dict[str, Any]:
     return _newest(all_in_layout(layout, digest), f"{layout.path}: {digest}")
 
 
-def all_in_registry(
-    client: RegistryClient, repository: str, digest: str
-) -> tuple[dict[str, Any], ...]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A fingerprint of a registry: the digest of its artifact, and its bytes."""
+
+    artifact: str
+    content: bytes
+
+
+def found_in_registry(client: RegistryClient, repository: str, digest: str) -> tuple[Found, ...]:
     """Return every fingerprint of a checkpoint in a registry, the oldest first."""
     found = []
     for entry in client.referrers(repository, digest):
@@ -89,8 +76,20 @@ def all_in_registry(
             if not manifest.get("layers"):
                 continue  # anybody may attach an artifact that holds nothing
             content = client.blob(repository, manifest["layers"][0]["digest"])
-            found.append(_checked(content, digest))
+            found.append(Found(entry["digest"], content))
     return tuple(found)
+
+
+def all_in_registry(
+    client: RegistryClient, repository: str, digest: str
+) -> tuple[dict[str, Any], ...]:
+    """Return every fingerprint of a checkpoint in a registry, read, the oldest first."""
+    return tuple(read_of(found, digest) for found in found_in_registry(client, repository, digest))
+
+
+def read_of(found: Found, digest: str) -> dict[str, Any]:
+    """Return the document of a fingerprint. Raises RegistryError where it is of another."""
+    return _checked(found.content, digest)
 
 
 def all_in_layout(layout: OciLayout, digest: str) -> tuple[dict[str, Any], ...]:

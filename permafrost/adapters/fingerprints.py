@@ -9,12 +9,15 @@ import httpx
 
 from model_registry.catalogue.model import NAME
 from model_registry.client import RegistryClient
-from model_registry.fingerprint import probes, referrers
+from model_registry.fingerprint import baselines, probes, referrers
 from model_registry.lineage import from_text
 from model_registry.media_types import LINEAGE
-from permafrost.adapters.models import open_remote, translated
+from model_registry.signing import SigningKey
+from permafrost.adapters.models import open_remote, policy_of, translated
 from permafrost.site.load import LoadedSite
 from permafrost.site.pins import checkpoint_repository, digest_of
+
+FINGERPRINT_SIGNED = "fingerprint"
 
 
 class OciFingerprints:
@@ -28,11 +31,28 @@ class OciFingerprints:
 
     @translated()
     def known(self, pinned: str) -> tuple[Mapping[str, object], ...]:
-        """Return every fingerprint of a checkpoint, the oldest first."""
+        """Return every fingerprint of a checkpoint, the oldest first.
+
+        Where the site demands it: those alone that one of its signers has signed.
+        """
+        repository, digest = checkpoint_repository(pinned), digest_of(pinned)
+        policy = policy_of(self._loaded)
         with self._client() as client:
-            return referrers.all_in_registry(
-                client, checkpoint_repository(pinned), digest_of(pinned)
-            )
+            found = referrers.found_in_registry(client, repository, digest)
+            if FINGERPRINT_SIGNED in policy.required_for:
+                found = baselines.require_signed(client, repository, found, policy.signers)
+        return tuple(referrers.read_of(one, digest) for one in found)
+
+    @translated()
+    def sign(self, pinned: str, key: SigningKey) -> tuple[str, ...]:
+        """Sign every fingerprint of a checkpoint; returns the digests of those that were."""
+        repository, digest = checkpoint_repository(pinned), digest_of(pinned)
+        with self._client() as client:
+            found = referrers.found_in_registry(client, repository, digest)
+            for one in found:
+                referrers.read_of(one, digest)
+                baselines.sign(client, repository, one, key)
+        return tuple(one.artifact for one in found)
 
     @translated()
     def of_parents(self, pinned: str) -> tuple[Mapping[str, object], ...]:

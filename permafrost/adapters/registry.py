@@ -12,10 +12,13 @@ import httpx
 from model_registry.auth import RegistryAuth
 from model_registry.checkpoint import files_of
 from model_registry.errors import RegistryError
+from model_registry.fingerprint.baselines import signed_by
+from model_registry.fingerprint.referrers import found_in_registry
 from model_registry.media_types import FINGERPRINT, SIGNATURE
 from model_registry.referring import attached_in_registry
 from model_registry.signatures import Checked, check_signatures
 from permafrost.adapters.checkpoint_metadata import architecture_of
+from permafrost.adapters.fingerprints import FINGERPRINT_SIGNED
 from permafrost.adapters.models import open_remote, policy_of, translated
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.ports import CheckpointFacts
@@ -135,10 +138,17 @@ class OciCatalog:
 
     @translated()
     def _has_fingerprint(self, name: str, digest: str) -> bool:
+        """Whether there is a fingerprint; where the site demands it, one that a signer signed."""
+        policy = policy_of(self._loaded)
         # A registry with the referrers call keeps no fallback tag: the client knows both ways.
         with open_remote(self._loaded, transport=self._transport) as client:
-            found = client.referrers(name, digest)
-        return any(entry.get("artifactType") == FINGERPRINT for entry in found)
+            if FINGERPRINT_SIGNED not in policy.required_for:
+                found = client.referrers(name, digest)
+                return any(entry.get("artifactType") == FINGERPRINT for entry in found)
+            return any(
+                signed_by(client, name, found, policy.signers)
+                for found in found_in_registry(client, name, digest)
+            )
 
     def _get(self, client: httpx.Client, path: str) -> bytes | None:
         url = self._loaded.site.registry.url

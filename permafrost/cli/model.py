@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from permafrost.cli import model_changes, model_fingerprint, model_signatures, model_transfer
-from permafrost.cli.model_options import HomeOption, NameArgument, ReferenceArgument, models_of
+from permafrost.cli.model_options import (
+    HomeOption,
+    NameArgument,
+    ReferenceArgument,
+    UnsafeOption,
+    WhyOption,
+    models_of,
+)
 from permafrost.cli.options import Output, OutputOption, SiteOption
 from permafrost.cli.session import load, print_json
 
@@ -26,25 +33,27 @@ def add(
     lineage: Annotated[
         Path | None, typer.Option("--lineage", help="JSON: method, parents, data sets.")
     ] = None,
-    allow_unsafe: Annotated[
-        bool, typer.Option("--allow-unsafe", help="Take in pickles too, marked.")
-    ] = False,
-    why: Annotated[str, typer.Option("--why", help="Kept with the event.")] = "",
+    allow_unsafe: UnsafeOption = False,
+    why: WhyOption = "",
     site: SiteOption = None,
     home: HomeOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Make a folder an immutable version, as a candidate."""
+    from permafrost.cli.progress import progress
     from permafrost.runbook.model import add_model
 
-    found = add_model(
-        models_of(site, home, create=True),
-        folder,
-        label,
-        lineage=lineage,
-        allow_unsafe=allow_unsafe,
-        why=why,
-    )
+    registry = models_of(site, home, create=True)
+    with progress(f"add {label}") as meter:
+        found = add_model(
+            registry,
+            folder,
+            label,
+            lineage=lineage,
+            allow_unsafe=allow_unsafe,
+            why=why,
+            meter=meter,
+        )
     if output is Output.JSON:
         print_json({"schema": 1, **found.as_dict()})
     else:

@@ -9,7 +9,9 @@ import typer
 
 from permafrost.cli.model_options import (
     HomeOption,
+    ParentsOutsideOption,
     ReferenceArgument,
+    UnsafeOption,
     WhyOption,
     models_of,
     policy_of,
@@ -92,6 +94,7 @@ def _change(
 ) -> None:
     require_answer(yes)
     from permafrost.cli.model_render import show_moves
+    from permafrost.cli.progress import progress
     from permafrost.runbook.model_changes import change_stage, plan_stage
 
     registry, policy = models_of(site, home), policy_of(site)
@@ -99,7 +102,8 @@ def _change(
     if output is Output.TEXT:
         show_moves(plan)
     confirm(f"{verb.value.capitalize()} {plan.name}:{plan.version}?", yes)
-    event = change_stage(registry, plan, why, policy)
+    with progress(f"{verb.value} {reference}") as meter:
+        event = change_stage(registry, plan, why, policy, meter)
     if output is Output.JSON:
         said = {"at": event.at, "who": event.who, "why": event.why, "event": event.seq}
         print_json({"schema": 1, **plan.as_dict(), **said})
@@ -144,9 +148,12 @@ def export_(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Write versions into one file, for an air gap."""
+    from permafrost.cli.progress import progress
     from permafrost.runbook.model_changes import export_models
 
-    size = export_models(models_of(site, home), references, to)
+    registry = models_of(site, home)
+    with progress(f"export to {to}") as meter:
+        size = export_models(registry, references, to, meter)
     if output is Output.JSON:
         print_json({"schema": 1, "file": str(to), "bytes": size})
     else:
@@ -156,27 +163,27 @@ def export_(
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="What `export` wrote.")],
-    allow_unsafe: Annotated[
-        bool, typer.Option("--allow-unsafe", help="Take in pickles too, marked.")
-    ] = False,
-    parents_outside: Annotated[
-        bool, typer.Option("--parents-outside", help="Parents need not be registered here.")
-    ] = False,
+    allow_unsafe: UnsafeOption = False,
+    parents_outside: ParentsOutsideOption = False,
     why: WhyOption = "",
     site: SiteOption = None,
     home: HomeOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Take in versions from one file; every byte is verified first."""
+    from permafrost.cli.progress import progress
     from permafrost.runbook.model_changes import import_models
 
-    found = import_models(
-        models_of(site, home, create=True),
-        file,
-        allow_unsafe=allow_unsafe,
-        parents_outside=parents_outside,
-        why=why,
-    )
+    registry = models_of(site, home, create=True)
+    with progress(f"import {file}") as meter:
+        found = import_models(
+            registry,
+            file,
+            allow_unsafe=allow_unsafe,
+            parents_outside=parents_outside,
+            why=why,
+            meter=meter,
+        )
     if output is Output.JSON:
         print_json({"schema": 1, "versions": [a.as_dict() for a in found]})
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from permafrost.cli.model_options import KeyArgument, PasswordOption
 from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
 from permafrost.cli.session import confirm, open_site, print_json, require_answer
 from permafrost.errors import ExitStatus
@@ -58,6 +59,27 @@ def rebaseline(
 ) -> None:
     """Compare a new serving class with the old one, and record it where it is equivalent."""
     _run("rebaseline", replica, None, site, yes, plan_only, output)
+
+
+@app.command()
+def sign(
+    pinned: Annotated[str, typer.Argument(metavar="NAME@sha256:…", help="A checkpoint.")],
+    key: KeyArgument,
+    key_password_file: PasswordOption = None,
+    site: SiteOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Sign the recorded fingerprints of a checkpoint, in the site's OCI registry."""
+    from permafrost.cli.session import load
+    from permafrost.runbook.model_signatures import signing_key
+    from permafrost.wiring import fingerprints_of
+
+    store = fingerprints_of(load(site, is_locked=False))
+    signed = store.sign(pinned, signing_key(key, key_password_file, None, ()))
+    if output is Output.JSON:
+        print_json({"schema": 1, "checkpoint": pinned, "signed": list(signed)})
+    else:
+        typer.echo(f"{len(signed)} fingerprints of {pinned} signed")
 
 
 def _run(

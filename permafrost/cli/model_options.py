@@ -29,6 +29,14 @@ ReferenceArgument = Annotated[
 ]
 NameArgument = Annotated[str, typer.Argument(help="The model's name.")]
 WhyOption = Annotated[str, typer.Option("--why", help="Kept with the event.")]
+UnsafeOption = Annotated[bool, typer.Option("--allow-unsafe", help="Take in pickles too, marked.")]
+ParentsOutsideOption = Annotated[
+    bool, typer.Option("--parents-outside", help="Parents need not be registered here.")
+]
+KeyArgument = Annotated[Path, typer.Option("--key", help="Private key: PEM, elliptic curve.")]
+PasswordOption = Annotated[
+    Path | None, typer.Option("--key-password-file", help="Where the key has a password.")
+]
 
 
 def policy_of(site: Path | None) -> Policy:

@@ -9,6 +9,8 @@ import typer
 
 from permafrost.cli.model_options import (
     HomeOption,
+    KeyArgument,
+    PasswordOption,
     ReferenceArgument,
     WhyOption,
     models_of,
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 KeyOption = Annotated[Path | None, typer.Option("--key", help="Private key: PEM, elliptic curve.")]
-PasswordOption = Annotated[
-    Path | None, typer.Option("--key-password-file", help="Where the key has a password.")
-]
 CertificateOption = Annotated[
     Path | None, typer.Option("--certificate", help="The key's certificate.")
 ]
@@ -42,7 +41,7 @@ SignerOption = Annotated[
 @app.command()
 def sign(
     reference: ReferenceArgument,
-    key: Annotated[Path, typer.Option("--key", help="Private key: PEM, elliptic curve.")],
+    key: KeyArgument,
     key_password_file: PasswordOption = None,
     certificate: CertificateOption = None,
     chain: ChainOption = None,
@@ -52,10 +51,12 @@ def sign(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Read every byte of a version, then sign it; nothing is asked of the network."""
+    from permafrost.cli.progress import progress
     from permafrost.runbook.model_signatures import sign_model
 
-    signing = _key(key, key_password_file, certificate, chain)
-    found = sign_model(models_of(site, home), reference, signing, why)
+    signing, registry = _key(key, key_password_file, certificate, chain), models_of(site, home)
+    with progress(f"sign {reference}") as meter:
+        found = sign_model(registry, reference, signing, why, meter)
     if output is Output.JSON:
         print_json({"schema": 1, **found.as_dict()})
     else:
@@ -75,10 +76,13 @@ def verify(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Read every byte; exit 4 and name the files where one is not as promised."""
+    from permafrost.cli.progress import progress
     from permafrost.runbook.model_signatures import signers_of, verify_models
 
     signers = signers_of(policy_of(site), signer or ()) if signature else None
-    found = verify_models(models_of(site, home), reference, signers)
+    registry = models_of(site, home)
+    with progress("verify") as meter:
+        found = verify_models(registry, reference, signers, meter)
     if output is Output.JSON:
         print_json({"schema": 1, "versions": [c.as_dict() for c in found]})
     else:

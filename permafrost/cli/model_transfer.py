@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from permafrost.cli.model_options import HomeOption, ReferenceArgument, WhyOption, models_of
+from permafrost.cli.model_options import (
+    HomeOption,
+    ParentsOutsideOption,
+    ReferenceArgument,
+    UnsafeOption,
+    WhyOption,
+    models_of,
+)
 from permafrost.cli.options import Output, OutputOption, SiteOption
 from permafrost.cli.session import load, print_json
 
@@ -44,12 +51,8 @@ def pull(
     as_: Annotated[
         str | None, typer.Option("--as", metavar="NAME:VERSION", help="Register it so.")
     ] = None,
-    allow_unsafe: Annotated[
-        bool, typer.Option("--allow-unsafe", help="Take in pickles too, marked.")
-    ] = False,
-    parents_outside: Annotated[
-        bool, typer.Option("--parents-outside", help="Parents need not be registered here.")
-    ] = False,
+    allow_unsafe: UnsafeOption = False,
+    parents_outside: ParentsOutsideOption = False,
     why: WhyOption = "",
     site: SiteOption = None,
     home: HomeOption = None,

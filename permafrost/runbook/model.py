@@ -15,6 +15,7 @@ from model_registry.checkpoint import files_of
 from model_registry.differing import Difference, differ
 from model_registry.lineage import from_text
 from model_registry.media_types import CONTEXT_TOKENS
+from model_registry.meter import Meter
 from model_registry.registry import Registry
 from permafrost.adapters.models import open_models, translated
 from permafrost.errors import Problem, Refused
@@ -31,6 +32,7 @@ def add_model(
     lineage: Path | None,
     allow_unsafe: bool,
     why: str,
+    meter: Meter | None = None,
 ) -> Added:
     """Register a folder as ``NAME:VERSION``."""
     name, _, version = label.rpartition(":")
@@ -42,6 +44,7 @@ def add_model(
         lineage=from_text(_read(lineage)) if lineage else None,
         allow_unsafe=allow_unsafe,
         why=why,
+        meter=meter,
     )
 
 

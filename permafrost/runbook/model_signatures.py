@@ -16,11 +16,12 @@ from model_registry.catalogue.audit import (
 )
 from model_registry.catalogue.model import Version
 from model_registry.errors import RegistryError
+from model_registry.meter import Meter
 from model_registry.registry import Registry
 from model_registry.signatures import Checked as Signatures
 from model_registry.signatures import Policy, Signed, sign, signatures_of
 from model_registry.signing import SigningKey, Trusted
-from model_registry.verify import verify
+from model_registry.verify import Damage, verify
 from permafrost.adapters.models import policy_of, translated
 from permafrost.errors import Problem, Refused
 from permafrost.site.load import LoadedSite
@@ -31,18 +32,18 @@ class Checked:
     """One version: which files are not as promised; and who signed it, where that was asked."""
 
     version: Version
-    wrong: tuple[str, ...]
+    damages: tuple[Damage, ...]
     signatures: Signatures | None = None
 
     @property
     def holds(self) -> bool:
         """Whether all that was asked for is as it should be."""
-        return not self.wrong and (self.signatures is None or bool(self.signatures.signed_by))
+        return not self.damages and (self.signatures is None or bool(self.signatures.signed_by))
 
     @property
     def says(self) -> str:
         """The verdict in words."""
-        said = f"DAMAGED: {', '.join(self.wrong)}" if self.wrong else "whole"
+        said = f"DAMAGED: {', '.join(map(str, self.damages))}" if self.damages else "whole"
         if self.signatures is None:
             return said
         if self.signatures.signed_by:
@@ -56,7 +57,8 @@ class Checked:
             "version": self.version.label,
             "digest": self.version.digest,
             "holds": self.holds,
-            "wrong": list(self.wrong),
+            "wrong": [damage.path for damage in self.damages],
+            "damages": [damage.as_dict() for damage in self.damages],
         }
         if self.signatures is not None:
             found["signatures"] = self.signatures.count
@@ -105,9 +107,15 @@ def signers_of(policy: Policy, files: Sequence[Path]) -> tuple[Trusted, ...]:
 
 
 @translated()
-def sign_model(registry: Registry, reference: str, key: SigningKey, why: str) -> Signed:
+def sign_model(
+    registry: Registry,
+    reference: str,
+    key: SigningKey,
+    why: str,
+    meter: Meter | None = None,
+) -> Signed:
     """Sign a version."""
-    return sign(registry, registry.resolve(reference), key, why=why)
+    return sign(registry, registry.resolve(reference), key, why=why, meter=meter)
 
 
 @translated()
@@ -115,20 +123,23 @@ def verify_models(
     registry: Registry,
     reference: str | None = None,
     signers: Sequence[Trusted] | None = None,
+    meter: Meter | None = None,
 ) -> tuple[Checked, ...]:
     """Read every byte of one version, or of all whose content is here."""
     wanted = [registry.resolve(reference)] if reference else registry.catalogue.versions()
     return tuple(
-        _checked(registry, version, signers)
+        _checked(registry, version, signers, meter)
         for version in wanted
         if version.is_present or reference
     )
 
 
-def _checked(registry: Registry, version: Version, signers: Sequence[Trusted] | None) -> Checked:
-    wrong = verify(registry.layout, version.digest).wrong
+def _checked(
+    registry: Registry, version: Version, signers: Sequence[Trusted] | None, meter: Meter | None
+) -> Checked:
+    damages = verify(registry.layout, version.digest, meter).damages
     signatures = None if signers is None else signatures_of(registry, version, signers)
-    return Checked(version, wrong, signatures)
+    return Checked(version, damages, signatures)
 
 
 @translated()

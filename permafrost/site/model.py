@@ -130,7 +130,10 @@ class Signatures(Strict):
     signers: dict[Label, FilePath] = Field(
         min_length=1, description="PEM files: a public key, or an authority's certificates"
     )
-    required_for: tuple[Literal["promote", "deploy"], ...] = ("promote", "deploy")
+    required_for: tuple[Literal["promote", "deploy", "fingerprint"], ...] = Field(
+        default=("promote", "deploy"),
+        description="fingerprint: baselines that nobody signed are compared with nothing",
+    )
 
 
 class Registry(Strict):
