@@ -22,6 +22,7 @@ from permafrost.topology import edges, nodes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from permafrost.adapters.fingerprints import OciFingerprints
     from permafrost.ports import Converger, Provisioner
 
 LOCK_TOKEN = "PERMAFROST_LOCK_TOKEN"  # noqa: S105  (the name of a variable)
