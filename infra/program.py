@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pulumi
 
+from infra import vm_hooks
 from infra.components.anti_affinity import AntiAffinity
+from infra.components.cluster_convergence import ClusterConvergence
 from infra.components.convergence import Convergence
 from infra.components.edge_vm import EdgeVm
 from infra.components.foundation import Foundation
 from infra.components.hooks import SiteHooks
 from infra.components.inference_vm import InferenceVm
+from infra.components.knowledge_vm import KnowledgeVm
+from infra.components.node_vm import NodeVm
 from infra.components.placement import placement_for
 from infra.components.seed import seed_of
 from permafrost.adapters.ansible import AnsibleConverger
@@ -20,8 +24,16 @@ from permafrost.adapters.pulumi_stack.lifeline import bind_to_engine
 from permafrost.engine.state import StateStore
 from permafrost.errors import PermafrostError, Problem, Refused
 from permafrost.pki import ssh_key
+from permafrost.planning.knowledge import members as members_of
+from permafrost.runbook.knowledge import cluster_fingerprint
 from permafrost.site.load import LoadedSite, load_site
 from permafrost.topology import Tier, edges, nodes, replicas
+
+VMS: dict[Tier, type[NodeVm]] = {
+    Tier.EDGE: EdgeVm,
+    Tier.INFERENCE: InferenceVm,
+    Tier.KNOWLEDGE: KnowledgeVm,
+}
 
 
 def deploy() -> None:
@@ -40,11 +52,15 @@ def declare_site(loaded: LoadedSite) -> None:
     site = loaded.site
     store = StateStore(loaded.state_dir)
     placement = placement_for(loaded, store, is_preview=pulumi.runtime.is_dry_run())
-    hooks = SiteHooks(loaded.path, frozenset(node.name for node in nodes(site)))
+    hooks = SiteHooks(
+        loaded.path,
+        frozenset(node.name for node in nodes(site)),
+        is_teardown=site.knowledge is not None and vm_hooks.is_teardown(loaded.path),
+    )
     foundation = Foundation(site, hooks=hooks)
     public_key = ssh_key(loaded.state_dir).public
     vms = {
-        node.name: (InferenceVm if node.endpoint else EdgeVm)(
+        node.name: VMS[node.tier](
             site,
             node,
             placement[node.name],
@@ -60,6 +76,9 @@ def declare_site(loaded: LoadedSite) -> None:
     # DRS may move edges: never both to one host, which would take the clients' address with it.
     members = [vms[node.name] for node in edges(site)]
     AntiAffinity(site, Tier.EDGE, members, foundation=foundation, hooks=hooks)
+    member_vms = [vms[node.name] for node in members_of(site)]
+    if member_vms:
+        AntiAffinity(site, Tier.KNOWLEDGE, member_vms, foundation=foundation, hooks=hooks)
     converger = AnsibleConverger(loaded)
     edge_steps = [
         Convergence(site, vms[node.name], converger.fingerprint(node), hooks=hooks)
@@ -75,6 +94,15 @@ def declare_site(loaded: LoadedSite) -> None:
                 # A replica is admitted when the edges see it: they are configured first.
                 depends_on=edge_steps,
             )
+    if member_vms:
+        # Members are configured at the same time: none of a new cluster is whole without others.
+        steps = [
+            Convergence(site, vms[node.name], converger.fingerprint(node), hooks=hooks)
+            for node in members_of(site)
+        ]
+        ClusterConvergence(
+            site, cluster_fingerprint(loaded), hooks=hooks, depends_on=[*steps, *edge_steps]
+        )
     pulumi.export("nodes", {name: vm.address for name, vm in vms.items()})
 
 

@@ -82,6 +82,13 @@ def require_teardown(site_path: Path, name: str) -> None:
     )
 
 
+def is_teardown(site_path: Path) -> bool:
+    """Whether `permafrost destroy` holds the site and started this run."""
+    context = open_context(site_path)
+    holder = context.store.lock.holder()
+    return holder is not None and holder.owner == DESTROY and context.lock_token is not None
+
+
 def forget_vm(site_path: Path, name: str, address: str, *, is_replaced: bool) -> None:
     """Forget the host key of a VM that is gone; of a node that is gone, all the rest as well."""
     context = open_context(site_path)
@@ -102,6 +109,6 @@ def node_named(loaded: LoadedSite, name: str, address: str) -> Node:
         if node.name == name:
             return node
     endpoint = name.removeprefix(f"{loaded.site.site}-").rpartition("-")[0]
-    if endpoint == Tier.EDGE:
-        return Node(name, Tier.EDGE, IPv4Address(address or "0.0.0.0"))
+    if endpoint in (Tier.EDGE, Tier.KNOWLEDGE):
+        return Node(name, Tier(endpoint), IPv4Address(address or "0.0.0.0"))
     return Node(name, Tier.INFERENCE, IPv4Address(address or "0.0.0.0"), endpoint)

@@ -55,6 +55,58 @@ class Hypervisor(Protocol):
         """Open a host again, and withdraw what still waits to close it."""
 
 
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """A knowledge member as it sees the tier. ``units``: unit -> systemd's word for it.
+
+    ``sessions`` are (what Milvus calls the process, its address), active coordinators among them.
+    """
+
+    member: str
+    units: Mapping[str, str]
+    etcd_leader: str
+    etcd_answering: int
+    store_is_writable: bool
+    brokers: int
+    under_replicated: int
+    sessions: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryAnswers:
+    """What one proxy answered to questions whose answers are known.
+
+    ``wrong`` counts answers that are not the known neighbours: no error, and not right.
+    """
+
+    member: str
+    asked: int = 0
+    right: int = 0
+    wrong: int = 0
+    error: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether every answer was the known one."""
+        return self.asked > 0 and self.right == self.asked
+
+
+class VectorStore(Protocol):
+    """The knowledge tier."""
+
+    def state(self, member: str) -> MemberState:
+        """Return one member's view; raise Failed when it cannot be asked."""
+
+    def canaries(self, member: str) -> CanaryAnswers:
+        """Ask the proxy of a member what is known; an error is part of the answer."""
+
+    def collections(self, member: str) -> Mapping[str, int]:
+        """Return each collection that is to be loaded, with how much of it is, in percent."""
+
+    def settle(self, member: str) -> tuple[str, ...]:
+        """Make root's password, users, roles, grants and the canaries so; return what changed."""
+
+
 class Change(Protocol):
     """One thing that an ``up`` would do: ``operation`` is create, update, replace, delete …"""
 

@@ -14,7 +14,7 @@ from permafrost.adapters.ssh import SshShell
 from permafrost.adapters.vsphere import VcenterSession, VsphereHypervisor
 from permafrost.engine.state import StateStore
 from permafrost.engine.waiting import SystemClock
-from permafrost.pki import ssh_key
+from permafrost.pki import SitePki, ssh_key
 from permafrost.runbook.context import Context
 from permafrost.site.load import LoadedSite, load_site
 from permafrost.topology import edges, nodes
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from permafrost.adapters.fingerprints import OciFingerprints
-    from permafrost.ports import Converger, Provisioner
+    from permafrost.ports import Converger, Provisioner, VectorStore
 
 LOCK_TOKEN = "PERMAFROST_LOCK_TOKEN"  # noqa: S105  (the name of a variable)
 
@@ -72,6 +72,7 @@ def context_for(
         make_provisioner=lambda: _provisioner(loaded, progress),
         make_converger=lambda: _converger(loaded),
         services=lambda: services_of(site),
+        knowledge=_knowledge(loaded, shell),
         lock_token=lock_token or os.environ.get(LOCK_TOKEN) or None,
     )
 
@@ -81,6 +82,14 @@ def fingerprints_of(loaded: LoadedSite) -> OciFingerprints:
     from permafrost.adapters.fingerprints import OciFingerprints
 
     return OciFingerprints(loaded)
+
+
+def _knowledge(loaded: LoadedSite, shell: SshShell) -> VectorStore | None:
+    if loaded.site.knowledge is None:
+        return None
+    from permafrost.adapters.milvus import MilvusStore
+
+    return MilvusStore(loaded, shell, SitePki(loaded.state_dir, loaded.site.site).ca_path)
 
 
 def _provisioner(loaded: LoadedSite, progress: Callable[[str], None] | None) -> Provisioner:

@@ -39,7 +39,10 @@ class HookRefusedError(Exception):
 class SiteHooks:
     """The hooks of one site, and which resource gets which."""
 
-    def __init__(self, site_path: Path, node_names: frozenset[str]) -> None:
+    def __init__(
+        self, site_path: Path, node_names: frozenset[str], *, is_teardown: bool = False
+    ) -> None:
+        self.is_teardown = is_teardown
         self._site_path = site_path
         self._node_names = node_names
         self._answered: set[str] = set()

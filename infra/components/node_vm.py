@@ -33,7 +33,11 @@ class NodeVm(pulumi.ComponentResource):
     - Another template replaces the VM (after its drain). ``guestinfo`` is read at the first boot
       only and a change of it would power-cycle the VM: it is set once and ignored after.
     - A VM without a device may be moved by vCenter: its host is where it starts, not a pin.
+    - One that holds data is protected: neither a new template nor a site file without it may take
+      its disks away. Only a teardown of the whole site lifts that.
     """
+
+    holds_data = False
 
     def __init__(
         self,
@@ -70,13 +74,15 @@ class NodeVm(pulumi.ComponentResource):
             disks=[
                 vsphere.VirtualMachineDiskArgs(
                     label="disk0", size=disk_gib, unit_number=0, thin_provisioned=True
-                )
+                ),
+                *self.data_disks(site),
             ],
             clone=vsphere.VirtualMachineCloneArgs(template_uuid=foundation.template_uuid),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 ignore_changes=ignored,
                 delete_before_replace=True,
+                protect=True if self.holds_data and not hooks.is_teardown else None,
                 hooks=hooks.of_vm(node),
             ),
         )
@@ -88,6 +94,12 @@ class NodeVm(pulumi.ComponentResource):
     def arguments(site: Site, node: Node, slot: Slot) -> dict[str, Any]:
         """Return what the site file and the placement alone say about this VM."""
         raise NotImplementedError
+
+    @staticmethod
+    def data_disks(site: Site) -> list[vsphere.VirtualMachineDiskArgs]:
+        """Return the disks behind the system's: none."""
+        del site
+        return []
 
 
 def base_arguments(site: Site, node: Node) -> dict[str, Any]:

@@ -17,7 +17,7 @@ _FAILED = 4
 def main() -> int:
     """Build the parts that were named, or all; return an exit status."""
     parser = argparse.ArgumentParser(prog="lab.build", description=main.__doc__)
-    parser.add_argument("part", nargs="*", help="parts to build (default: all)")
+    parser.add_argument("part", nargs="*", help="parts to build (default: what every lab needs)")
     parser.add_argument("--quiet", action="store_true", help="do not print where the parts lie")
     parser.add_argument("--list", action="store_true", help="only say which parts are there")
     arguments = parser.parse_args()

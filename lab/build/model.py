@@ -62,3 +62,5 @@ class Part:
     needs: tuple[str, ...] = ()
     needs_gib: float = 0.5
     facts: Callable[[Mapping[str, Mapping[str, Any]]], dict[str, str]] = field(default=_no_facts)
+    on_demand: bool = False
+    """Whether it is built only when somebody names it: what only some sites need."""

@@ -14,6 +14,10 @@ from lab.build import (
     base_image,
     checkpoints,
     golang,
+    image_etcd,
+    image_kafka,
+    image_milvus,
+    image_minio,
     image_triton,
     packages,
     pulumi,
@@ -38,14 +42,32 @@ PARTS: dict[str, Part] = {
         image_triton.PART,
         *checkpoints.PARTS,
         *checkpoints.ON_DEMAND,
+        image_etcd.PART,
+        image_kafka.PART,
+        image_minio.PART,
+        image_milvus.PART,
     )
 }
-ON_DEMAND = frozenset(part.name for part in checkpoints.ON_DEMAND)
+ON_DEMAND = frozenset(
+    {
+        *(part.name for part in checkpoints.ON_DEMAND),
+        *(p.name for p in PARTS.values() if p.on_demand),
+    }
+)
 """Parts that no lab needs to begin with."""
 # Two lanes, one a core: the long Go builds, and everything else meanwhile.
 LANES: tuple[tuple[str, ...], ...] = (
-    ("go", "pulumi", "vcenter"),
-    ("base-image", "packages", "image-triton", "checkpoint-pulse", "checkpoint-chat"),
+    ("go", "pulumi", "vcenter", "image-minio"),
+    (
+        "base-image",
+        "packages",
+        "image-triton",
+        "checkpoint-pulse",
+        "checkpoint-chat",
+        "image-etcd",
+        "image-kafka",
+        "image-milvus",
+    ),
 )
 
 

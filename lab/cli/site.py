@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from lab.cli.options import Output, OutputOption, SiteOption, emit, instance_of, root_of
+from lab.instance.site import TEMPLATE
 
 
 def register(app: typer.Typer) -> None:
@@ -17,13 +19,18 @@ def register(app: typer.Typer) -> None:
     app.command()(usage)
 
 
-def up(site: SiteOption = None) -> None:
+def up(
+    site: SiteOption = None,
+    like: Annotated[
+        Path, typer.Option(help="site file with placeholders (default: sites/lab.yaml)")
+    ] = TEMPLATE,
+) -> None:
     """Start this lab's vCenter, registry and package source; write its site file."""
     from lab.instance import up as steps
 
     root = root_of(site)
     typer.echo(f"lab {root.name}")
-    instance = steps.up(root, typer.echo)
+    instance = steps.up(root, typer.echo, like.absolute())
     typer.echo(f"lab {instance.id} is up: export PERMAFROST_SITE={instance.site_file}")
 
 

@@ -18,9 +18,11 @@ class Parts:
     pulumi: Path
     image_triton: Path
     checkpoints: dict[str, Path]
+    images: dict[str, Path]
+    """Those that only some sites need, by repository."""
 
 
-def built(endpoints: tuple[str, ...]) -> Parts:
+def built(endpoints: tuple[str, ...], images: tuple[str, ...] = ()) -> Parts:
     """Return the parts of this checkout, building those that are missing."""
     return Parts(
         base_image=parts.path("base-image") / "rootfs",
@@ -29,4 +31,5 @@ def built(endpoints: tuple[str, ...]) -> Parts:
         pulumi=parts.path("pulumi") / "bin" / "pulumi",
         image_triton=parts.path("image-triton"),
         checkpoints={name: parts.path(f"checkpoint-{name}") for name in endpoints},
+        images={name: parts.path(f"image-{name}") for name in images},
     )

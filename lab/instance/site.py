@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
@@ -11,6 +12,8 @@ from lab.instance.model import CHECKOUT, Instance
 from lab.instance.secrets import ensure_password, write_private
 
 TEMPLATE = CHECKOUT / "sites" / "lab.yaml"
+ON_DEMAND = ("etcd_image", "kafka_image", "milvus_image", "minio_image")
+_SECRET = re.compile(r"password_file: (users/[a-z0-9-]+)")
 FIRST_HOST, LAST_HOST = 20, 99
 VIP_HOST = 10
 
@@ -29,6 +32,24 @@ def values(instance: Instance, digests: Mapping[str, str]) -> dict[str, str]:
         "packages_url": instance.packages_url,
         **digests,
     }
+
+
+def images_of(template: Path) -> tuple[str, ...]:
+    """Return the images that a template asks for and that not every lab has."""
+    asked = Template(_text(template)).get_identifiers()
+    return tuple(sorted(i.removesuffix("_image") for i in asked if i in ON_DEMAND))
+
+
+def secrets_of(template: Path) -> tuple[str, ...]:
+    """Return the files below the lab's folder that hold passwords of the site's own users."""
+    return tuple(sorted(set(_SECRET.findall(_text(template)))))
+
+
+def _text(template: Path) -> str:
+    try:
+        return template.read_text()
+    except OSError as error:
+        raise LabError("SITE_TEMPLATE", f"{template}: {error.strerror}") from error
 
 
 def render(instance: Instance, digests: Mapping[str, str], template: Path = TEMPLATE) -> bool:

@@ -16,6 +16,7 @@ from lab.instance.allocate import ensure_instance
 from lab.instance.kernel import ensure_limits
 from lab.instance.model import Instance
 from lab.instance.parts import Parts, built
+from lab.instance.secrets import ensure_password
 from lab.instance.spawn import locked
 from lab.provider import package
 from lab.services import packages, push, registry, vcenter
@@ -33,11 +34,11 @@ def timed(say: Say, what: str) -> Iterator[None]:
     say(f"  {what:<44} {time.monotonic() - begun:6.1f} s")
 
 
-def up(root: Path, say: Say) -> Instance:
-    """Bring the lab in a folder up and return it."""
+def up(root: Path, say: Say, template: Path = site.TEMPLATE) -> Instance:
+    """Bring the lab in a folder up and return it; its site file is made from a template."""
     with locked(root / "run" / "locks" / "up.lock"):
         with timed(say, "parts"):
-            parts = built(ENDPOINTS)
+            parts = built(ENDPOINTS, site.images_of(template))
         with timed(say, "bridge and folders"):
             ensure_limits()
             instance = ensure_instance(root)
@@ -52,7 +53,9 @@ def up(root: Path, say: Say) -> Instance:
             vcenter.ensure(instance, parts.vcenter)
         with timed(say, "vSphere plugin"):
             package.install(parts.pulumi, instance.state_dir / "pulumi-home")
-        site.render(instance, {**digests, "pulumi_dir": str(parts.pulumi.parent)})
+        site.render(instance, {**digests, "pulumi_dir": str(parts.pulumi.parent)}, template)
+        for name in site.secrets_of(template):
+            ensure_password(instance.root / name)
         say(f"  site file {instance.site_file}")
     return instance
 
@@ -74,4 +77,7 @@ def fill(instance: Instance, parts: Parts) -> dict[str, str]:
         name = (part / "name").read_text().strip()
         digest = push.ensure_checkpoint(instance, part, f"checkpoints/{name}")
         pins[f"{endpoint}_model"] = f"{name}@{digest}"
+    for name, part in parts.images.items():
+        digest = push.ensure_image(instance, part, f"images/{name}")
+        pins[f"{name}_image"] = f"images/{name}@{digest}"
     return pins

@@ -30,6 +30,7 @@ _FAMILIES = (
     "tests/contract/registry",
     "tests/chaos",
     "tests/soak",
+    "tests/knowledge",
 )
 _ON_A_SITE = "tests/acceptance"
 _OFTEN = ("-m", "soak or exhaustive")

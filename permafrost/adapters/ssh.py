@@ -10,10 +10,13 @@ import fcntl
 import hashlib
 import logging
 import os
+import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import join
@@ -77,6 +80,32 @@ class SshShell:
             raise _unreachable(node, _last_line(result.stderr))
         return result
 
+    @contextmanager
+    def forwarded(self, node: str, port: int, *, deadline_s: float = 15) -> Iterator[int]:
+        """Give a port on the loopback behind which a node's own port lies, for a block."""
+        local = _free_port()
+        command = [
+            *DIES_WITH_US,
+            "ssh",
+            *self._options(node, shared=False),
+            *("-o", "ExitOnForwardFailure=yes", "-N"),
+            *("-L", f"127.0.0.1:{local}:{self._addresses[node]}:{port}"),
+            self._target(node),
+        ]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            _await_listening(process, node, local, deadline_s)
+            yield local
+        finally:
+            process.terminate()
+            process.communicate()
+
     def disconnect(self, node: str) -> None:
         """End the shared connection of a node."""
         self._local(["ssh", *self._options(node), "-O", "exit", self._target(node)])
@@ -126,12 +155,12 @@ class SshShell:
     def _target(self, node: str) -> str:
         return f"{USER}@{self._addresses[node]}"
 
-    def _options(self, node: str) -> list[str]:
+    def _options(self, node: str, *, shared: bool = True) -> list[str]:
         settings = {
             "BatchMode": "yes",
             "ConnectTimeout": str(CONNECT_S),
-            "ControlMaster": "auto",
-            "ControlPath": str(self._control / node),
+            "ControlMaster": "auto" if shared else "no",
+            "ControlPath": str(self._control / node) if shared else "none",
             "ControlPersist": "60",
             "GlobalKnownHostsFile": "none",
             "HostKeyAlias": node,
@@ -155,6 +184,28 @@ class SshShell:
             subprocess.run(command, capture_output=True, timeout=10, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             log.debug("%s: %s", command[0], error)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _await_listening(
+    process: subprocess.Popen[str], node: str, port: int, deadline_s: float
+) -> None:
+    ends = time.monotonic() + deadline_s
+    while time.monotonic() < ends:
+        if process.poll() is not None:
+            said = process.stderr.read() if process.stderr else ""
+            raise _unreachable(node, _last_line(said))
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise _unreachable(node, f"no tunnel within {deadline_s:g} s")
 
 
 def _control_folder(keys: Path) -> Path:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from permafrost.cli.render_knowledge import show_knowledge
 from permafrost.errors import Problem
 from permafrost.planning.deploy import Plan, as_lines
 from permafrost.planning.drain import DrainPlan
@@ -76,6 +77,8 @@ def show_status(status: SiteStatus) -> None:
     if status.blind:
         out.print(f"vcenter [red]DOWN[/] {escape(status.blind)}: hosts and GPUs are not known")
     _show_edges(status, out)
+    if status.knowledge is not None:
+        show_knowledge(status.knowledge, out)
     _show_topology(status, out)
     for drift in status.drift:
         out.print(f"[red]drift[/] {escape(str(drift))}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from permafrost.planning.drift_report import Drift, DriftCode
+from permafrost.planning.knowledge import members as members_of
 from permafrost.planning.placement import Slot
 from permafrost.planning.snapshot import Inventory, RuleFacts, RuleKind
 from permafrost.site.model import Site
@@ -18,7 +19,9 @@ from permafrost.topology import Tier, edges, replicas, rule_name
 def rule_drift(site: Site, inventory: Inventory, recorded: Mapping[str, Slot]) -> Iterator[Drift]:
     """Return what is wrong with the rules of endpoints and edges, and with what they promise."""
     groups = {name: replicas(site, name) for name in sorted(site.inference)}
-    for endpoint, group in {**groups, Tier.EDGE.value: edges(site)}.items():
+    groups[Tier.EDGE.value] = edges(site)
+    groups[Tier.KNOWLEDGE.value] = members_of(site)
+    for endpoint, group in groups.items():
         members = frozenset(
             n.name for n in group if n.name in recorded and inventory.vm(n.name) is not None
         )

@@ -1,9 +1,44 @@
-"""Which roles of the Milvus cluster each knowledge member has."""
+"""Which roles of the Milvus cluster each knowledge member has, and as which processes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from permafrost.planning.milvus_versions import METRICS_PORT, STEP, STORES, VERSIONS, MilvusVersion
+from permafrost.site.knowledge import Milvus
 from permafrost.site.model import Site
-from permafrost.topology import Tier, nodes
+from permafrost.topology import Node, Tier, nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One process on one member. ``ports`` is setting -> port; ``public_port`` 0: none."""
+
+    name: str
+    role: str
+    arguments: tuple[str, ...]
+    ports: Mapping[str, int]
+    metrics_port: int
+    public_port: int
+    environment: Mapping[str, str]
+
+
+def members(site: Site) -> tuple[Node, ...]:
+    """Return the knowledge members, in node order."""
+    return tuple(n for n in nodes(site) if n.tier is Tier.KNOWLEDGE)
+
+
+def milvus_of(site: Site) -> Milvus:
+    """Return the cluster that the site file describes; the site must have one."""
+    if site.knowledge is None:
+        raise ValueError("the site has no knowledge tier")
+    return site.knowledge.milvus
+
+
+def version_of(site: Site) -> MilvusVersion:
+    """Return the layout of the site's version of Milvus."""
+    return VERSIONS[milvus_of(site).version]
 
 
 def milvus_roles(site: Site) -> dict[str, dict[str, int]]:
@@ -14,12 +49,55 @@ def milvus_roles(site: Site) -> dict[str, dict[str, int]]:
     """
     if site.knowledge is None:
         return {}
-    members = [n.name for n in nodes(site) if n.tier is Tier.KNOWLEDGE]
-    found: dict[str, dict[str, int]] = {name: {} for name in members}
+    names = [n.name for n in members(site)]
+    found: dict[str, dict[str, int]] = {name: {} for name in names}
     place = 0
     for role, count in site.knowledge.milvus.roles.model_dump().items():
         for _ in range(count):
-            has = found[members[place % len(members)]]
+            has = found[names[place % len(names)]]
             has[role] = has.get(role, 0) + 1
             place += 1
     return found
+
+
+def members_with(site: Site, role: str) -> tuple[Node, ...]:
+    """Return the members that have a role, in node order."""
+    roles = milvus_roles(site)
+    return tuple(n for n in members(site) if roles[n.name].get(role))
+
+
+def units_of(site: Site, member: str) -> tuple[Unit, ...]:
+    """Return the processes of Milvus on a member; ports that would meet are moved apart."""
+    roles = milvus_roles(site)[member]
+    found: list[Unit] = []
+    for process in version_of(site).processes:
+        count = roles.get(process.role, 0)
+        for i in range(count):
+            ports = {name: port + STEP * i for name, port in process.ports.items()}
+            found.append(
+                Unit(
+                    f"milvus-{process.role}" + (f"-{i + 1}" if count > 1 else ""),
+                    process.role,
+                    process.arguments,
+                    ports,
+                    METRICS_PORT + len(found),
+                    ports.get(process.public, 0),
+                    process.environment,
+                )
+            )
+    return tuple(found)
+
+
+def proxies(site: Site) -> tuple[tuple[Node, Unit], ...]:
+    """Return every proxy with its member, in node order."""
+    return tuple(
+        (node, unit)
+        for node in members(site)
+        for unit in units_of(site, node.name)
+        if unit.public_port
+    )
+
+
+def stores_on(site: Site, member: str) -> tuple[str, ...]:
+    """Return which of the stores a member carries."""
+    return tuple(role for role in STORES if milvus_roles(site)[member].get(role))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from permafrost.planning.drift_report import Drift
+from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.planning.lifecycle import Declared, ReplicaState
 from permafrost.planning.live import LiveState
 from permafrost.site.model import Site
@@ -66,13 +67,17 @@ class SiteStatus:
     operation: dict[str, str] | None = None
     blind: str = ""
     drift: tuple[Drift, ...] = ()
+    knowledge: KnowledgeStatus | None = None
 
     @property
     def is_healthy(self) -> bool:
-        """Whether every replica serves through every edge, and one edge has the clients."""
+        """Whether every replica serves through every edge, one edge has the clients, and the
+        knowledge tier answers right.
+        """
         all_serve = all(e.ready == len(e.replicas) for e in self.endpoints)
         reached = self.vip is None or len(self.vip_holders) == 1
-        return all_serve and reached and all(e.is_up for e in self.edges)
+        knows = self.knowledge is None or self.knowledge.is_ready
+        return all_serve and reached and knows and all(e.is_up for e in self.edges)
 
     @property
     def vip_holders(self) -> tuple[str, ...]:
@@ -100,6 +105,7 @@ class SiteStatus:
             ],
             "vip": {"address": self.vip, "holders": list(self.vip_holders)} if self.vip else None,
             "vcenter": {"state": "DOWN" if self.blind else "UP", "reason": self.blind},
+            "knowledge": self.knowledge.as_dict() if self.knowledge else None,
             "operation": self.operation,
             "drift": [d.as_dict() for d in self.drift],
         }
@@ -124,6 +130,8 @@ def site_status(
     live: LiveState,
     operation: dict[str, str] | None = None,
     drift: tuple[Drift, ...] = (),
+    *,
+    knowledge: KnowledgeStatus | None = None,
 ) -> SiteStatus:
     """Return the status that a snapshot shows."""
     address = str(service_address(site))
@@ -136,6 +144,7 @@ def site_status(
         operation=operation,
         blind="; ".join(p.message for p in live.blind),
         drift=drift,
+        knowledge=knowledge,
     )
 
 

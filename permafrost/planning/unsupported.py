@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from permafrost.errors import Problem
+from permafrost.planning.milvus_versions import VERSIONS
+from permafrost.site.knowledge import Milvus
 from permafrost.site.model import Backend, FailureDomainLevel, GpuMode, Site
 from permafrost.topology import Tier, groups
 
@@ -86,9 +88,26 @@ def _edge(site: Site) -> Iterator[Problem]:
         )
 
 
+def _milvus(milvus: Milvus) -> Iterator[Problem]:
+    if not VERSIONS[milvus.version].is_verified:
+        yield _not_yet(
+            "MILVUS_VERSION_UNVERIFIED",
+            f"the layout of Milvus {milvus.version}, which no test has run",
+            "knowledge.milvus.version",
+            f"served is: {', '.join(v.name for v in VERSIONS.values() if v.is_verified)}",
+        )
+    if milvus.images is None:
+        yield Problem(
+            "MILVUS_IMAGES_MISSING",
+            "the servers' images are not pinned",
+            "knowledge.milvus.images",
+            "name milvus, etcd, queue and object_store, each with its digest",
+        )
+
+
 def _rest(site: Site) -> Iterator[Problem]:
     if site.knowledge is not None:
-        yield _not_yet("KNOWLEDGE_UNSUPPORTED", "the knowledge tier", "knowledge", "leave it out")
+        yield from _milvus(site.knowledge.milvus)
     if site.tls is not None:
         yield _not_yet(
             "TLS_AUTHORITY_UNSUPPORTED", "an authority of one's own", "tls.authority", "leave out"

@@ -16,6 +16,7 @@ from permafrost.ports import (
     ModelServer,
     Provisioner,
     TrafficDirector,
+    VectorStore,
 )
 from permafrost.site.load import LoadedSite
 from permafrost.site.model import Site
@@ -35,6 +36,7 @@ class Context:
     make_provisioner: Callable[[], Provisioner]
     make_converger: Callable[[], Converger]
     lock_token: str | None = None
+    knowledge: VectorStore | None = None
     crash: CrashPoint = crash_of_environment
     services: Callable[[], tuple[tuple[str, str], ...]] = tuple
     """Gives (what, address) of what the site needs besides its own VMs."""

@@ -16,6 +16,7 @@ from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.edges import reassert_drains
+from permafrost.runbook.knowledge import await_ready, member_turn
 from permafrost.runbook.operations import operation
 from permafrost.runbook.pins import require_signed
 from permafrost.runbook.turns import TURN_DEADLINE_S, await_turn
@@ -65,6 +66,8 @@ def converge_node(
     is_settled = bool(vm and fingerprint) and ctx.store.converged(node.name) == (vm, fingerprint)
     if node.tier is Tier.EDGE:
         return _converge_edge(ctx, node, owner, vm, fingerprint)
+    if node.tier is Tier.KNOWLEDGE:
+        return _converge_member(ctx, node, owner, vm, fingerprint, is_settled=is_settled)
     drained = False
     if not is_settled:
         reason = "it is configured anew"
@@ -96,6 +99,20 @@ def _converge_edge(
     tell_edges(ctx, node.name)
     notes = tuple(f"set to drain again: {name}" for name in again)
     return ConvergeEvidence(node.name, evidence.changed, evidence.tasks, notes=notes)
+
+
+def _converge_member(
+    ctx: Context, node: Node, owner: str, vm: str, fingerprint: str, *, is_settled: bool
+) -> ConvergeEvidence:
+    if is_settled:
+        return ConvergeEvidence(node.name, 0, notes=("configured already",))
+    serves = ctx.store.converged(node.name) is not None
+    with member_turn(ctx, node.name):
+        evidence = _configure(ctx, node, owner, vm, fingerprint)
+        if serves:
+            # The next member waits until this one answers right again.
+            await_ready(ctx)
+    return evidence
 
 
 def _configure(

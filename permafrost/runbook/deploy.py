@@ -17,6 +17,7 @@ from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.planning.addresses import moved_addresses
 from permafrost.planning.deploy import Plan, fingerprint_of, plan_deploy
 from permafrost.planning.drift_report import blocks_deploy, needs_refresh
+from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.planning.lifecycle import ReplicaState
 from permafrost.planning.live import LiveState
 from permafrost.planning.lookup import node_named
@@ -29,12 +30,13 @@ from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
 from permafrost.runbook.drift import drift_of, record_baseline, refuse
 from permafrost.runbook.edges import reassert_drains
+from permafrost.runbook.knowledge import as_problem, read_knowledge
 from permafrost.runbook.looking import look
 from permafrost.runbook.operations import operation, site_held
 from permafrost.runbook.pins import require_pins
 from permafrost.runbook.preflight import nodes_to_start, refuse_unready
 from permafrost.runbook.receipts import write_receipt
-from permafrost.topology import nodes
+from permafrost.topology import Tier, nodes
 
 POWER_ON_S = 120.0
 VERIFY_S = 120.0
@@ -167,17 +169,21 @@ def _verify(ctx: Context) -> SiteStatus:
 
     def is_well() -> bool:
         live = look(ctx)
-        seen[:] = [site_status(ctx.site, live)]
-        return not _missing(ctx, live)
+        known = read_knowledge(ctx) if ctx.site.knowledge is not None else None
+        seen[:] = [site_status(ctx.site, live, knowledge=known)]
+        return not _missing(ctx, live, known)
 
     if not wait_until(is_well, clock=ctx.clock, deadline_s=VERIFY_S, every_s=2):
-        raise Failed(*_missing(ctx, look(ctx)))
+        known = read_knowledge(ctx) if ctx.site.knowledge is not None else None
+        raise Failed(*_missing(ctx, look(ctx), known))
     return seen[0]
 
 
-def _missing(ctx: Context, live: LiveState) -> list[Problem]:
-    problems = []
+def _missing(ctx: Context, live: LiveState, known: KnowledgeStatus | None) -> list[Problem]:
+    problems = [as_problem(*p) for p in known.problems] if known is not None else []
     for node in nodes(ctx.site):
+        if node.tier is Tier.KNOWLEDGE:
+            continue
         if not node.endpoint:
             if node.name not in live.traffic.edges():
                 reason = live.traffic.unreachable.get(node.name, "it has no backends")

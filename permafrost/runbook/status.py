@@ -5,6 +5,7 @@ from __future__ import annotations
 from permafrost.planning.status import SiteStatus, site_status
 from permafrost.runbook.context import Context
 from permafrost.runbook.drift import drift_of
+from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.looking import look
 
 
@@ -19,4 +20,5 @@ def read_status(ctx: Context) -> SiteStatus:
             "holder": str(holder.holder),
         }
     live = look(ctx)
-    return site_status(ctx.site, live, running, drift_of(ctx, live))
+    known = read_knowledge(ctx) if ctx.site.knowledge is not None else None
+    return site_status(ctx.site, live, running, drift_of(ctx, live), knowledge=known)

@@ -23,6 +23,12 @@ def named_files(site: Site) -> dict[str, tuple[str, bool]]:
     if site.registry.signatures is not None:
         for name, file in site.registry.signatures.signers.items():
             found[f"registry.signatures.signers.{name}"] = (file, False)
+    if site.knowledge is not None:
+        for name, user in site.knowledge.milvus.access.users.items():
+            found[f"knowledge.milvus.access.users.{name}.password_file"] = (
+                user.password_file,
+                True,
+            )
     if site.edge.tls is not None:
         found["edge.tls.certificate_file"] = (site.edge.tls.certificate_file, False)
         found["edge.tls.key_file"] = (site.edge.tls.key_file, True)

@@ -1,20 +1,18 @@
-"""Rules about edges, the knowledge tier and the control plane."""
+"""Rules about edges and the control plane; those of the knowledge tier are its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from permafrost.errors import Problem
+from permafrost.site.check_knowledge import check_knowledge
 from permafrost.site.model import Site
-
-ON_MEMBERS_OF_THEIR_OWN = ("etcd", "object_store", "queue", "coordinators")
-"""Roles of which two on one member would be lost together: they count once for a quorum."""
 
 
 def check_tiers(site: Site) -> Iterator[Problem]:
     """Yield every problem of the tiers around the replicas, and of the control plane."""
     yield from _edge(site)
-    yield from _knowledge(site)
+    yield from check_knowledge(site)
     yield from _control(site)
 
 
@@ -27,30 +25,6 @@ def _edge(site: Site) -> Iterator[Problem]:
             "edge.vip",
             "give a free address of the edges' subnet, or set nodes to 1",
         )
-
-
-def _knowledge(site: Site) -> Iterator[Problem]:
-    if site.knowledge is None:
-        return
-    milvus = site.knowledge.milvus
-    roles = milvus.roles.model_dump()
-    here = "knowledge.milvus.roles"
-    if roles["etcd"] % 2 == 0:
-        yield Problem(
-            "ETCD_NOT_ODD",
-            f"{roles['etcd']} etcd members survive no more losses than {roles['etcd'] - 1}",
-            f"{here}.etcd",
-            "use an odd number: 3 survive the loss of one, 5 of two",
-        )
-    for role in ON_MEMBERS_OF_THEIR_OWN:
-        if roles[role] > milvus.nodes:
-            yield Problem(
-                "MILVUS_ROLE_CROWDED",
-                f"{roles[role]} x {role} on {milvus.nodes} members: "
-                "two would be lost with one member",
-                f"{here}.{role}",
-                f"lower it to at most {milvus.nodes}, or raise knowledge.milvus.nodes",
-            )
 
 
 def _control(site: Site) -> Iterator[Problem]:

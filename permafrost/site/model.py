@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StringConstraints
 
 from permafrost.site.inference import Backend, Endpoint, Gpu, GpuMode, VmShape
-from permafrost.site.tiers import CertificateFiles, Clients, Edge, Knowledge, Milvus, MilvusRoles
+from permafrost.site.knowledge import Knowledge, Milvus, MilvusRoles
+from permafrost.site.tiers import CertificateFiles, Clients, Edge
 from permafrost.site.values import (
     Address,
     AddressSpan,

@@ -21,11 +21,12 @@ from permafrost.adapters.ansible.variables import (
     server_names,
 )
 from permafrost.adapters.ansible.workspace import Workspace, control_folder, remove
+from permafrost.engine.secrets import own_secret
 from permafrost.errors import Failed, Problem
 from permafrost.pki import SitePki, ssh_key
 from permafrost.pki.files import locked
 from permafrost.site.load import LoadedSite
-from permafrost.topology import Node
+from permafrost.topology import Node, Tier
 
 SOURCE = Path(__file__).resolve().parents[3]
 """Where playbooks/, templates/ and permafrost/node lie."""
@@ -69,6 +70,11 @@ class AnsibleConverger:
             registry_password=_text(resolve(site.registry.password_file)).strip(),
             certificate_pem=certificate.certificate_pem,
             key_pem=certificate.key_pem,
+            object_store_password=(
+                own_secret(self._loaded.state_dir, "object-store")
+                if node.tier is Tier.KNOWLEDGE
+                else ""
+            ),
         )
         return host_variables(site, node, public, secret)
 

@@ -12,7 +12,10 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from permafrost import topology
+from permafrost.adapters.ansible import knowledge_variables as knowledge
+from permafrost.adapters.ansible.images import image_reference, registry_address
 from permafrost.site.model import Endpoint, GpuMode, Site
+from permafrost.site.pins import checkpoint_repository
 from permafrost.topology import Node, Tier
 
 SERVING_SLOT = "a"
@@ -46,6 +49,7 @@ class SecretMaterial:
     registry_password: str = field(repr=False)
     certificate_pem: str = field(repr=False)
     key_pem: str = field(repr=False)
+    object_store_password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ def server_names(site: Site, node: Node) -> tuple[tuple[str, ...], tuple[IPv4Add
         if node.tier is Tier.EDGE
         else ()
     )
+    if node.tier is Tier.EDGE and site.knowledge is not None:
+        names += (f"knowledge.{site.site}.permafrost.internal",)
     vip = site.edge.vip
     if node.tier is Tier.EDGE and vip is not None:
         return names, (node.address, vip)
@@ -78,6 +84,15 @@ def host_variables(
     match node.tier:
         case Tier.EDGE:
             plain |= _edge(site, node)
+            plain |= knowledge.edge_variables(site)
+        case Tier.KNOWLEDGE:
+            plain |= _runtime(site, public)
+            plain |= knowledge.member_variables(site, node)
+            hidden |= {
+                "container_runtime_registry_password": secret.registry_password,
+                "minio_password": secret.object_store_password,
+                "milvus_object_store_password": secret.object_store_password,
+            }
         case Tier.INFERENCE:
             plain |= _inference(site, node, public)
             hidden |= {
@@ -85,25 +100,6 @@ def host_variables(
                 "permafrost_node_registry_password": secret.registry_password,
             }
     return Variables(plain, hidden)
-
-
-def registry_address(site: Site) -> str:
-    """Return host and port of the site's registry."""
-    return site.registry.url.removeprefix("oci://")
-
-
-def image_reference(site: Site, pinned: str) -> str:
-    """Return the full name of an image: registry, repository, digest."""
-    return f"{registry_address(site)}/{_in_folder('images', pinned)}"
-
-
-def checkpoint_repository(pinned: str) -> str:
-    """Return the repository of a checkpoint."""
-    return _in_folder("checkpoints", pinned.partition("@")[0])
-
-
-def _in_folder(folder: str, name: str) -> str:
-    return name if name.startswith(f"{folder}/") else f"{folder}/{name}"
 
 
 def _base(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]:
@@ -174,6 +170,14 @@ def _places(replicas: Iterable[Node]) -> list[dict[str, str]]:
     return [{"name": replica.name, "address": str(replica.address)} for replica in replicas]
 
 
+def _runtime(site: Site, public: PublicMaterial) -> dict[str, Any]:
+    return {
+        "container_runtime_registry": registry_address(site),
+        "container_runtime_registry_username": site.registry.username,
+        "container_runtime_registry_ca": public.registry_ca,
+    }
+
+
 def _inference(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]:
     endpoint = topology.endpoint_of(site, node)
     checkpoint = endpoint.model.partition("@")[2]
@@ -190,9 +194,7 @@ def _inference(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]
     ]
     http, grpc, _ = SLOT_PORTS[SERVING_SLOT]
     return {
-        "container_runtime_registry": registry_address(site),
-        "container_runtime_registry_username": site.registry.username,
-        "container_runtime_registry_ca": public.registry_ca,
+        **_runtime(site, public),
         "permafrost_node_name": node.name,
         "permafrost_node_endpoint": node.endpoint,
         "permafrost_node_slot": SERVING_SLOT,

@@ -90,6 +90,9 @@ class PulumiStack:
 
     def destroy(self, lock_token: str = "") -> None:
         """Remove every resource of the stack; the program runs, for the sake of its hooks."""
+        if self._loaded.site.knowledge is not None:
+            # Members that hold data are protected; who asked for this has seen that they go.
+            self._run("state", "unprotect", "--all", "--yes", deadline_s=SHORT_S)
         self._act("destroy", "--run-program", lock_token=lock_token)
 
     def repair(self) -> None:

@@ -28,15 +28,24 @@ ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = ROOT / "templates"
 ROLES = ROOT / "playbooks" / "roles"
 SITE = Path(__file__).parent / "site.yaml"
+SITES = {name: Path(__file__).parent / file for name, file in
+         {"oslo": "site.yaml", "bergen": "knowledge.yaml"}.items()}  # fmt: skip
 
 PUBLIC = PublicMaterial("(package key)\n", "(registry ca)\n", "(site ca)\n")
-SECRET = SecretMaterial("(registry password)", "(certificate)\n", "(private key)\n")
+SECRET = SecretMaterial(
+    "(registry password)", "(certificate)\n", "(private key)\n", "(object store password)"
+)
+
+
+def golden_site(name: str) -> Site:
+    """Return one of the golden sites."""
+    return Site.model_validate(yaml.safe_load(SITES[name].read_text()))
 
 
 @cache
 def variables(node: str) -> Variables:
-    """Return the variables of a node of the golden site."""
-    site = Site.model_validate(yaml.safe_load(SITE.read_text()))
+    """Return the variables of a node of the golden site that its name begins with."""
+    site = golden_site(node.partition("-")[0])
     found = {n.name: n for n in topology.nodes(site)}[node]
     return host_variables(site, found, PUBLIC, SECRET)
 
@@ -61,7 +70,22 @@ def render(template: str, node: str, **more: Any) -> str:
     )
     environment.filters["to_nice_json"] = lambda value: json.dumps(value, indent=4, sort_keys=True)
     environment.filters["b64encode"] = lambda value: base64.b64encode(value.encode()).decode()
+    environment.filters["combine"] = _combine
+    environment.filters["to_nice_yaml"] = lambda value, **how: yaml.safe_dump(
+        value, default_flow_style=False, **how
+    )
     found = variables(node)
     context = {**defaults(), **found.plain, **found.secret, **more}
     context["ansible_managed"] = "Ansible managed"
     return environment.get_template(Path(template).name).render(context)
+
+
+def _combine(*mappings: dict[str, Any], recursive: bool) -> dict[str, Any]:
+    assert recursive
+    merged: dict[str, Any] = {}
+    for mapping in mappings:
+        for key, value in mapping.items():
+            old = merged.get(key)
+            both = isinstance(old, dict) and isinstance(value, dict)
+            merged[key] = _combine(old, value, recursive=True) if both else value
+    return merged

@@ -58,6 +58,25 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("journald.conf", "base/journald.conf.j2", "oslo-chat-02", {}),
     ("system.conf", "base/system.conf.j2", "oslo-chat-02", {}),
     ("coredump.conf", "base/coredump.conf.j2", "oslo-chat-02", {}),
+    ("knowledge-edge-haproxy.cfg", "haproxy/edge.cfg.j2", "bergen-edge-01", {}),
+    ("object_store.cfg", "haproxy/object_store.cfg.j2", "bergen-knowledge-01", {}),
+    ("nftables.conf", "knowledge_walls/nftables.conf.j2", "bergen-knowledge-01", {}),
+    ("nftables-no-proxy.conf", "knowledge_walls/nftables.conf.j2", "bergen-knowledge-03", {}),
+    ("data.mount", "data_disk/data.mount.j2", "bergen-knowledge-01", {}),
+    ("etcd.yml", "etcd/etcd.yml.j2", "bergen-knowledge-02", {}),
+    ("etcd.container", "quadlet/etcd.container.j2", "bergen-knowledge-02", {}),
+    ("kafka.properties", "kafka/server.properties.j2", "bergen-knowledge-02", {}),
+    ("kafka.container", "quadlet/kafka.container.j2", "bergen-knowledge-02", {}),
+    ("minio.env", "minio/config.env.j2", "bergen-knowledge-01", {}),
+    ("minio.container", "quadlet/minio.container.j2", "bergen-knowledge-01", {}),
+    (
+        "milvus.yaml",
+        "milvus/milvus.yaml.j2",
+        "bergen-knowledge-01",
+        {"__milvus_defaults_of_image": {"etcd": {"rootPath": "by-dev", "kvSubPath": "kv"}}},
+    ),
+    ("milvus-proxy.container", "quadlet/milvus.container.j2", "bergen-knowledge-01", {"unit": -1}),
+    ("knowledge.json", "knowledge_state/knowledge.json.j2", "bergen-knowledge-01", {}),
     ("sysctl.conf", "base/sysctl.conf.j2", "oslo-chat-02", {}),
 ]
 
@@ -74,10 +93,14 @@ def _compare(name: str, text: str) -> None:
 def test_a_machine_is_told(name: str, template: str, node: str, more: dict[str, Any]) -> None:
     if "slot" in more:
         more = {"slot": variables(node).plain["triton_slots"][more["slot"]]}
+    if "unit" in more:
+        more = {"unit": variables(node).plain["milvus_units"][more["unit"]]}
     _compare(name, render(template, node, **more))
 
 
-@pytest.mark.parametrize("node", ["oslo-edge-01", "oslo-chat-02", "oslo-pulse-01"])
+@pytest.mark.parametrize(
+    "node", ["oslo-edge-01", "oslo-chat-02", "oslo-pulse-01", "bergen-knowledge-01"]
+)
 def test_the_variables_of_a_node(node: str) -> None:
     plain = variables(node).plain
     _compare(f"variables-{node}.json", json.dumps(plain, indent=1, sort_keys=True) + "\n")
@@ -91,10 +114,14 @@ def test_every_template_of_the_roles_has_a_golden_file() -> None:
         (TEMPLATES / folder).glob("*.j2")
     }  # fmt: skip
     # Shared text that is part of both configurations, and a program that the unit tests run.
-    assert landing - rendered == {"haproxy/defaults.cfg.j2", "haproxy/permafrost-haproxy.py.j2"}
+    assert landing - rendered == {
+        "haproxy/defaults.cfg.j2",
+        "haproxy/edge_knowledge.cfg.j2",
+        "haproxy/permafrost-haproxy.py.j2",
+    }
 
 
-@pytest.mark.parametrize("node", ["oslo-edge-01", "oslo-chat-02"])
+@pytest.mark.parametrize("node", ["oslo-edge-01", "oslo-chat-02", "bergen-knowledge-01"])
 def test_secrets_are_kept_apart(node: str) -> None:
     found = variables(node)
     plain = json.dumps(found.plain)

@@ -9,7 +9,11 @@ import yaml
 
 from tests.golden.ansible.rendering import ROLES, variables
 
-NODES = {"edge": "oslo-edge-01", "inference": "oslo-chat-02"}
+NODES = {
+    "edge": "bergen-edge-01",
+    "inference": "oslo-chat-02",
+    "knowledge": "bergen-knowledge-01",
+}
 TYPES: dict[str, type | tuple[type, ...]] = {
     "str": str,
     "int": int,

@@ -189,6 +189,27 @@ RULES: list[tuple[Edit, str, str]] = [
     (put("edge.vip", "10.64.1.1"), "EDGE_VIP_TAKEN", "edge.vip"),
     (put("edge.vip", "10.64.1.30"), "EDGE_VIP_TAKEN", "edge.vip"),
     (knowledge(roles={"etcd": 2}), "ETCD_NOT_ODD", "knowledge.milvus.roles.etcd"),
+    (knowledge(roles={"queue": 2}), "MILVUS_QUORUM_OF_TWO", "knowledge.milvus.roles.queue"),
+    (
+        knowledge(roles={"object_store": 2}),
+        "MILVUS_QUORUM_OF_TWO",
+        "knowledge.milvus.roles.object_store",
+    ),
+    (knowledge(roles={"index": 0}), "MILVUS_ROLE_MISSING", "knowledge.milvus.roles.index"),
+    (knowledge(version="2.6"), "MILVUS_ROLE_MISSING", "knowledge.milvus.roles.streaming"),
+    (knowledge(port=8444), "PORT_TAKEN", "inference.pulse.port"),
+    (
+        knowledge(
+            access={"users": {"app": {"password_file": "secrets/vcenter", "roles": ["none"]}}}
+        ),
+        "MILVUS_ROLE_UNKNOWN",
+        "knowledge.milvus.access.users.app.roles",
+    ),
+    (
+        knowledge(access={"users": {"root": {"password_file": "secrets/vcenter"}}}),
+        "MILVUS_USER_RESERVED",
+        "knowledge.milvus.access.users.root",
+    ),
     (knowledge(roles={"etcd": 5}), "MILVUS_ROLE_CROWDED", "knowledge.milvus.roles.etcd"),
     (
         put("control.passphrase_file", DELETED),

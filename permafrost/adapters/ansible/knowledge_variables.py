@@ -1,0 +1,199 @@
+"""Variables of the knowledge tier's roles, and of the edges before it. Pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from permafrost import topology
+from permafrost.adapters.ansible.images import image_reference
+from permafrost.planning.knowledge import (
+    Unit,
+    members,
+    members_with,
+    milvus_of,
+    proxies,
+    stores_on,
+    units_of,
+    version_of,
+)
+from permafrost.planning.milvus_versions import STORE_PORTS
+from permafrost.site.model import Site
+from permafrost.topology import Node
+
+OBJECT_STORE_USER = "permafrost"
+OBJECT_STORE_PORT = 9000
+BALANCER_PORT = 9010
+"""On the loopback of each member: Milvus knows one object store, and this is it."""
+BUCKET = "milvus"
+STORE_UNITS = {"etcd": "etcd", "object_store": "minio", "queue": "kafka"}
+DATA = "/var/lib/permafrost-data"
+
+
+def edge_variables(site: Site) -> dict[str, Any]:
+    """Return the knowledge tier as an edge sees it; nothing where there is none."""
+    if site.knowledge is None:
+        return {}
+    return {
+        "edge_haproxy_knowledge": {
+            "port": site.knowledge.milvus.port,
+            "proxies": [
+                {
+                    "name": node.name,
+                    "address": str(node.address),
+                    "port": unit.public_port,
+                    "health_port": unit.metrics_port,
+                }
+                for node, unit in proxies(site)
+            ],
+        }
+    }
+
+
+def member_variables(site: Site, node: Node) -> dict[str, Any]:
+    """Return everything but the secrets that the roles of a knowledge member are told."""
+    milvus = milvus_of(site)
+    if milvus.images is None:
+        raise ValueError("the images of the knowledge tier are not pinned")
+    pins = milvus.images.model_dump()
+    images = {role: image_reference(site, pin) for role, pin in pins.items()}
+    units, stores = units_of(site, node.name), stores_on(site, node.name)
+    cgroups = site.nodes.container_cgroups
+    found: dict[str, Any] = {
+        "data_disk_device": milvus.data_device if site.environment == "hardware" else "",
+        "data_disk_folder": DATA,
+        "container_images": sorted({images["milvus"], *(images[s] for s in stores)}),
+        "knowledge_walls_members": [str(n.address) for n in members(site)],
+        "knowledge_walls_edges": [str(n.address) for n in topology.edges(site)],
+        "knowledge_walls_member_ports": _member_ports(units, stores),
+        "knowledge_walls_edge_ports": sorted(
+            port for u in units if u.public_port for port in (u.public_port, u.metrics_port)
+        ),
+        "object_store_balancer_port": BALANCER_PORT,
+        "object_store_balancer_servers": _places(site, "object_store", OBJECT_STORE_PORT),
+        "knowledge_state_units": [*(STORE_UNITS[s] for s in stores), *(u.name for u in units)],
+        "knowledge_state_stores": list(stores),
+        "knowledge_state_address": str(node.address),
+        "knowledge_state_etcd": _urls(site, "etcd", 2379),
+        "knowledge_state_root": site.site,
+        "knowledge_state_balancer_port": BALANCER_PORT,
+        "knowledge_state_queue_members": len(members_with(site, "queue")),
+        "milvus_image": images["milvus"],
+        "milvus_units": [_unit(u) for u in units],
+        "milvus_settings": _settings(site),
+        "milvus_object_store_port": BALANCER_PORT,
+        "milvus_data_folder": f"{DATA}/milvus",
+        "milvus_container_cgroups": cgroups,
+        "milvus_etcd_urls": _urls(site, "etcd", 2379),
+    }
+    if "etcd" in stores:
+        found |= {
+            "etcd_image": images["etcd"],
+            "etcd_name": node.name,
+            "etcd_address": str(node.address),
+            "etcd_cluster": site.site,
+            "etcd_members": _places(site, "etcd", 2380),
+            "etcd_data_folder": f"{DATA}/etcd",
+            "etcd_container_cgroups": cgroups,
+        }
+    if "queue" in stores:
+        brokers = members_with(site, "queue")
+        found |= {
+            "kafka_image": images["queue"],
+            "kafka_node_id": [n.name for n in brokers].index(node.name) + 1,
+            "kafka_address": str(node.address),
+            "kafka_cluster_id": cluster_id(site),
+            "kafka_members": _places(site, "queue", 9093),
+            "kafka_heap_mib": heap_mib(milvus.vm.memory_mib),
+            "kafka_data_folder": f"{DATA}/kafka",
+            "kafka_container_cgroups": cgroups,
+        }
+    if "object_store" in stores:
+        found |= {
+            "minio_image": images["object_store"],
+            "minio_address": str(node.address),
+            "minio_members": _places(site, "object_store", OBJECT_STORE_PORT),
+            "minio_user": OBJECT_STORE_USER,
+            "minio_data_folder": f"{DATA}/minio",
+            # The lab's machines have no disk of their own, which MinIO would refuse.
+            "minio_root_disk": site.environment == "lab",
+            "minio_container_cgroups": cgroups,
+        }
+    return found
+
+
+def cluster_id(site: Site) -> str:
+    """Return the id of the site's Kafka cluster: 16 bytes in base64url, of the site's name."""
+    digest = hashlib.sha256(f"permafrost {site.site}".encode()).digest()[:16]
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def heap_mib(memory_mib: int) -> int:
+    """Return the brokers' heap: a sixteenth of the VM, 256 MiB at least, 6 GiB at most."""
+    return max(256, min(6144, memory_mib // 16))
+
+
+def _settings(site: Site) -> dict[str, Any]:
+    """Return what is laid over the image's settings, without secrets."""
+    base = version_of(site).settings
+    etcd = {"endpoints": ",".join(_authorities(site, "etcd", 2379)), "rootPath": site.site}
+    minio = {
+        "address": "127.0.0.1",
+        "port": BALANCER_PORT,
+        "accessKeyID": OBJECT_STORE_USER,
+        "bucketName": BUCKET,
+    }
+    tls = {
+        "serverPemPath": "/milvus/tls/server.pem",
+        "serverKeyPath": "/milvus/tls/server.key",
+        "caPemPath": "/milvus/tls/ca.pem",
+    }
+    kafka = {"brokerList": ",".join(_authorities(site, "queue", 9092))}
+    common = {"chanNamePrefix": {"cluster": site.site}}
+    return {
+        **base,
+        "etcd": {**base["etcd"], **etcd},
+        "minio": {**base["minio"], **minio},
+        "kafka": {**base["kafka"], **kafka},
+        "common": {**base["common"], **common},
+        "tls": tls,
+    }
+
+
+def _member_ports(units: tuple[Unit, ...], stores: tuple[str, ...]) -> list[int]:
+    found = {port for store in stores for port in STORE_PORTS[store]}
+    for unit in units:
+        found |= {*unit.ports.values(), unit.metrics_port}
+    return sorted(found)
+
+
+def _unit(unit: Unit) -> dict[str, Any]:
+    ports = {name: str(port) for name, port in unit.ports.items()}
+    return {
+        "name": unit.name,
+        "role": unit.role,
+        "arguments": list(unit.arguments),
+        "environment": {
+            **unit.environment,
+            **ports,
+            "METRICS_PORT": str(unit.metrics_port),
+        },
+        "public_port": unit.public_port,
+        "metrics_port": unit.metrics_port,
+    }
+
+
+def _places(site: Site, role: str, port: int) -> list[Mapping[str, Any]]:
+    return [
+        {"name": n.name, "address": str(n.address), "port": port} for n in members_with(site, role)
+    ]
+
+
+def _authorities(site: Site, role: str, port: int) -> list[str]:
+    return [f"{n.address}:{port}" for n in members_with(site, role)]
+
+
+def _urls(site: Site, role: str, port: int) -> list[str]:
+    return [f"http://{authority}" for authority in _authorities(site, role, port)]

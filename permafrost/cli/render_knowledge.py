@@ -1,0 +1,43 @@
+"""How the knowledge tier is drawn for people."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from permafrost.planning.knowledge_status import KnowledgeStatus
+
+
+def show_knowledge(status: KnowledgeStatus, out: Console) -> None:
+    """Draw members with their units, quorums, coordinators, and what the proxies answer."""
+    ready = "[green]ready[/]" if status.is_ready else "[red]not ready[/]"
+    out.print(f"knowledge: Milvus {status.version} at {status.address}, {ready}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("member", "host", "units", ""):
+        table.add_column(column)
+    for member in status.members:
+        units = ", ".join(
+            name if word == "active" else f"[red]{name} {word}[/]"
+            for name, word in member["units"].items()
+        )
+        table.add_row(member["name"], member["host"] or "-", units or "-", member["reason"])
+    out.print(table)
+    etcd, queue = status.quorums["etcd"], status.quorums["queue"]
+    store = "writable" if status.quorums["object_store"]["writable"] else "not writable"
+    out.print(
+        f"  etcd {etcd['answering']} of {etcd['members']}, leader {etcd['leader'] or 'none'}; "
+        f"queue {queue['answering']} of {queue['members']}, {queue['under_replicated']} "
+        f"partitions lack a copy; object store {store}"
+    )
+    active = (f"{c['role']} on {c['active'] or 'nobody'}" for c in status.coordinators)
+    out.print(f"  active: {', '.join(active)}")
+    for proxy in status.proxies:
+        found = proxy["canaries"]
+        text = f"{found['right']} of {found['asked']} known answers right"
+        colour = "green" if proxy["ready"] else "red"
+        out.print(f"  proxy {proxy['member']}: [{colour}]{text}[/] {escape(proxy['error'])}")
+    loaded = (f"{name} {percent} %" for name, percent in status.collections.items())
+    out.print(f"  loaded: {', '.join(loaded) or 'nothing'}")
+    for name, message in status.problems:
+        out.print(f"  [red]not ready[/] {escape(f'{name}: ' if name else '')}{escape(message)}")

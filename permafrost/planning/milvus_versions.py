@@ -1,0 +1,164 @@
+"""What a Milvus of one version is made of, as data: its processes, their ports, its settings.
+
+2.3.5 is what runs in the lab. 2.6 (a mix coordinator, streaming nodes, no index nodes; Milvus'
+own deployment charts say so) is rendered and marked unverified: `deploy` refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+METRICS_PORT = 9191
+"""Of the first process on a member; each further one has the next."""
+STEP = 10
+"""Between the ports of two processes of one kind on a member; all kinds end in other digits."""
+
+STORES = ("etcd", "object_store", "queue")
+"""Roles that are servers of their own, whichever the version of Milvus."""
+
+STORE_PORTS: Mapping[str, tuple[int, ...]] = {
+    "etcd": (2379, 2380),
+    "object_store": (9000,),
+    "queue": (9092, 9093),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One kind of process. A further one on the same member takes ports ten further on.
+
+    ``ports`` is the name of the setting -> port. ``public`` is the setting of the clients' port.
+    """
+
+    role: str
+    arguments: tuple[str, ...]
+    ports: Mapping[str, int]
+    public: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MilvusVersion:
+    """The layout of one version; ``settings`` are laid over what the image brings."""
+
+    name: str
+    processes: tuple[Process, ...]
+    settings: Mapping[str, Any]
+    is_verified: bool
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The roles that this version knows, stores included."""
+        return frozenset({*STORES, *(p.role for p in self.processes)})
+
+
+# A proxy tries three times: a query node that is lost costs a search 1 s instead of 4 to 5.
+_PROXY = {"GRPC_CLIENT_MAXMAXATTEMPTS": "3"}
+
+_COMMON: dict[str, Any] = {
+    "etcd": {"use": {"embed": False}, "log": {"level": "warn"}},
+    "minio": {"useSSL": False, "cloudProvider": "aws", "rootPath": "files"},
+    "mq": {"type": "kafka"},
+    "kafka": {
+        "saslUsername": "",
+        "saslPassword": "",
+        "saslMechanisms": "",
+        "securityProtocol": "",
+        "readTimeout": 10,
+    },
+    # Everything is in memory: an index on local disks would need drives of its own.
+    "queryNode": {"enableDisk": False},
+    "common": {
+        "storageType": "remote",
+        "gracefulStopTimeout": 60,
+        # How long a coordinator that is gone keeps its place: 23 s by default, 6 s so.
+        "session": {"ttl": 5, "retryTimes": 30},
+        "security": {"authorizationEnabled": True, "tlsMode": 1, "superUsers": "root"},
+    },
+    "log": {"level": "warn", "stdout": True, "file": {"rootPath": ""}},
+    "grpc": {
+        "client": {
+            "maxBackoff": 1,
+            "initialBackOff": 0.1,
+            "maxMaxAttempts": 10,
+            "keepAliveTime": 5000,
+            "keepAliveTimeout": 5000,
+        }
+    },
+}
+
+
+def _over(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``more`` laid over it, section by section."""
+    found = dict(base)
+    for key, value in more.items():
+        old = found.get(key)
+        both = isinstance(value, Mapping) and isinstance(old, Mapping)
+        found[key] = _over(old or {}, value) if both else value
+    return found
+
+
+V2_3 = MilvusVersion(
+    "2.3.5",
+    (
+        Process(
+            "coordinators",
+            (
+                "mixture",
+                "-rootcoord=true",
+                "-querycoord=true",
+                "-datacoord=true",
+                "-indexcoord=true",
+            ),
+            {"ROOTCOORD_PORT": 53100, "QUERYCOORD_PORT": 19531, "DATACOORD_PORT": 13333},
+        ),
+        Process("query", ("querynode",), {"QUERYNODE_PORT": 21123}),
+        Process("data", ("datanode",), {"DATANODE_PORT": 21224}),
+        Process("index", ("indexnode",), {"INDEXNODE_PORT": 21321}),
+        Process(
+            "proxies",
+            ("proxy",),
+            {"PROXY_PORT": 19530, "PROXY_INTERNALPORT": 19529},
+            public="PROXY_PORT",
+            environment=_PROXY,
+        ),
+    ),
+    _over(
+        _COMMON,
+        {
+            "rootCoord": {"enableActiveStandby": True, "dmlChannelNum": 4},
+            "queryCoord": {
+                "enableActiveStandby": True,
+                "autoBalance": True,
+                "balanceIntervalSeconds": 10,
+                "checkInterval": 500,
+            },
+            "dataCoord": {"enableActiveStandby": True},
+            "indexNode": {"enableDisk": False},
+        },
+    ),
+    is_verified=True,
+)
+
+V2_6 = MilvusVersion(
+    "2.6",
+    (
+        Process("coordinators", ("mixcoord",), {"MIXCOORD_PORT": 53100}),
+        Process("streaming", ("streamingnode",), {"STREAMINGNODE_PORT": 22222}),
+        Process("query", ("querynode",), {"QUERYNODE_PORT": 21123}),
+        Process("data", ("datanode",), {"DATANODE_PORT": 21224}),
+        Process(
+            "proxies",
+            ("proxy",),
+            {"PROXY_PORT": 19530, "PROXY_INTERNALPORT": 19529},
+            public="PROXY_PORT",
+            environment=_PROXY,
+        ),
+    ),
+    _over(_COMMON, {"mixCoord": {"enableActiveStandby": True}}),
+    is_verified=False,
+)
+
+VERSIONS: Mapping[str, MilvusVersion] = {v.name: v for v in (V2_3, V2_6)}

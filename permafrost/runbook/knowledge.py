@@ -1,0 +1,172 @@
+"""Configure members of the knowledge tier, tell the cluster its users, and look at it.
+
+Members of a new cluster are configured at the same time: none is whole without a quorum of the
+others, and none serves yet. A member that was configured before serves: it is touched only while
+all others answer right, one at a time, and the next waits until the canaries are right again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+
+from permafrost.engine.secrets import own_secret
+from permafrost.engine.state import Phase
+from permafrost.engine.waiting import wait_until
+from permafrost.errors import Failed, PermafrostError, Problem
+from permafrost.pki.files import locked
+from permafrost.planning.canaries import COLLECTION, DIMENSION, ROWS
+from permafrost.planning.knowledge import members, milvus_of, proxies
+from permafrost.planning.knowledge_status import (
+    KnowledgeFacts,
+    KnowledgeStatus,
+    knowledge_status,
+)
+from permafrost.ports import CanaryAnswers, MemberState, VectorStore
+from permafrost.runbook.context import Context
+from permafrost.runbook.operations import operation
+from permafrost.site.load import LoadedSite
+
+READY_S = 300.0
+TURN_FOLDER = "knowledge"
+
+
+def cluster_fingerprint(loaded: LoadedSite) -> str:
+    """Return a digest of what the cluster is told as a whole; passwords take part by hash."""
+    milvus = milvus_of(loaded.site)
+    passwords = {
+        name: hashlib.sha256(loaded.resolve(user.password_file).read_bytes()).hexdigest()
+        for name, user in sorted(milvus.access.users.items())
+    }
+    root = hashlib.sha256(own_secret(loaded.state_dir, "milvus-root").encode()).hexdigest()
+    basis = [
+        milvus.access.model_dump(mode="json"),
+        passwords,
+        root,
+        [COLLECTION, DIMENSION, ROWS],
+        milvus.version,
+    ]
+    text = json.dumps(basis, sort_keys=True)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+@contextmanager
+def member_turn(ctx: Context, member: str) -> Iterator[None]:
+    """Wait until a member may be touched, and keep the others from it for a block."""
+    if ctx.store.converged(member) is None:
+        # Never configured: nobody relies on it, and the others may be waiting for it.
+        with nullcontext():
+            yield
+        return
+    with locked(ctx.loaded.state_dir / TURN_FOLDER):
+        await_ready(ctx, without=member)
+        yield
+
+
+def settle_cluster(ctx: Context, *, owner: str) -> tuple[str, ...]:
+    """Make users, roles, grants and canaries so, and wait until every proxy answers right."""
+    store = _store(ctx)
+    name = f"{ctx.site.site}-knowledge"
+    with operation(ctx, f"settle {name}", owner=owner) as journal:
+        journal("settle", name, Phase.INTENT, {})
+        ctx.guard()
+        changed: list[str] = []
+        refusals: list[PermafrostError] = []
+
+        def is_settled() -> bool:
+            refusals.clear()
+            try:
+                changed.extend(store.settle(proxies(ctx.site)[0][0].name))
+            except Failed as error:
+                refusals.append(error)
+            return not refusals
+
+        if not wait_until(is_settled, clock=ctx.clock, deadline_s=READY_S, every_s=2):
+            journal("settle", name, Phase.FAILED, {"error": refusals[0].code})
+            raise refusals[0]
+        await_ready(ctx)
+        journal("settle", name, Phase.DONE, {"changed": changed})
+    return tuple(changed)
+
+
+def await_ready(ctx: Context, *, without: str = "") -> None:
+    """Wait until the tier is ready; raise Failed (KNOWLEDGE_NOT_READY) with all that is not.
+
+    ``without``: what is said of this member alone does not count; it is to be mended.
+    """
+    seen: list[tuple[str, str]] = []
+
+    def is_ready() -> bool:
+        ctx.guard()
+        seen[:] = [p for p in read_knowledge(ctx).problems if not without or p[0] != without]
+        return not seen
+
+    if not wait_until(is_ready, clock=ctx.clock, deadline_s=READY_S, every_s=2):
+        raise Failed(*(as_problem(*p) for p in seen))
+
+
+def as_problem(member: str, message: str) -> Problem:
+    """Return what keeps the tier from being ready, as an error."""
+    return Problem(
+        "KNOWLEDGE_NOT_READY", message, member or "knowledge", "`permafrost status` shows it"
+    )
+
+
+def read_knowledge(ctx: Context) -> KnowledgeStatus:
+    """Ask every member and every proxy at once."""
+    store = _store(ctx)
+    names = [n.name for n in members(ctx.site)]
+    doors = [n.name for n, _ in proxies(ctx.site)]
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        hosts = pool.submit(_hosts, ctx)
+        loaded = pool.submit(_collections, store, doors)
+        answers = {door: pool.submit(store.canaries, door) for door in doors}
+        found = dict(zip(names, pool.map(lambda n: _state(store, n), names), strict=True))
+        collections, blind = loaded.result()
+        seen = KnowledgeFacts(
+            states={n: s for n, s in found.items() if isinstance(s, MemberState)},
+            silent={n: s for n, s in found.items() if isinstance(s, str)},
+            canaries={door: _answers(door, a.result()) for door, a in answers.items()},
+            collections=collections,
+            blind=blind,
+            hosts=hosts.result(),
+        )
+    return knowledge_status(ctx.site, seen)
+
+
+def _answers(door: str, found: CanaryAnswers) -> CanaryAnswers:
+    return found if found.member == door else CanaryAnswers(door, error="another one answered")
+
+
+def _state(store: VectorStore, member: str) -> MemberState | str:
+    try:
+        return store.state(member)
+    except PermafrostError as error:
+        return error.problems[0].message
+
+
+def _collections(store: VectorStore, doors: list[str]) -> tuple[dict[str, int], str]:
+    """Return what is loaded, from the first proxy that says it; else why nobody does."""
+    said = "no proxy says what is loaded"
+    for door in doors:
+        try:
+            return dict(store.collections(door)), ""
+        except PermafrostError as error:
+            said = error.problems[0].message
+    return {}, said
+
+
+def _hosts(ctx: Context) -> dict[str, str]:
+    try:
+        return {vm.name: vm.host for vm in ctx.hypervisor.observe().vms}
+    except PermafrostError:
+        return {}
+
+
+def _store(ctx: Context) -> VectorStore:
+    if ctx.knowledge is None:
+        raise Failed(Problem("KNOWLEDGE_ABSENT", "the site has no knowledge tier"))
+    return ctx.knowledge

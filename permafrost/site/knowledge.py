@@ -1,0 +1,97 @@
+"""The knowledge tier of the site file: a Milvus cluster on VMs, and who may do what in it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictInt, StringConstraints
+
+from permafrost.site.inference import VmShape
+from permafrost.site.values import AddressSpan, FilePath, Label, PinnedImage, Strict
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,31}$")]
+"""A name as Milvus takes it: of a user, a role, a collection."""
+
+Privilege = Literal[
+    "Search",
+    "Query",
+    "Insert",
+    "Delete",
+    "Upsert",
+    "Load",
+    "Release",
+    "Flush",
+    "Compaction",
+    "GetLoadState",
+    "GetLoadingProgress",
+    "GetStatistics",
+    "IndexDetail",
+    "CreateIndex",
+    "DropIndex",
+]
+
+
+class MilvusRoles(Strict):
+    """How many of each role, over all members. Defaults survive the loss of any one member."""
+
+    etcd: StrictInt = Field(default=3, ge=1, le=9)
+    object_store: StrictInt = Field(default=3, ge=1, le=32)
+    queue: StrictInt = Field(default=3, ge=1, le=32, description="message queue brokers")
+    coordinators: StrictInt = Field(default=2, ge=1, le=2, description="active and standby")
+    query: StrictInt = Field(default=4, ge=1, le=999, description="two replicas need four")
+    data: StrictInt = Field(default=2, ge=1, le=999)
+    index: StrictInt = Field(default=1, ge=0, le=999, description="2.3: builds indexes")
+    streaming: StrictInt = Field(default=0, ge=0, le=999, description="2.6: write-ahead log")
+    proxies: StrictInt = Field(default=2, ge=1, le=99)
+
+
+class MilvusImages(Strict):
+    """The servers' container images, in the site's registry."""
+
+    milvus: PinnedImage
+    etcd: PinnedImage
+    queue: PinnedImage
+    object_store: PinnedImage
+
+
+class Grant(Strict):
+    """What a role may do with one collection; the collection may come later."""
+
+    collection: Identifier
+    privileges: tuple[Privilege, ...] = Field(min_length=1)
+
+
+class MilvusUser(Strict):
+    """A user of the cluster; ``password_file`` is closed to others."""
+
+    password_file: FilePath
+    roles: tuple[Identifier, ...] = ()
+
+
+class MilvusAccess(Strict):
+    """Users, roles and grants. What the site file does not name is left alone."""
+
+    roles: dict[Identifier, tuple[Grant, ...]] = Field(default={})
+    users: dict[Identifier, MilvusUser] = Field(default={})
+
+
+class Milvus(Strict):
+    """A Milvus cluster on VMs; its members stand on failure domains of their own."""
+
+    version: Literal["2.3.5", "2.6"] = Field(default="2.3.5", description="which roles there are")
+    images: MilvusImages | None = Field(default=None, description="`deploy` needs them")
+    nodes: StrictInt = Field(default=3, ge=1, le=99)
+    roles: MilvusRoles = MilvusRoles()
+    port: StrictInt = Field(default=19530, ge=1, le=65535, description="gRPC, on every edge")
+    access: MilvusAccess = MilvusAccess()
+    vm: VmShape = VmShape(cpus=8, memory_mib=32768, disk_gib=40)
+    data_disk_gib: StrictInt = Field(default=200, ge=10, le=62 * 1024)
+    data_device: Annotated[str, StringConstraints(pattern=r"^/dev/[a-z0-9/:._-]+$")] = "/dev/sdb"
+    network: Label | None = Field(default=None, description="one of `networks`")
+    addresses: AddressSpan | None = None
+
+
+class Knowledge(Strict):
+    """Where knowledge lives: outside the models."""
+
+    milvus: Milvus = Milvus()

@@ -1,0 +1,103 @@
+"""A deployed site with a knowledge tier: the one that is named, else one of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lab.testrun.ownlab import owned
+from tests.acceptance.driver import ROOT, Cli
+from tests.knowledge.driver import COLLECTION, Door
+from tests.knowledge.vectors import DIMENSION, vectors
+
+BATCH = 1000
+PROGRAMS = ROOT / ".venv" / "bin"
+
+
+@pytest.fixture(scope="session")
+def site_env() -> Iterator[dict[str, str]]:
+    """The environment of a deployed site; one that was made for this is removed."""
+    if "PERMAFROST_SITE" in os.environ:
+        yield dict(os.environ)
+        return
+    name = f"m{os.getpid() % 0xFFFF:04x}"
+    env = {**os.environ, "PERMAFROST_LAB": name}
+    site = str(ROOT / ".lab" / name / "site.yaml")
+    like = ["--like", str(ROOT / "sites" / "lab-knowledge.yaml")]
+
+    def run(*argv: str, timeout: float) -> None:
+        subprocess.run([str(PROGRAMS / argv[0]), *argv[1:]], cwd=ROOT, env=env, check=True,
+                       timeout=timeout)  # fmt: skip
+
+    with owned(name):
+        try:
+            run("permafrost-lab", "up", *like, timeout=1800)
+            env["PERMAFROST_SITE"] = site
+            run("permafrost", "deploy", "--yes", timeout=1800)
+            yield env
+        finally:
+            run("permafrost-lab", "down", timeout=300)
+
+
+@pytest.fixture(scope="session")
+def permafrost(site_env: dict[str, str]) -> Cli:
+    """``permafrost`` for that site."""
+    return Cli(PROGRAMS / "permafrost", site_env)
+
+
+@pytest.fixture(scope="session")
+def lab(site_env: dict[str, str]) -> Cli:
+    """``permafrost-lab`` for that site."""
+    return Cli(PROGRAMS / "permafrost-lab", site_env)
+
+
+@pytest.fixture(scope="session")
+def folder(site_env: dict[str, str]) -> Path:
+    """The folder of the site file."""
+    return Path(site_env["PERMAFROST_SITE"]).parent
+
+
+@pytest.fixture(scope="session")
+def door(permafrost: Cli, folder: Path) -> Door:
+    """Where an application reaches the tier."""
+    address = permafrost.json("status")["knowledge"]["address"]
+    return Door(address, folder / "state" / "pki" / "ca.pem")
+
+
+@pytest.fixture(scope="session")
+def users(folder: Path) -> dict[str, str]:
+    """Users of the site file, and root, with their passwords."""
+    found = {file.name: file.read_text().strip() for file in (folder / "users").iterdir()}
+    return {**found, "root": (folder / "state" / "secrets" / "milvus-root").read_text()}
+
+
+@pytest.fixture(scope="session")
+def known(door: Door, users: dict[str, str]) -> np.ndarray:
+    """The vectors that are in the collection, loaded into two replicas; made where missing."""
+    from pymilvus import DataType
+
+    wanted = vectors()
+    root = door.client("root", users["root"])
+    if not root.has_collection(COLLECTION):
+        schema = root.create_schema(auto_id=False)
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("v", DataType.FLOAT_VECTOR, dim=DIMENSION)
+        root.create_collection(COLLECTION, schema=schema, num_shards=2)
+        loader = door.client("loader", users["loader"])
+        for start in range(0, len(wanted), BATCH):
+            rows = [
+                {"id": start + i, "v": vector.tolist()}
+                for i, vector in enumerate(wanted[start : start + BATCH])
+            ]
+            assert loader.insert(COLLECTION, rows, timeout=60)["insert_count"] == len(rows)
+        root.flush(COLLECTION, timeout=120)
+        index = root.prepare_index_params()
+        index.add_index("v", index_type="IVF_FLAT", metric_type="COSINE", params={"nlist": 128})
+        root.create_index(COLLECTION, index, timeout=300)
+    root.load_collection(COLLECTION, replica_number=2, timeout=300)
+    return wanted

@@ -1,0 +1,166 @@
+"""The program that lands on each member as permafrost-knowledge, against servers."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from permafrost.adapters.milvus.store import state_of
+from tests.golden.ansible.rendering import render
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> ModuleType:
+    file = tmp_path / "permafrost_knowledge.py"
+    text = render("knowledge_state/permafrost-knowledge.py.j2", "bergen-knowledge-01")
+    file.write_text(text)
+    spec = importlib.util.spec_from_file_location("permafrost_knowledge", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def session(name: str, address: str) -> dict[str, str]:
+    key = base64.b64encode(f"bergen/meta/session/{name}".encode()).decode()
+    value = json.dumps({"ServerID": 7, "ServerName": name, "Address": address})
+    return {"key": key, "value": base64.b64encode(value.encode()).decode()}
+
+
+ETCD: dict[str, Any] = {
+    "/v3/maintenance/status": {"leader": "42", "header": {"member_id": "42"}},
+    "/v3/cluster/member/list": {"members": [{"ID": "42", "name": "bergen-knowledge-02"}]},
+    "/v3/kv/range": {"kvs": [session("rootcoord", "10.20.0.24:53100"), session("id", "x")]},
+}
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """etcd's JSON and the object store's health, at one address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(json.dumps(ETCD[self.path]).encode())
+
+        def do_GET(self) -> None:
+            self._answer(b"")
+
+        def _answer(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{httpd.server_port}"
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def text(value: str) -> bytes:
+    return struct.pack(">h", len(value)) + value.encode()
+
+
+def many(items: list[bytes]) -> bytes:
+    return struct.pack(">i", len(items)) + b"".join(items)
+
+
+def numbers(values: list[int]) -> bytes:
+    return many([struct.pack(">i", value) for value in values])
+
+
+def partition(leader: int, replicas: list[int], in_sync: list[int]) -> bytes:
+    return struct.pack(">hii", 0, 0, leader) + numbers(replicas) + numbers(in_sync)
+
+
+def metadata(partitions: list[bytes]) -> bytes:
+    broker = struct.pack(">i", 1) + text("10.20.0.24") + struct.pack(">i", 9092)
+    body = struct.pack(">i", 1) + many([broker + struct.pack(">h", -1), broker + text("rack-a")])
+    body += struct.pack(">i", 1)
+    topic = struct.pack(">h", 0) + text("bergen-dml_0") + b"\0" + many(partitions)
+    body += many([topic])
+    return struct.pack(">i", len(body)) + body
+
+
+def broker(answer: bytes, monkeypatch: pytest.MonkeyPatch, program: ModuleType) -> None:
+    """Let the program find a broker that answers in two pieces."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listener, listener.accept()[0] as connection:
+            connection.recv(1000)
+            connection.sendall(answer[:7])
+            connection.sendall(answer[7:])
+
+    threading.Thread(target=serve, daemon=True).start()
+    real, port = socket.create_connection, listener.getsockname()[1]
+    ours = SimpleNamespace(create_connection=lambda _, **how: real(("127.0.0.1", port), **how))
+    monkeypatch.setattr(program, "socket", ours)
+
+
+def test_partitions_without_all_copies_and_without_a_leader_are_counted(
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, short = partition(1, [1, 2, 3], [1, 2, 3]), partition(1, [1, 2, 3], [1, 2])
+    gone = partition(-1, [1, 2, 3], [])
+    broker(metadata([whole, short, gone]), monkeypatch, program)
+    assert program.metadata("10.20.0.24") == {
+        "brokers": 2,
+        "partitions": 3,
+        "under_replicated": 2,
+        "offline": 1,
+    }
+
+
+def test_what_it_prints_is_what_the_orchestrator_reads(
+    program: ModuleType, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker(metadata([partition(1, [1, 2, 3], [1, 2, 3])]), monkeypatch, program)
+    monkeypatch.setattr(program, "units", lambda names: {"etcd": {"state": "active"}})
+    settings = {
+        "etcd": [server, "http://127.0.0.1:1"],
+        "root": "bergen",
+        "object_store": server,
+        "address": "10.20.0.24",
+        "brokers": 3,
+        "units": ["etcd"],
+    }
+    found = state_of("bergen-knowledge-01", program.state(settings))
+    assert found.etcd_leader == "bergen-knowledge-02"
+    assert found.etcd_answering == 1
+    assert found.store_is_writable
+    assert found.brokers == 2
+    assert found.units == {"etcd": "active"}
+    assert found.sessions == (("rootcoord", "10.20.0.24:53100"), ("id", "x"))
+
+
+def test_stores_without_a_quorum_are_told_by_name(program: ModuleType) -> None:
+    settings = {
+        "etcd": ["http://127.0.0.1:1", "http://127.0.0.1:1"],
+        "root": "bergen",
+        "object_store": "http://127.0.0.1:1",
+        "address": "127.0.0.1",
+        "brokers": 3,
+    }
+    lacking = "; ".join(program.missing(settings))
+    assert "etcd: 0 of 2 members answer" in lacking
+    assert "object store: not writable" in lacking
+    assert "queue: 0 of 3 brokers" in lacking
+    assert program.wait_for_stores(settings, 0) == 1

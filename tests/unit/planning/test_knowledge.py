@@ -1,0 +1,176 @@
+"""Which member runs what, for each version of Milvus; and when the tier is called ready."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from permafrost.planning import canaries
+from permafrost.planning.knowledge import members, milvus_roles, proxies, stores_on, units_of
+from permafrost.planning.knowledge_status import (
+    COORDINATORS,
+    KnowledgeFacts,
+    KnowledgeStatus,
+    knowledge_status,
+)
+from permafrost.planning.milvus_versions import VERSIONS
+from permafrost.planning.unsupported import unsupported
+from permafrost.ports import CanaryAnswers, MemberState
+from permafrost.site.checks import check_site
+from permafrost.site.model import Site
+from tests.golden.ansible.rendering import golden_site
+
+
+def site_with(**milvus: Any) -> Site:
+    values = golden_site("bergen").model_dump(mode="json", by_alias=True)
+    values["knowledge"]["milvus"] |= milvus
+    return Site.model_validate(values)
+
+
+V2_3 = site_with()
+V2_6 = site_with(version="2.6", roles={"index": 0, "streaming": 3})
+
+
+@pytest.mark.parametrize("site", [V2_3, V2_6], ids=["2.3.5", "2.6"])
+def test_every_role_of_the_site_file_runs_somewhere_and_nothing_else(site: Site) -> None:
+    assert site.knowledge is not None
+    assert check_site(site) == []
+    wanted = {r: n for r, n in site.knowledge.milvus.roles.model_dump().items() if n}
+    found: dict[str, int] = {}
+    for node in members(site):
+        for role in (*stores_on(site, node.name), *(u.role for u in units_of(site, node.name))):
+            found[role] = found.get(role, 0) + 1
+    assert found == wanted
+
+
+@pytest.mark.parametrize("site", [V2_3, V2_6], ids=["2.3.5", "2.6"])
+@pytest.mark.parametrize("count", [3, 5])
+def test_no_two_processes_of_a_member_meet_on_a_port(site: Site, count: int) -> None:
+    assert site.knowledge is not None
+    roles = {**site.knowledge.milvus.roles.model_dump(), "query": 12, "data": 7, "proxies": 7}
+    crowded = site_with(version=site.knowledge.milvus.version, roles=roles, nodes=count)
+    for node in members(crowded):
+        taken = [2379, 2380, 9000, 9010, 9092, 9093]
+        for unit in units_of(crowded, node.name):
+            taken += [*unit.ports.values(), unit.metrics_port]
+        assert len(taken) == len(set(taken))
+        names = [u.name for u in units_of(crowded, node.name)]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("site", [V2_3, V2_6], ids=["2.3.5", "2.6"])
+def test_any_one_member_may_be_lost(site: Site) -> None:
+    roles = milvus_roles(site)
+    for lost in members(site):
+        left = {n.name for n in members(site)} - {lost.name}
+        for quorum in ("etcd", "object_store", "queue"):
+            assert sum(roles[n].get(quorum, 0) for n in left) >= 2
+        for process in VERSIONS[site.knowledge.milvus.version].processes:  # type: ignore[union-attr]
+            if process.role != "index":  # new indexes wait until it is back
+                assert sum(roles[n].get(process.role, 0) for n in left) >= 1
+        assert any(node.name in left for node, _ in proxies(site))
+
+
+def test_the_layout_that_nothing_has_run_is_refused_at_deployment() -> None:
+    assert [p.code for p in unsupported(V2_6)] == ["MILVUS_VERSION_UNVERIFIED"]
+    assert unsupported(V2_3) == ()
+    assert [p.code for p in unsupported(site_with(images=None))] == ["MILVUS_IMAGES_MISSING"]
+
+
+def seen(site: Site) -> KnowledgeFacts:
+    names = [n.name for n in members(site)]
+    address = {n.name: str(n.address) for n in members(site)}
+    assert site.knowledge is not None
+    roles = COORDINATORS[site.knowledge.milvus.version]
+    sessions = tuple((role, f"{address[names[0]]}:1") for role in roles)
+    sessions += tuple((f"{role}-7", f"{address[names[1]]}:1") for role in roles)
+    states = {
+        name: MemberState(
+            name,
+            {u.name: "active" for u in units_of(site, name)},
+            "bergen-knowledge-02",
+            3,
+            True,
+            3,
+            0,
+            sessions,
+        )
+        for name in names
+    }
+    doors = {n.name: CanaryAnswers(n.name, 16, 16) for n, _ in proxies(site)}
+    return KnowledgeFacts(states, {}, doors, {"docs": 100}, "", {})
+
+
+def problems(facts: KnowledgeFacts) -> str:
+    return "\n".join(f"{m}: {t}" for m, t in knowledge_status(V2_3, facts).problems)
+
+
+def with_state(facts: KnowledgeFacts, name: str, **change: Any) -> KnowledgeFacts:
+    changed = replace(facts.states[name], **change)
+    return replace(facts, states={**facts.states, name: changed})
+
+
+FIRST = "bergen-knowledge-01"
+
+
+def test_a_tier_that_answers_right_is_ready_and_says_who_is_active() -> None:
+    status: KnowledgeStatus = knowledge_status(V2_3, seen(V2_3))
+    assert status.is_ready
+    assert status.problems == ()
+    assert {c["role"]: (c["active"], c["standby"]) for c in status.coordinators} == {
+        role: (FIRST, ["bergen-knowledge-02"]) for role in COORDINATORS["2.3.5"]
+    }
+    assert status.quorums["etcd"] == {
+        "members": 3,
+        "answering": 3,
+        "leader": "bergen-knowledge-02",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"canaries": {}}, f"{FIRST}: its proxy: not asked"),
+        ({"collections": {"docs": 50}}, ": collection docs is loaded to 50 %"),
+        ({"silent": {FIRST: "no answer"}}, f"{FIRST}: no answer"),
+        ({"blind": "no proxy says what is loaded"}, "no proxy says"),
+        ({"states": {}}, "no rootcoord is active"),
+    ],
+)
+def test_what_keeps_it_from_being_ready(change: dict[str, Any], said: str) -> None:
+    assert said in problems(replace(seen(V2_3), **change))
+
+
+def test_one_wrong_answer_without_an_error_is_not_ready() -> None:
+    wrong = CanaryAnswers(FIRST, 16, 15, 1)
+    facts = seen(V2_3)
+    facts = replace(facts, canaries={**facts.canaries, FIRST: wrong})
+    assert problems(facts) == f"{FIRST}: its proxy: 1 of 16 known answers are wrong"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"units": {"milvus-query": "failed"}}, "milvus-query is failed"),
+        ({"etcd_answering": 2}, "etcd: 2 members answer it"),
+        ({"store_is_writable": False}, "the object store may not be written to"),
+        ({"brokers": 2}, "queue: 2 brokers are in the cluster"),
+        ({"under_replicated": 4}, "queue: 4 partitions lack a copy"),
+    ],
+)
+def test_what_one_member_sees_counts(change: dict[str, Any], said: str) -> None:
+    assert problems(with_state(seen(V2_3), FIRST, **change)) == f"{FIRST}: {said}"
+
+
+def test_the_known_answers_are_known_without_a_tie() -> None:
+    for question in canaries.QUESTIONS:
+        asked = canaries.vector(question)
+        distances = sorted(
+            sum((a - b) ** 2 for a, b in zip(asked, canaries.vector(row), strict=True))
+            for row in range(canaries.ROWS)
+        )
+        nearest = distances[: canaries.NEIGHBOURS + 1]
+        assert len(set(nearest)) == len(nearest)
+        assert canaries.neighbours(question)[0] == question
