@@ -57,17 +57,8 @@ ON_DEMAND = frozenset(
 """Parts that no lab needs to begin with."""
 # Two lanes, one a core: the long Go builds, and everything else meanwhile.
 LANES: tuple[tuple[str, ...], ...] = (
-    ("go", "pulumi", "vcenter", "image-minio"),
-    (
-        "base-image",
-        "packages",
-        "image-triton",
-        "checkpoint-pulse",
-        "checkpoint-chat",
-        "image-etcd",
-        "image-kafka",
-        "image-milvus",
-    ),
+    ("go", "pulumi", "vcenter"),
+    ("base-image", "packages", "image-triton", "checkpoint-pulse", "checkpoint-chat"),
 )
 
 

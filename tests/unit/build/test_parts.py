@@ -67,5 +67,12 @@ def test_the_weights_that_are_fetched_are_those_of_the_versions_file() -> None:
 
 
 def test_what_no_lab_begins_with_is_built_when_asked_for() -> None:
-    assert sorted(parts.ON_DEMAND) == ["checkpoint-child", "checkpoint-gemma"]
+    assert sorted(parts.ON_DEMAND) == [
+        "checkpoint-child",
+        "checkpoint-gemma",
+        "image-etcd",
+        "image-kafka",
+        "image-milvus",
+        "image-minio",
+    ]
     assert parts.PARTS["checkpoint-child"].needs == ("checkpoint-chat",)
