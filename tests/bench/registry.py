@@ -27,6 +27,7 @@ from model_registry.meter import Meter
 from model_registry.transfer import pull, push
 from model_registry.verify import verify
 from tests.contract.registry.fake import PASSWORD, USER
+from tests.contract.registry.oras import oras_command
 from tests.contract.registry.server import Server, docker_registry
 
 MIB = 1 << 20
@@ -81,7 +82,7 @@ def _moving(source: Path, folder: Path, server: Server) -> Table:
     checkpoint = pack(source, layout, "bench")
     files = files_of(layout.read_json(checkpoint))
     size = sum(f.size for f in files)
-    plain = _Plain(server)
+    plain, oras = _Plain(server), oras_command()
     rounds = iter(range(1000))
 
     with _client(server) as client:
@@ -101,6 +102,12 @@ def _moving(source: Path, folder: Path, server: Server) -> Table:
             "push": pushed,
             "plain download": lambda: plain.download("bench/plain", paths, folder / "copy"),
             "pull": pulled,
+            "oras push (cp from a layout)": lambda: _oras_push(
+                oras, layout, checkpoint, server, f"oras/{next(rounds)}"
+            ),
+            "oras pull (cp to a layout)": lambda: _oras_pull(
+                oras, folder / f"oras-{next(rounds)}", checkpoint, server
+            ),
         }
         # A repository of its own for each push, so that it sends all of its bytes
         took = _in_turn(ways, lambda: None)
@@ -113,6 +120,8 @@ def _moving(source: Path, folder: Path, server: Server) -> Table:
         ("push", "plain upload"),
         ("plain download", "plain download"),
         ("pull", "plain download"),
+        ("oras push (cp from a layout)", "plain upload"),
+        ("oras pull (cp to a layout)", "plain download"),
     ):
         table.add_row(name, f"{size / MIB / took[name]:.0f}", f"{took[base] / took[name]:.2f}")
     return table
@@ -211,6 +220,27 @@ class _Plain:
                 response.read()
                 assert response.status == 201
         connection.close()
+
+
+def _oras_push(
+    oras: Path, layout: OciLayout, checkpoint: str, server: Server, repository: str
+) -> None:
+    source = ["--from-oci-layout", f"{layout.path}@{checkpoint}"]
+    _oras(oras, "to", server, *source, f"{server.address}/{repository}:bench")
+
+
+def _oras_pull(oras: Path, target: Path, checkpoint: str, server: Server) -> None:
+    source = f"{server.address}/bench/plain@{checkpoint}"
+    _oras(oras, "from", server, source, "--to-oci-layout", f"{target}:bench")
+    shutil.rmtree(target)
+
+
+def _oras(oras: Path, side: str, server: Server, *words: str) -> None:
+    login = [f"--{side}-username", USER, f"--{side}-password-stdin"]
+    subprocess.run(
+        [str(oras), "cp", f"--{side}-ca-file", str(server.ca_file), *login, *words],
+        input=PASSWORD, check=True, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
 
 
 def _all_cores(paths: Sequence[Path]) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,28 +14,17 @@ from model_registry.registry import Registry
 from model_registry.signatures import sign
 from model_registry.verify import verify
 from tests.contract.registry.fake import PASSWORD, USER
+from tests.contract.registry.oras import oras_command
 from tests.contract.registry.server import Server
 from tests.contract.registry.test_exchange import client_of, files, repository_of
 from tests.unit.model_registry.keys import keys
 
 pytestmark = pytest.mark.soak
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="session")
 def oras() -> Path:
-    version = tomllib.loads((ROOT / "versions.toml").read_text())["oras"]["version"]
-    cache = Path(os.environ.get("PERMAFROST_CACHE", "/var/cache/permafrost"))
-    folder = cache / f"oras-{version}"
-    if not (folder / "oras").exists():
-        fresh = cache / f".oras-{version}-{os.getpid()}"
-        subprocess.run(
-            ["go", "install", f"oras.land/oras/cmd/oras@{version}"],
-            check=True, timeout=900, env={**os.environ, "GOBIN": str(fresh)},
-        )  # fmt: skip
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
-    return folder / "oras"
+    return oras_command()
 
 
 def run(oras: Path, server: Server, cwd: Path, *words: str) -> str:
