@@ -33,6 +33,10 @@ def traffic(
     turns: Annotated[int, typer.Option(help="turns of a conversation")] = 4,
     channels: Annotated[int, typer.Option(help="long-open gRPC streams, beside")] = 0,
     channel_every_s: Annotated[float, typer.Option(help="time between requests on one")] = 5.0,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="pulse: DIGEST=FILE of weights that may answer as well"),
+    ] = None,
     site: SiteOption = None,
 ) -> None:
     """Send a load and record each answer beside what the frozen model must say."""
@@ -53,6 +57,7 @@ def traffic(
         turns=turns,
         channels=channels,
         channel_every_s=channel_every_s,
+        also=also or (),
     )
     typer.echo(f"{sent} requests recorded in {out}")
 

@@ -117,6 +117,7 @@ class Channel:
         checkpoint = headers.get("permafrost-checkpoint", "")
         replica = headers.get("permafrost-replica", "")
         answer = Answer(OK_STATUS if came else 0, tuple(tokens), checkpoint, replica, error)
+        pinned, expected = ask.judged_by(checkpoint, self.target.checkpoint)
         done = Record(
             id=f"{self.name}-{number}",
             kind=Kind.GRPC,
@@ -127,8 +128,8 @@ class Channel:
             replica=replica,
             checkpoint=checkpoint,
             tokens=answer.tokens,
-            expected=ask.expected,
-            outcome=judge(answer, ask.expected, self.target.checkpoint),
+            expected=expected,
+            outcome=judge(answer, expected, pinned),
             error=error,
             token_ms=tuple(round((moment - start) * 1000, 1) for moment in came),
         )

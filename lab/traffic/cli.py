@@ -33,8 +33,12 @@ def traffic(
     turns: int = 4,
     channels: int = 0,
     channel_every_s: float = 5.0,
+    also: Sequence[str] = (),
 ) -> int:
-    """Run a load against an endpoint and record it. Returns the number of requests sent."""
+    """Run a load against an endpoint and record it. Returns the number of requests sent.
+
+    ``also``: ``DIGEST=FILE`` of the weights of a checkpoint that may answer as well.
+    """
     loaded = load_site(site)
     if endpoint not in loaded.site.inference:
         known = ", ".join(sorted(loaded.site.inference))
@@ -47,7 +51,12 @@ def traffic(
         )
     layout = parts.path(f"checkpoint-{endpoint}") / "oci"
     work = source.workload(
-        loaded, endpoint, layout, interval_ms=interval_ms, max_tokens=max_tokens
+        loaded,
+        endpoint,
+        layout,
+        interval_ms=interval_ms,
+        max_tokens=max_tokens,
+        also=_weights(also),
     )
     load = recorder.Load(
         rate_per_s,
@@ -72,6 +81,17 @@ def traffic(
         lambda name: source.channel(loaded, name, target, work),
     )
     return recorder.run(load, target, work, source.tls(loaded), out, side)
+
+
+def _weights(also: Sequence[str]) -> dict[str, bytes]:
+    found = {}
+    for given in also:
+        digest, _, file = given.partition("=")
+        try:
+            found[digest] = Path(file).read_bytes()
+        except OSError as error:
+            raise LabError("WEIGHTS_UNREADABLE", f"{given}: {error}", "DIGEST=FILE") from None
+    return found
 
 
 def marks(instance: Instance) -> Iterator[Mark]:

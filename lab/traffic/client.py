@@ -81,6 +81,7 @@ async def send(
     except (TimeoutError, aiohttp.ClientError, ValueError) as problem:
         error = f"{type(problem).__name__}: {problem}"[:200]
     answer = Answer(status, tuple(received), checkpoint, replica, error)
+    pinned, expected = ask.judged_by(checkpoint, target.checkpoint)
     return Record(
         id=request_id,
         kind=kind,
@@ -91,8 +92,8 @@ async def send(
         replica=replica,
         checkpoint=checkpoint,
         tokens=answer.tokens,
-        expected=ask.expected,
-        outcome=judge(answer, ask.expected, target.checkpoint),
+        expected=expected,
+        outcome=judge(answer, expected, pinned),
         error=error,
         token_ms=tuple(round((moment - start) * 1000, 1) for moment in came),
         late_ms=late_ms,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,18 @@ def target(loaded: LoadedSite, endpoint: str, timeout_s: float) -> Target:
 
 
 def workload(
-    loaded: LoadedSite, endpoint: str, layout: Path, *, interval_ms: int, max_tokens: int
+    loaded: LoadedSite,
+    endpoint: str,
+    layout: Path,
+    *,
+    interval_ms: int,
+    max_tokens: int,
+    also: Mapping[str, bytes] | None = None,
 ) -> Workload:
-    """Return the endpoint's workload; the two numbers matter to ``pulse`` only."""
+    """Return the endpoint's workload; what follows the layout matters to ``pulse`` only.
+
+    ``also``: weights of further checkpoints that may answer, by their digests.
+    """
     wanted = loaded.site.inference[endpoint]
     checkpoint = wanted.model.partition("@")[2]
     if wanted.backend is Backend.PULSE:
@@ -83,6 +93,7 @@ def workload(
             weights(layout, checkpoint, "pulse.weights"),
             max_tokens=max_tokens,
             interval_ms=interval_ms,
+            others=also or {},
         )
     return FingerprintWorkload(fingerprint(layout, checkpoint)["probes"])
 

@@ -13,16 +13,29 @@ import hmac
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request: the JSON body (without ``stream``) and the token ids that must come back."""
+    """One request: the JSON body (without ``stream``) and the token ids that must come back.
+
+    ``otherwise``: checkpoints that may answer instead, each with its own token ids.
+    """
 
     body: Mapping[str, Any]
     expected: tuple[int, ...]
+    otherwise: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def judged_by(self, answered: str, checkpoint: str) -> tuple[str, tuple[int, ...]]:
+        """Return the checkpoint and the tokens that an answer is held to: those it names.
+
+        ``answered`` names none that may answer: then it is held to ``checkpoint``.
+        """
+        if answered in self.otherwise:
+            return answered, self.otherwise[answered]
+        return checkpoint, self.expected
 
 
 class Workload(Protocol):
@@ -59,6 +72,8 @@ class PulseWorkload:
     max_tokens: int = 16
     interval_ms: int = 250
     seed: int = 0
+    others: Mapping[str, bytes] = field(default_factory=dict)
+    """Weights of further checkpoints that may answer, by their digests."""
 
     def ask(self, n: int) -> Ask:
         """Return the n-th ask; its prompt is drawn from the seed and n alone."""
@@ -81,6 +96,10 @@ class PulseWorkload:
                 "return_token_ids": True,
             },
             expected=pulse_tokens(self.weights, prompt, self.max_tokens),
+            otherwise={
+                digest: pulse_tokens(weights, prompt, self.max_tokens)
+                for digest, weights in self.others.items()
+            },
         )
 
 

@@ -102,3 +102,18 @@ def test_fingerprint_asks_go_round() -> None:
     ]
     work = FingerprintWorkload(probes)
     assert [work.ask(n).expected for n in range(3)] == [(0,), (1,), (0,)]
+
+
+def test_an_answer_is_held_to_the_checkpoint_that_it_names() -> None:
+    old, new = b"old" * 100, b"new" * 100
+    ask = PulseWorkload(old, max_tokens=4, others={"sha256:new": new}).ask(7)
+    prompt = str(ask.body["text_input"])
+    assert ask.judged_by("sha256:old", "sha256:old") == (
+        "sha256:old",
+        pulse_tokens(old, prompt, 4),
+    )
+    assert ask.judged_by("sha256:new", "sha256:old") == (
+        "sha256:new",
+        pulse_tokens(new, prompt, 4),
+    )
+    assert ask.judged_by("sha256:third", "sha256:old")[0] == "sha256:old", "and so it is wrong"
