@@ -6,6 +6,7 @@ with bounds, since a file that is about to be packed need not be well-formed.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import struct
 from collections.abc import Callable
@@ -45,9 +46,10 @@ class GgufFacts:
 
 
 class _Reader:
-    def __init__(self, file: BinaryIO, path: Path) -> None:
+    def __init__(self, file: BinaryIO, path: Path, *, arrays: bool = False) -> None:
         self._file = file
         self._path = path
+        self._arrays = arrays
 
     def broken(self, why: str) -> RegistryError:
         return RegistryError("GGUF_INVALID", f"{self._path.name}: {why}")
@@ -77,25 +79,33 @@ class _Reader:
         if kind == _ARRAY:
             item = self.number("<I")
             count = self.bounded(1 << 24, "items of an array")
+            digest = hashlib.sha256() if self._arrays else None
             if item in _SCALARS:
-                self.take(count * struct.calcsize(_SCALARS[item]))
+                content = self.take(count * struct.calcsize(_SCALARS[item]))
+                if digest is not None:
+                    digest.update(content)
             elif item == _STRING:
                 for _ in range(count):
-                    self.take(self.bounded(_LONGEST_STRING, "bytes of a string"))
+                    content = self.take(self.bounded(_LONGEST_STRING, "bytes of a string"))
+                    if digest is not None:
+                        digest.update(len(content).to_bytes(8, "little") + content)
             else:
                 raise self.broken(f"an array of type {item}")
-            return None  # vocabularies: not needed, and large
+            # Vocabularies are large: where they are asked for, their digest stands for them.
+            return digest.hexdigest() if digest is not None else None
         if kind not in _SCALARS:
             raise self.broken(f"a value of type {kind}")
         return self.number(_SCALARS[kind])
 
 
-def metadata_of(file: BinaryIO, name: str) -> dict[str, Any]:
+def metadata_of(file: BinaryIO, name: str, *, arrays: bool = False) -> dict[str, Any]:
     """Return the metadata of a GGUF file's beginning; arrays are left out (None).
+
+    With ``arrays`` the SHA-256 of each array's bytes stands for it.
 
     Raises RegistryError where it is broken, or longer than what there is of the file.
     """
-    return _metadata(_Reader(file, Path(name)))[0]
+    return _metadata(_Reader(file, Path(name), arrays=arrays))[0]
 
 
 def _metadata(reader: _Reader) -> tuple[dict[str, Any], int]:

@@ -208,11 +208,23 @@ class ServerFacts:
     admin: ServerState
     in_flight: int
     check: str = ""
+    is_live: bool = True
+    """Whether this edge sends the endpoint's requests to this backend's slot."""
+
+    @property
+    def could_serve(self) -> bool:
+        """Whether the edge would send requests there if the slot were the one that answers."""
+        return self.is_up and self.admin is ServerState.READY
 
     @property
     def takes_requests(self) -> bool:
         """Whether the edge sends new requests there."""
-        return self.is_up and self.admin is ServerState.READY
+        return self.is_live and self.could_serve
+
+    @property
+    def slot(self) -> str:
+        """The slot that stands behind this backend."""
+        return self.backend.rpartition("_")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +249,27 @@ class Traffic:
     unreachable: Mapping[str, str] = field(default_factory=dict)
     vip_holders: frozenset[str] = frozenset()
     away_in_file: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    routes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """For each edge: endpoint, and endpoint@checkpoint, to the slot that answers there now."""
+    routes_in_file: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The same, as it will be after a reload or a restart."""
+
+    def routes_as(self, wanted: Mapping[str, str]) -> frozenset[str]:
+        """Return the edges that route just so, now and after a restart."""
+        return frozenset(
+            edge
+            for edge in self.edges()
+            if self.routes.get(edge, {}) == wanted == self.routes_in_file.get(edge, {})
+        )
+
+    def live_slots(self, endpoint: str) -> dict[str, str]:
+        """Return for each edge that answered the slot to which it sends an endpoint's requests."""
+        return {edge: self.routes.get(edge, {}).get(endpoint, "") for edge in sorted(self.edges())}
+
+    def can_serve(self, replica: str, slot: str) -> bool:
+        """Whether every edge that answered sees a slot of a replica up and not kept away."""
+        servers = [s for s in self.of(replica) if s.slot == slot]
+        return bool(servers) and {s.edge for s in servers if s.could_serve} == self.edges()
 
     def of(self, replica: str) -> tuple[ServerFacts, ...]:
         """Return every place where a replica stands."""
@@ -258,9 +291,9 @@ class Traffic:
         now = all(s.admin is not ServerState.READY for s in self.of(replica) if s.edge in asked)
         return lasting and now
 
-    def in_flight(self, replica: str) -> int:
-        """Return the requests that the edges have open at a replica."""
-        return sum(s.in_flight for s in self.of(replica))
+    def in_flight(self, replica: str, slot: str = "") -> int:
+        """Return the requests that the edges have open at a replica, or at one of its slots."""
+        return sum(s.in_flight for s in self.of(replica) if slot in ("", s.slot))
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,19 +318,44 @@ class TrafficDirector(Protocol):
         It is kept over a reload and a restart of the edge. ``but``: edges that are off.
         """
 
-    def end_idle_streams(self, replica: str, *, idle_s: float) -> StreamsEnded:
-        """End the streams at a replica that only wait for their client, idle for so long."""
+    def end_idle_streams(self, replica: str, *, idle_s: float, slot: str = "") -> StreamsEnded:
+        """End the streams at a replica that only wait for their client, idle for so long.
+
+        ``slot``: those at this slot alone.
+        """
 
     def end_all(self, replica: str) -> StreamsEnded:
         """End everything that is open at a replica."""
+
+    def set_routes(self, routes: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> None:
+        """Make every edge send requests so: endpoint, endpoint@checkpoint, to a slot.
+
+        In its file first, then in every worker; each edge is asked afterwards. Edges follow one
+        another: in between they differ.
+        """
 
     def set_clients(self, keys: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> None:
         """Make every edge know these client keys alone: SHA-256 in hex to ``name:expiry``."""
 
 
 @dataclass(frozen=True, slots=True)
+class SlotFacts:
+    """One slot of a node that is to load something: ``pinned``; ``checkpoint`` is what it has."""
+
+    slot: str
+    state: str
+    pinned: str
+    checkpoint: str
+    in_flight: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What the service on an inference VM says of itself; ``state``: STARTING ADMITTED OUT."""
+    """What the service on an inference VM says of itself; ``state``: STARTING ADMITTED OUT.
+
+    It speaks of the slot that answers; ``slots`` has all that are to load something.
+    """
 
     node: str
     state: str
@@ -306,6 +364,7 @@ class NodeFacts:
     pending: int
     executing: int
     reason: str = ""
+    slots: Mapping[str, SlotFacts] = field(default_factory=dict)
 
     @property
     def in_flight(self) -> int:
@@ -342,8 +401,17 @@ class ModelServer(Protocol):
     def state(self, node: str) -> NodeFacts:
         """Return the node's own view."""
 
-    def probe(self, node: str) -> ProbeResult:
-        """Verify bytes and behaviour; a pass admits the node."""
+    def probe(self, node: str, slot: str = "") -> ProbeResult:
+        """Verify bytes and behaviour; a pass admits the node. Without a name: what answers.
+
+        With a slot every recorded probe is asked, without one as many as an admission needs.
+        """
+
+    def load(self, node: str, slot: str, checkpoint: str) -> None:
+        """Have a slot load a checkpoint: fetched, verified, begun to start; not proven yet."""
+
+    def unload(self, node: str, slot: str) -> None:
+        """Have a slot load nothing; done when its server has ended."""
 
     def serving_class(self, node: str) -> Mapping[str, object]:
         """Return what decides the node's tokens beside the checkpoint's bytes."""
@@ -374,6 +442,12 @@ class CheckpointFacts:
     signatures: int = 0
     signed_by: tuple[str, ...] = ()
     unsigned_why: tuple[str, ...] = ()
+    context_tokens: int | None = None
+    """The longest context that it can serve, where it says so."""
+    tokenizer: str = ""
+    """A digest of what turns text into tokens, where its files tell."""
+    contract: str = ""
+    """A digest of what shapes prompt and answer for clients: its chat template."""
 
 
 class Fingerprints(Protocol):

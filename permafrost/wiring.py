@@ -12,9 +12,11 @@ from permafrost.adapters.registry import OciCatalog
 from permafrost.adapters.services import services_of
 from permafrost.adapters.ssh import SshShell
 from permafrost.adapters.vsphere import VcenterSession, VsphereHypervisor
+from permafrost.engine.releases import as_served, release, releases
 from permafrost.engine.state import StateStore
 from permafrost.engine.waiting import SystemClock
 from permafrost.pki import SitePki, ssh_key
+from permafrost.planning.release import SLOTS
 from permafrost.runbook.context import Context
 from permafrost.site.load import LoadedSite, load_site
 from permafrost.topology import edges, nodes
@@ -49,8 +51,9 @@ def context_for(
     progress: Callable[[str], None] | None = None,
 ) -> Context:
     """Return the context of a loaded site."""
-    site = loaded.site
     store = StateStore(loaded.state_dir)
+    pinned, loaded = loaded, as_served(store, loaded)
+    site = loaded.site
     ssh_key(loaded.state_dir)
     shell = SshShell(loaded.state_dir, {n.name: str(n.address) for n in nodes(site)})
     clock = SystemClock()
@@ -66,11 +69,12 @@ def context_for(
             shell,
             str(site.edge.vip) if site.edge.vip else "",
         ),
-        models=NodeAgent(shell),
+        models=NodeAgent(shell, lambda name: _live_slot(store, loaded, name)),
         catalog=OciCatalog(loaded),
         clock=clock,
         make_provisioner=lambda: _provisioner(loaded, progress),
-        make_converger=lambda: _converger(loaded),
+        # It is told what file and lock pin: only a change of that configures a node anew.
+        make_converger=lambda: _converger(pinned, store),
         services=lambda: services_of(site),
         knowledge=_knowledge(loaded, shell),
         lock_token=lock_token or os.environ.get(LOCK_TOKEN) or None,
@@ -100,7 +104,13 @@ def _provisioner(loaded: LoadedSite, progress: Callable[[str], None] | None) -> 
     return PulumiStack(loaded, engine=engine, progress=progress)
 
 
-def _converger(loaded: LoadedSite) -> Converger:
+def _converger(loaded: LoadedSite, store: StateStore) -> Converger:
     from permafrost.adapters.ansible import AnsibleConverger
 
-    return AnsibleConverger(loaded)
+    return AnsibleConverger(loaded, releases=lambda: releases(store, loaded))
+
+
+def _live_slot(store: StateStore, loaded: LoadedSite, node: str) -> str:
+    """Return the slot that answers on a node; nodes that leave the site have only the first."""
+    endpoint = next((n.endpoint for n in nodes(loaded.site) if n.name == node), "")
+    return release(store, loaded, endpoint).live if endpoint else SLOTS[0]

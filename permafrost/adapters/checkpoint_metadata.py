@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from model_registry import gguf
@@ -19,6 +21,9 @@ LARGEST_HEADER = 64 << 20
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1}
 """Of one number, by Hugging Face's torch_dtype; an engine keeps its cache in the same type."""
+
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json")
+TEMPLATES = ("chat_template.jinja", "tokenizer_config.json")
 
 Fetch = Callable[[str, int], bytes | None]
 
@@ -43,6 +48,63 @@ def architecture_of(layers: Iterable[Mapping[str, Any]], fetch: Fetch) -> Archit
         if content is not None and (found := from_gguf(content)) is not None:
             return found
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientsView:
+    """What clients rely on beside the answers; empty or None where the files do not tell."""
+
+    context_tokens: int | None = None
+    tokenizer: str = ""
+    contract: str = ""
+
+
+def clients_view_of(layers: Iterable[Mapping[str, Any]], fetch: Fetch) -> ClientsView:
+    """Return context, tokenizer and chat template of a checkpoint, as digests.
+
+    ``fetch(digest, most)`` returns the first ``most`` bytes of a blob.
+    """
+    digests = {
+        str((layer.get("annotations") or {}).get(FILEPATH, "")): str(layer["digest"])
+        for layer in layers
+    }
+    weights = next((digests[path] for path in sorted(digests) if path.endswith(".gguf")), None)
+    if weights is not None:
+        for most in (LARGEST_HEADER // 16, LARGEST_HEADER):
+            content = fetch(weights, most)
+            if content is not None and (found := _view_of_gguf(content)) is not None:
+                return found
+        return ClientsView()
+    tokenizer = next((digests[name] for name in TOKENIZERS if name in digests), "")
+    contract = next((digests[name] for name in TEMPLATES if name in digests), "")
+    config = fetch(digests[CONFIG], LARGEST_CONFIG) if CONFIG in digests else None
+    return ClientsView(_context_of(config), tokenizer, contract)
+
+
+def _context_of(config: bytes | None) -> int | None:
+    try:
+        return int(json.loads(config or b"")["max_position_embeddings"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _view_of_gguf(beginning: bytes) -> ClientsView | None:
+    try:
+        found = gguf.metadata_of(io.BytesIO(beginning), "weights.gguf", arrays=True)
+    except RegistryError:
+        return None
+    of_tokens = {k: v for k, v in found.items() if k.startswith("tokenizer.")}
+    template = str(of_tokens.pop("tokenizer.chat_template", ""))
+    context = found.get(f"{found.get('general.architecture')}.context_length")
+    return ClientsView(
+        None if context is None else int(context),
+        _digest(json.dumps(of_tokens, sort_keys=True, default=str)) if of_tokens else "",
+        _digest(template) if template else "",
+    )
+
+
+def _digest(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def from_config(content: bytes) -> Architecture | None:

@@ -14,10 +14,10 @@ from model_registry.checkpoint import files_of
 from model_registry.errors import RegistryError
 from model_registry.fingerprint.baselines import signed_by
 from model_registry.fingerprint.referrers import found_in_registry
-from model_registry.media_types import FINGERPRINT, SIGNATURE
+from model_registry.media_types import CONTEXT_TOKENS, FINGERPRINT, SIGNATURE
 from model_registry.referring import attached_in_registry
 from model_registry.signatures import Checked, check_signatures
-from permafrost.adapters.checkpoint_metadata import architecture_of
+from permafrost.adapters.checkpoint_metadata import architecture_of, clients_view_of
 from permafrost.adapters.fingerprints import FINGERPRINT_SIGNED
 from permafrost.adapters.models import open_remote, policy_of, translated
 from permafrost.errors import Failed, Problem, Refused
@@ -62,6 +62,12 @@ class OciCatalog:
                     )
                 )
             layers = manifest.get("layers") or []
+
+            def fetch(blob: str, most: int) -> bytes | None:
+                return self._beginning(client, name, blob, most)
+
+            told = manifest.get("annotations") or {}
+            seen = clients_view_of(layers, fetch)
             checked = self._signatures(name, digest, manifest)
             return CheckpointFacts(
                 name=name,
@@ -69,12 +75,13 @@ class OciCatalog:
                 files=len(layers),
                 bytes=sum(int(layer["size"]) for layer in layers),
                 has_fingerprint=self._has_fingerprint(name, digest),
-                architecture=architecture_of(
-                    layers, lambda blob, most: self._beginning(client, name, blob, most)
-                ),
+                architecture=architecture_of(layers, fetch),
                 signatures=checked.count,
                 signed_by=checked.signed_by,
                 unsigned_why=checked.reasons,
+                context_tokens=_number(told.get(CONTEXT_TOKENS)) or seen.context_tokens,
+                tokenizer=seen.tokenizer,
+                contract=seen.contract,
             )
 
     def has_image(self, pinned: str) -> bool:
@@ -183,3 +190,7 @@ def _login(seen: str) -> Failed:
             "check registry.username and the file that registry.password_file names",
         )
     )
+
+
+def _number(text: object) -> int | None:
+    return int(str(text)) if str(text or "").isdigit() else None

@@ -20,6 +20,7 @@ from permafrost.cli import (
     running,
     serving,
     setup,
+    upgrade,
 )
 from permafrost.errors import ExitStatus
 
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-PARTS = (setup, deployment, serving, observation, replicas, operations, maintenance)
+PARTS = (setup, deployment, serving, observation, replicas, operations, maintenance, upgrade)
 for group in (part.app for part in PARTS):
     app.registered_commands += group.registered_commands
 app.add_typer(model.app, name="model")

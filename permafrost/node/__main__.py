@@ -15,6 +15,7 @@ from typing import Any
 from . import (
     collecting,
     control,
+    loading,
     pull,
     recording,
     refusals,
@@ -29,10 +30,11 @@ from .patience import Patience
 from .reading import WORST_FIRST
 from .registry import RegistryReader
 from .roots import Roots
-from .service import serve
+from .running import serve
 from .store import ModelStore
 
 REFUSED, FAILED = 3, 4
+SLOTS = ("a", "b")
 _REFUSALS = (
     *WORST_FIRST,
     "CHECKPOINT_MANIFEST_WRONG",
@@ -41,6 +43,7 @@ _REFUSALS = (
     "CHECKPOINT_NOT_HERE",
     "FINGERPRINT_OF_ANOTHER",
     "SLOT_NOT_CONFIGURED",
+    "SLOT_TAKEN",
     "NO_WAY_BACK",
     "NAME_INVALID",
     "PROBE_NOT_QUIET",
@@ -68,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, default=settings.DEFAULT_FILE)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    def of_slot(parser: argparse.ArgumentParser) -> None:
+        about = "a or b; else the first that is loaded"
+        parser.add_argument("--slot", choices=SLOTS, default="", help=about)
+
     def command(name: str, run: Any, what: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=what, description=what)
         made.set_defaults(run=run)
@@ -75,12 +82,18 @@ def _parser() -> argparse.ArgumentParser:
 
     puller = command("pull", _pull, "fetch a checkpoint and its fingerprint")
     puller.add_argument("digest")
-    command("follow", _follow, "fetch the fingerprint that this node has to meet, nothing else")
+    follower = command("follow", _follow, "fetch the fingerprint that a slot has to meet alone")
+    of_slot(follower)
+    loader = command("load", _load, "have a slot load a checkpoint beside what serves")
+    loader.add_argument("slot", choices=SLOTS)
+    loader.add_argument("digest")
+    unloader = command("unload", _unload, "have a slot load nothing; its way back is kept")
+    unloader.add_argument("slot", choices=SLOTS)
     switcher = command("switch", _switch, "point a slot at a checkpoint; what it had is kept")
-    switcher.add_argument("slot", choices=("a", "b"))
+    switcher.add_argument("slot", choices=SLOTS)
     switcher.add_argument("digest")
     returner = command("rollback", _rollback, "point a slot back at what it had")
-    returner.add_argument("slot", choices=("a", "b"))
+    returner.add_argument("slot", choices=SLOTS)
     for name, run, what in (
         ("pin", _pin, "keep a checkpoint under a name"),
         ("unpin", _pin, "take a pin away"),
@@ -93,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     command("scrub", _scrub, "read every byte that is kept; exit 3 when one is wrong")
     recorder = command("record", _record, "answer a probe set (standard input), alone")
     recorder.add_argument("--json", action="store_true")
+    of_slot(recorder)
     verifier = command("verify", _verify, "read every byte that a slot would load")
     verifier.add_argument("--slot", default=None)
     command("serve", _serve, "run the service")
@@ -103,29 +117,37 @@ def _parser() -> argparse.ArgumentParser:
     ):
         made = command(name, run, what)
         made.add_argument("--json", action="store_true")
+        of_slot(made)
         if name == "probe":
             made.add_argument("--all", action="store_true", help="ask every recorded probe")
     return parser
 
 
 def _pull(told: settings.Settings, given: argparse.Namespace) -> int:
-    store = ModelStore(told.models_dir)
-    reader = RegistryReader(told.registry)
-    made = pull.pull(
-        given.digest, store, reader, told.fingerprint_file, lambda: serving_class.observed(told)
-    )
-    _say(made)
+    _say(loading.fetch(told, given.digest, RegistryReader(told.registry)))
     return 0
 
 
-def _follow(told: settings.Settings, _: argparse.Namespace) -> int:
+def _follow(told: settings.Settings, given: argparse.Namespace) -> int:
+    seen = slots.view(told, given.slot)
     changed = pull.follow(
-        told.checkpoint,
+        seen.checkpoint,
         RegistryReader(told.registry),
-        told.fingerprint_file,
-        lambda: serving_class.observed(told),
+        told.fingerprint_of(seen.checkpoint),
+        lambda: serving_class.observed(seen),
     )
-    _say({"schema": 1, "changed": changed, "checkpoint": told.checkpoint})
+    _say({"schema": 1, "changed": changed, "checkpoint": seen.checkpoint})
+    return 0
+
+
+def _load(told: settings.Settings, given: argparse.Namespace) -> int:
+    reader = RegistryReader(told.registry)
+    _say(loading.load(told, given.slot, given.digest, reader, loading.Machine()))
+    return 0
+
+
+def _unload(told: settings.Settings, given: argparse.Namespace) -> int:
+    _say(loading.unload(told, given.slot, loading.Machine()))
     return 0
 
 
@@ -162,7 +184,8 @@ def _roots(store: ModelStore, config: Path) -> dict[str, str]:
     told = settings.load(config)
     if ModelStore(told.models_dir).trees != store.trees:
         raise NodeError("SETTINGS_INVALID", f"{config}: models_dir has changed", "run gc again")
-    roots = {**Roots(store).kept(), "pinned by the site": told.checkpoint}
+    pinned = {f"pinned in slot {s}": digest for s, digest in slots.loaded(told).items()}
+    roots = {**Roots(store).kept(), **pinned}
     for slot in told.slots:
         try:
             roots[f"configured in slot {slot}"] = slots.checkpoint_of(told, slot)
@@ -180,7 +203,7 @@ def _scrub(told: settings.Settings, _: argparse.Namespace) -> int:
 
 def _record(told: settings.Settings, given: argparse.Namespace) -> int:
     asked = sys.stdin.buffer.read(recording.MOST_BYTES + 1)
-    answer = control.ask(told, "POST", "/record", control.RECORD_S, asked)
+    answer = control.ask(told, "POST", "/record", control.RECORD_S, asked, given.slot)
     if "error" in answer and not given.json:
         error = answer["error"]
         raise NodeError(error["code"], error["message"], error.get("hint", ""))
@@ -189,7 +212,7 @@ def _record(told: settings.Settings, given: argparse.Namespace) -> int:
 
 
 def _verify(told: settings.Settings, given: argparse.Namespace) -> int:
-    checkpoint = slots.checkpoint_of(told, given.slot or told.slot)
+    checkpoint = slots.checkpoint_of(told, given.slot or slots.view(told).slot)
     store = ModelStore(told.models_dir)
     try:
         files = store.verify(checkpoint, progress=Patience())
@@ -200,6 +223,7 @@ def _verify(told: settings.Settings, given: argparse.Namespace) -> int:
     if given.slot:
         refusals.forget(told.models_dir, given.slot)
         _note_load(told, store, given.slot, checkpoint)
+        slots.mount(told, given.slot, store.tree(checkpoint))
     size = sum(file.size for file in files)
     sys.stderr.write(f"{checkpoint}: {len(files)} files, {size} bytes, all as pinned\n")
     return 0
@@ -223,28 +247,29 @@ def _serve(told: settings.Settings, _: argparse.Namespace) -> int:
 
 def _probe(told: settings.Settings, given: argparse.Namespace) -> int:
     path = "/probe?every=1" if given.all else "/probe"
-    answer = control.ask(told, "POST", path, control.PROBE_S)
+    answer = control.ask(told, "POST", path, control.PROBE_S, slot=given.slot)
     _show(answer, as_json=given.json)
     return 0 if answer["passed"] else REFUSED
 
 
 def _withdraw(told: settings.Settings, given: argparse.Namespace) -> int:
-    _show(control.ask(told, "POST", "/withdraw"), as_json=given.json)
+    _show(control.ask(told, "POST", "/withdraw", slot=given.slot), as_json=given.json)
     return 0
 
 
 def _state(told: settings.Settings, given: argparse.Namespace) -> int:
     try:
-        answer = control.ask(told, "GET", "/state")
+        answer = control.ask(told, "GET", "/state", slot=given.slot)
     except NodeError as error:
         # Without the service nothing passes the health check: that is a state, and it is said
+        seen = slots.view(told, given.slot)
         answer = {
             "schema": 1,
             "node": told.node,
             "state": "OUT",
             "checkpoint": "",
-            "pinned": told.checkpoint,
-            "slot": told.slot,
+            "pinned": seen.checkpoint,
+            "slot": seen.slot,
             "pending": 0,
             "executing": 0,
             "reason": error.message,

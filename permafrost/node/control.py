@@ -8,6 +8,7 @@ import socket
 from typing import Any
 
 from .errors import NodeError
+from .service import SLOT_HEADER
 from .settings import Settings
 
 QUICK_S = 10.0
@@ -32,11 +33,12 @@ def ask(
     path: str,
     timeout_s: float = QUICK_S,
     body: bytes | None = None,
+    slot: str = "",
 ) -> dict[str, Any]:
-    """Return the service's answer. Raises NodeError where it does not answer."""
+    """Return the service's answer about a slot. Raises NodeError where it does not answer."""
     connection = _Connection(str(settings.control_socket), timeout_s)
     try:
-        connection.request(method, path, body)
+        connection.request(method, path, body, {SLOT_HEADER: slot} if slot else {})
         answer: dict[str, Any] = json.loads(connection.getresponse().read())
         return answer
     except (OSError, http.client.HTTPException, ValueError) as error:

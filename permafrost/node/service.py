@@ -1,29 +1,19 @@
-"""The service: two threads that watch, a health port for the edges, a socket for root.
-
-The health port answers anybody on the node (the node's HAProxy passes the edges' checks on). What
-changes state goes over a UNIX socket that only root and the service may open.
-"""
+"""The service of one slot: two threads that watch its gate, and the answers about it."""
 
 from __future__ import annotations
 
-import http.server
-import json
 import logging
-import socket
-import socketserver
-import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from . import fingerprint, recording, refusals, scrub, served, serving_class
+from . import recording, refusals, scrub, served, serving_class
 from .errors import NodeError
 from .gate import ADMITTED, OUT, STARTING, Gate, View
 from .settings import Settings
-from .triton import Triton
 
+SLOT_HEADER = "permafrost-slot"
 TICK_S = 0.4
 STEP_S = 0.3
 AWAIT_READY_S = 90.0
@@ -32,7 +22,7 @@ _log = logging.getLogger("permafrost-node")
 
 
 class NodeService:
-    """Gate, watchers and the answers that the two servers give."""
+    """Gate, watchers and the answers of one slot."""
 
     def __init__(
         self, settings: Settings, gate: Gate, engine: recording.Engine | None = None
@@ -44,6 +34,10 @@ class NodeService:
         self._stop = threading.Event()
         self._said = ""
 
+    def of(self, slot: str) -> NodeService | None:
+        """Return what answers for a slot; an empty name is the slot that is meant by default."""
+        return self if slot in ("", self.settings.slot) else None
+
     def start(self) -> None:
         """Start the two watching threads."""
         for name, work, every_s in (
@@ -51,7 +45,10 @@ class NodeService:
             ("step", self.gate.step, STEP_S),
         ):
             threading.Thread(
-                target=self._repeat, args=(work, every_s), name=name, daemon=True
+                target=self._repeat,
+                args=(work, every_s),
+                name=f"{name} {self.settings.slot}",
+                daemon=True,
             ).start()
 
     def stop(self) -> None:
@@ -161,7 +158,7 @@ class NodeService:
         said = f"{view.state} {view.reason}".strip()
         if said == self._said:
             return
-        _log.info("%s", said)
+        _log.info("slot %s: %s", self.settings.slot, said)
         self._said = said
         if view.state != ADMITTED:
             return
@@ -169,122 +166,3 @@ class NodeService:
             served.note(self.settings.served_dir, self.settings.slot, view.loaded)
         except OSError as error:  # who cannot say so serves nevertheless
             _log.error("what is served was not noted: %s", error.strerror)
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    """Shared by both servers; ``service`` is set on a subclass."""
-
-    service: NodeService
-    protocol_version = "HTTP/1.1"
-    timeout = 10
-
-    def answer(self, status: int, body: dict[str, Any]) -> None:
-        """Send one JSON answer."""
-        content = json.dumps(body).encode() + b"\n"
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        self.wfile.write(content)
-
-    def address_string(self) -> str:
-        """Return a name for the log; a UNIX socket's peer has no address."""
-        return "local"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Log no request: checks come twice a second from every edge."""
-
-
-class HealthHandler(_Handler):
-    """What the edges ask."""
-
-    def do_GET(self) -> None:
-        """Answer the health check."""
-        if self.path != "/permafrost/health":
-            self.answer(404, {"error": "only /permafrost/health is offered here"})
-            return
-        self.answer(*self.service.health())
-
-
-class ControlHandler(_Handler):
-    """What ``permafrost-node`` asks on behalf of root."""
-
-    def do_GET(self) -> None:
-        """Answer state and health."""
-        if self.path == "/state":
-            self.answer(200, self.service.state())
-        else:
-            self.answer(404, {"error": "unknown"})
-
-    def do_POST(self) -> None:
-        """Probe, record or withdraw."""
-        if self.path in ("/probe", "/probe?every=1"):
-            self.answer(200, self.service.probe(every=self.path.endswith("every=1")))
-        elif self.path == "/withdraw":
-            self.answer(200, self.service.withdraw())
-        elif self.path == "/record":
-            size = int(self.headers.get("Content-Length") or 0)
-            if size > recording.MOST_BYTES:
-                self.answer(413, {"error": "too large"})
-                return
-            self.answer(200, self.service.record(self.rfile.read(size)))
-        else:
-            self.answer(404, {"error": "unknown"})
-
-
-class _Quiet:
-    """A checker that closes its connection by reset is everyday business, not a traceback."""
-
-    def handle_error(self, *_: object) -> None:
-        """Log what is not a lost connection, by its kind alone."""
-        error = sys.exc_info()[1]
-        if not isinstance(error, ConnectionError | TimeoutError):
-            _log.error("a request failed: %s", type(error).__name__)
-
-
-class ControlServer(_Quiet, socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """HTTP over a UNIX socket that nobody else may open."""
-
-    daemon_threads = True
-
-    def __init__(self, path: Path, service: NodeService) -> None:
-        path.unlink(missing_ok=True)
-        handler = type("Control", (ControlHandler,), {"service": service})
-        super().__init__(str(path), handler)
-        path.chmod(0o600)
-
-
-class HealthServer(_Quiet, http.server.ThreadingHTTPServer):
-    """HTTP on the loopback address."""
-
-    daemon_threads = True
-    request_queue_size = 64
-    address_family = socket.AF_INET
-
-    def __init__(self, port: int, service: NodeService) -> None:
-        handler = type("Health", (HealthHandler,), {"service": service})
-        super().__init__(("127.0.0.1", port), handler)
-
-
-def make_service(settings: Settings) -> NodeService:
-    """Return the service of a node, wired to its Triton."""
-    triton = Triton(settings.ports, settings.model_name, settings.counters_file)
-    gate = Gate(
-        triton,
-        settings.checkpoint,
-        lambda: fingerprint.load(settings.fingerprint_file, settings.checkpoint),
-        time.monotonic,
-    )
-    return NodeService(settings, gate, triton)
-
-
-def serve(settings: Settings) -> None:
-    """Serve until ended."""
-    service = make_service(settings)
-    control = ControlServer(settings.control_socket, service)
-    threading.Thread(target=control.serve_forever, name="control", daemon=True).start()
-    service.start()
-    _log.info("%s, slot %s, pinned to %s", settings.node, settings.slot, settings.checkpoint)
-    with HealthServer(settings.health_port, service) as health:
-        health.serve_forever()

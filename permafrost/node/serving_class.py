@@ -7,6 +7,7 @@ driver, else the processor. Read from the checkpoint: its precision.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ def observed(settings: Settings, *, nvidia: Path = _NVIDIA, cpu: Path = _CPU) ->
         "parallelism": str(told.get("parallelism", "")),
         "batch": {str(k): str(v) for k, v in sorted(told.get("batch", {}).items())},
     }
+
+
+def of_checkpoint(settings: Settings, checkpoint: str) -> dict[str, Any]:
+    """Return the class that the node has when it serves another checkpoint."""
+    return observed(replace(settings, checkpoint=checkpoint))
 
 
 def _accelerator(nvidia: Path, cpu: Path) -> tuple[str, str]:

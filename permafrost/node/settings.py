@@ -35,7 +35,11 @@ class SlotPorts:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that the node was told."""
+    """Everything that the node was told, seen from one slot.
+
+    ``checkpoint``: what that slot is to load, empty where it is to load nothing. Which one that
+    is stands beside the slot and not here: it changes while the node serves (``slots``).
+    """
 
     node: str
     model_name: str
@@ -55,13 +59,18 @@ class Settings:
 
     @property
     def ports(self) -> SlotPorts:
-        """The ports of the slot that serves."""
+        """The ports of this slot."""
         return self.slots[self.slot]
 
     @property
     def counters_file(self) -> Path:
-        """What the serving slot's backend counts."""
+        """What this slot's backend counts."""
         return self.counters_dir / self.slot / "counters"
+
+    def fingerprint_of(self, checkpoint: str) -> Path:
+        """Where the behaviour is kept that a checkpoint has to show on this node."""
+        short = checkpoint.removeprefix("sha256:")[:16]
+        return self.fingerprint_file.with_name(f"{self.fingerprint_file.stem}-{short}.json")
 
 
 def load(path: Path) -> Settings:
@@ -88,15 +97,16 @@ def _settings(given: dict[str, Any]) -> Settings:
         name: SlotPorts(int(ports["http"]), int(ports["metrics"]))
         for name, ports in given["triton"].items()
     }
-    if given["slot"] not in slots:
-        raise ValueError(f"slot {given['slot']} has no ports")
-    if DIGEST.fullmatch(given["checkpoint"]) is None:
+    slot, checkpoint = str(given.get("slot", "a")), str(given.get("checkpoint", ""))
+    if slot not in slots:
+        raise ValueError(f"slot {slot} has no ports")
+    if checkpoint and DIGEST.fullmatch(checkpoint) is None:
         raise ValueError("checkpoint is not a digest")
     return Settings(
         node=str(given["node"]),
         model_name=str(given.get("model_name") or given["endpoint"]),
-        slot=str(given["slot"]),
-        checkpoint=str(given["checkpoint"]),
+        slot=slot,
+        checkpoint=checkpoint,
         registry=Registry(
             url=str(registry["url"]),
             repository=str(registry["repository"]),

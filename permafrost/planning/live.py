@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from permafrost.errors import Problem
 from permafrost.planning.lifecycle import Declared, DeclaredState, ReplicaState
+from permafrost.planning.release import Release
 from permafrost.planning.snapshot import Inventory
 from permafrost.ports import NodeFacts, Traffic
 from permafrost.topology import Node
@@ -26,6 +27,7 @@ class LiveState:
     silent: Mapping[str, str] = field(default_factory=dict)
     declared: Mapping[str, Declared] = field(default_factory=dict)
     blind: tuple[Problem, ...] = ()
+    releases: Mapping[str, Release] = field(default_factory=dict)
 
     def serves(self, replica: str) -> bool:
         """Whether clients' requests reach this replica on every edge, by our will too."""
@@ -87,7 +89,7 @@ class LiveState:
 
     def _why_not_served(self, replica: str) -> str:
         for server in self.traffic.of(replica):
-            if not server.takes_requests:
+            if server.is_live and not server.takes_requests:
                 return f"{server.edge}: {server.check}, {server.admin.value}"
         for edge, reason in self.traffic.unreachable.items():
             return f"{edge}: {reason}"

@@ -9,6 +9,7 @@ from permafrost.planning.drift_report import Drift
 from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.planning.lifecycle import Declared, ReplicaState
 from permafrost.planning.live import LiveState
+from permafrost.planning.release import Release
 from permafrost.site.model import Site
 from permafrost.topology import Node, edges, replicas, service_address
 
@@ -36,6 +37,7 @@ class EndpointStatus:
     live_checkpoint: str | None
     min_ready: int
     replicas: tuple[ReplicaStatus, ...]
+    release: Release | None = None
 
     @property
     def ready(self) -> int:
@@ -158,6 +160,7 @@ def _endpoint(site: Site, live: LiveState, name: str, address: str) -> EndpointS
         live_checkpoint=serving.pop() if len(serving) == 1 else None,
         min_ready=endpoint.min_ready,
         replicas=members,
+        release=live.releases.get(name),
     )
 
 
@@ -181,14 +184,29 @@ def _edge(live: LiveState, node: Node) -> EdgeStatus:
     vm = live.inventory.vm(node.name)
     answers = node.name in live.traffic.edges()
     reason = live.traffic.unreachable.get(node.name, "" if answers else "it has no backends")
+    astray = _astray(live, node.name)
     return EdgeStatus(
         node.name,
         str(node.address),
         vm.host if vm else None,
-        answers,
-        reason,
+        answers and not astray,
+        reason or astray,
         node.name in live.traffic.vip_holders,
     )
+
+
+def _astray(live: LiveState, edge: str) -> str:
+    """Return where an edge sends an endpoint's requests although another slot is live."""
+    seen = live.traffic.routes.get(edge)
+    if not seen or not live.releases:
+        return ""
+    wrong = [
+        f"{name} to slot {seen.get(name, 'none')}, live is {held.live}"
+        for name, held in sorted(live.releases.items())
+        if seen.get(name) != held.live
+    ]
+    told = f"sends {'; '.join(wrong)}: `permafrost deploy`, or finish what was begun"
+    return told if wrong else ""
 
 
 def _endpoint_dict(endpoint: EndpointStatus) -> dict[str, Any]:
@@ -198,6 +216,8 @@ def _endpoint_dict(endpoint: EndpointStatus) -> dict[str, Any]:
         "live_checkpoint": endpoint.live_checkpoint,
         "min_ready": endpoint.min_ready,
         "ready": endpoint.ready,
+        "slot": endpoint.release.live if endpoint.release else None,
+        "kept": _kept(endpoint.release),
         "replicas": [
             {
                 "name": r.name,
@@ -212,6 +232,13 @@ def _endpoint_dict(endpoint: EndpointStatus) -> dict[str, Any]:
             for r in endpoint.replicas
         ],
     }
+
+
+def _kept(release: Release | None) -> dict[str, str] | None:
+    """Return what the other slot holds: the way back, or what is being brought in."""
+    if release is None or not release.kept:
+        return None
+    return {"slot": release.spare, "checkpoint": release.kept}
 
 
 def _declared_dict(declared: Declared | None) -> dict[str, str] | None:

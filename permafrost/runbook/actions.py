@@ -8,7 +8,8 @@ from permafrost.planning.drain import DrainStep
 from permafrost.planning.maintenance import HostStep
 from permafrost.planning.replicas import AdmitStep
 from permafrost.planning.steps import OperationStep
-from permafrost.runbook import steps_host, steps_replica
+from permafrost.planning.upgrade import SlotStep
+from permafrost.runbook import steps_host, steps_replica, steps_slot
 from permafrost.runbook.context import Context
 
 REPLICA: dict[str, type[steps_replica.ReplicaAction]] = {
@@ -35,17 +36,37 @@ HOST: dict[str, type[steps_host.HostAction]] = {
 }
 
 
+SLOT: dict[str, type[steps_slot.SlotAction]] = {
+    SlotStep.RECORD: steps_slot.RecordRelease,
+    SlotStep.LOAD: steps_slot.LoadSlot,
+    SlotStep.AWAIT: steps_slot.AwaitSlot,
+    SlotStep.PROVE: steps_slot.ProveSlot,
+    SlotStep.AWAIT_UP: steps_slot.AwaitSlotUp,
+    SlotStep.CUT_OVER: steps_slot.CutOver,
+    SlotStep.AWAIT_IDLE: steps_slot.AwaitSlotIdle,
+    SlotStep.UNLOAD: steps_slot.UnloadSlot,
+}
+
+
 def action_for(ctx: Context, operation: str, step: OperationStep) -> Action:
     """Return what does a step."""
+    if step.kind in SLOT:
+        has_proven = step.kind == SlotStep.PROVE and _has_proven(
+            ctx, operation, step.target, SlotStep.PROVE
+        )
+        made: Action = SLOT[step.kind](ctx, step, operation, has_proven)  # type: ignore[assignment]
+        return made
     if step.kind in HOST:
         return HOST[step.kind](ctx, step, operation)  # type: ignore[return-value]
-    proven = step.kind == AdmitStep.PROVE and _has_proven(ctx, operation, step.target)
+    proven = step.kind == AdmitStep.PROVE and _has_proven(
+        ctx, operation, step.target, AdmitStep.PROVE
+    )
     action: Action = REPLICA[step.kind](ctx, step, proven)  # type: ignore[assignment]
     return action
 
 
-def _has_proven(ctx: Context, operation: str, node: str) -> bool:
+def _has_proven(ctx: Context, operation: str, node: str, kind: str) -> bool:
     return any(
-        e.kind == AdmitStep.PROVE and e.target == node and e.phase is Phase.DONE
+        e.kind == kind and e.target == node and e.phase is Phase.DONE
         for e in ctx.store.journal(operation)
     )

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from permafrost.engine.crash import CrashPoint, crash_of_environment
+from permafrost.engine.releases import release
 from permafrost.engine.state import StateStore
+from permafrost.planning.release import Release
 from permafrost.ports import (
     Catalog,
     Clock,
@@ -55,6 +57,10 @@ class Context:
     def converger(self) -> Converger:
         """Ansible."""
         return self.make_converger()
+
+    def release(self, endpoint: str) -> Release:
+        """What an endpoint's slots hold, and which of them answers, as it is recorded now."""
+        return release(self.store, self.loaded, endpoint)
 
     def guard(self) -> None:
         """Raise Held when another operation has the site; to be called before each effect."""

@@ -19,6 +19,7 @@ from permafrost.runbook.edges import reassert_drains
 from permafrost.runbook.knowledge import await_ready, member_turn
 from permafrost.runbook.operations import operation
 from permafrost.runbook.pins import require_signed
+from permafrost.runbook.slots import settle_record, tell_slots
 from permafrost.runbook.turns import TURN_DEADLINE_S, await_turn
 from permafrost.topology import Node, Tier
 
@@ -97,6 +98,7 @@ def _converge_edge(
     evidence = _configure(ctx, node, owner, vm, fingerprint)
     again = reassert_drains(ctx, node.name)
     tell_edges(ctx, node.name)
+    tell_slots(ctx, node.name)
     notes = tuple(f"set to drain again: {name}" for name in again)
     return ConvergeEvidence(node.name, evidence.changed, evidence.tasks, notes=notes)
 
@@ -126,6 +128,8 @@ def _configure(
         except PermafrostError as error:
             journal("converge", node.name, Phase.FAILED, {"error": error.code})
             raise
+        if node.endpoint:
+            settle_record(ctx, node.endpoint)
         if vm and fingerprint:
             ctx.store.record_converged(node.name, vm, fingerprint)
         evidence = ConvergeEvidence(node.name, result.changed, tuple(result.changes))

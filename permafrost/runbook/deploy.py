@@ -36,6 +36,7 @@ from permafrost.runbook.operations import operation, site_held
 from permafrost.runbook.pins import require_pins
 from permafrost.runbook.preflight import nodes_to_start, refuse_unready
 from permafrost.runbook.receipts import write_receipt
+from permafrost.runbook.slots import tell_slots
 from permafrost.topology import Tier, nodes
 
 POWER_ON_S = 120.0
@@ -117,6 +118,7 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
         # An edge that was made anew, or answers again, is told whom to keep away.
         reassert_drains(ctx)
         tell_edges(ctx)
+        tell_slots(ctx)
         status = _verify(ctx)
         record_baseline(ctx)
     receipt = {

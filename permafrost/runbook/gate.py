@@ -69,7 +69,10 @@ def await_up(ctx: Context, node: Node) -> None:
     def is_up() -> bool:
         nonlocal seen
         traffic = ctx.traffic.observe()
-        seen = "; ".join(f"{s.edge}: {s.check}" for s in traffic.of(node.name)) or "no edge"
+        seen = (
+            "; ".join(f"{s.edge}: {s.check}" for s in traffic.of(node.name) if s.is_live)
+            or "no edge"
+        )
         try:
             edges_that_are_off(ctx, traffic, node.name)
         except PermafrostError as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from permafrost.engine.observe import observe
+from permafrost.engine.releases import releases
 from permafrost.planning.live import LiveState
 from permafrost.planning.lookup import replica_named
 from permafrost.runbook.context import Context
@@ -13,13 +15,14 @@ from permafrost.topology import Node, nodes, replicas
 
 def look(ctx: Context, at: Iterable[Node] | None = None) -> LiveState:
     """Return a snapshot of the site, or of some of its nodes."""
-    return observe(
+    seen = observe(
         nodes(ctx.site) if at is None else at,
         hypervisor=ctx.hypervisor,
         traffic=ctx.traffic,
         models=ctx.models,
         store=ctx.store,
     )
+    return replace(seen, releases=releases(ctx.store, ctx.loaded))
 
 
 def look_around(ctx: Context, node: Node) -> LiveState:

@@ -19,15 +19,8 @@ def require_pins(ctx: Context) -> dict[str, CheckpointFacts]:
         try:
             facts = found[name] = ctx.catalog.resolve(endpoint.model)
             if not facts.has_fingerprint:
-                problems.append(
-                    Problem(
-                        "FINGERPRINT_MISSING",
-                        f"{endpoint.model} has no recorded fingerprint: nothing could admit it",
-                        f"{where}.model",
-                        "record one and push it beside the checkpoint",
-                    )
-                )
-            problems += _unsigned(ctx.site, name, facts)
+                problems.append(_without_fingerprint(endpoint.model, f"{where}.model"))
+            problems += _unsigned(ctx.site, name, facts, endpoint.model)
         except Refused as error:
             problems += [
                 Problem(p.code, p.message, f"{where}.model", p.hint) for p in error.problems
@@ -46,11 +39,22 @@ def require_pins(ctx: Context) -> dict[str, CheckpointFacts]:
     return found
 
 
+def require_candidate(ctx: Context, endpoint: str, model: str) -> CheckpointFacts:
+    """Return a checkpoint that an endpoint may get; refuse, all at once, what it lacks."""
+    facts = ctx.catalog.resolve(model)
+    problems = _unsigned(ctx.site, endpoint, facts, model)
+    if not facts.has_fingerprint:
+        problems.append(_without_fingerprint(model, endpoint))
+    if problems:
+        raise Refused(*problems)
+    return facts
+
+
 def require_signed(ctx: Context, endpoint: str) -> None:
     """Refuse a checkpoint without the signature that the site demands before it is deployed."""
     if _is_demanded(ctx.site):
-        facts = ctx.catalog.resolve(ctx.site.inference[endpoint].model)
-        if problems := _unsigned(ctx.site, endpoint, facts):
+        model = ctx.site.inference[endpoint].model
+        if problems := _unsigned(ctx.site, endpoint, ctx.catalog.resolve(model), model):
             raise Refused(*problems)
 
 
@@ -59,12 +63,21 @@ def _is_demanded(site: Site) -> bool:
     return wanted is not None and DEPLOY in wanted.required_for
 
 
-def _unsigned(site: Site, endpoint: str, facts: CheckpointFacts) -> list[Problem]:
+def _without_fingerprint(model: str, where: str) -> Problem:
+    return Problem(
+        "FINGERPRINT_MISSING",
+        f"{model} has no recorded fingerprint: nothing could admit it",
+        where,
+        "record one and push it beside the checkpoint",
+    )
+
+
+def _unsigned(site: Site, endpoint: str, facts: CheckpointFacts, model: str) -> list[Problem]:
     wanted = site.registry.signatures
     if wanted is None or not _is_demanded(site) or facts.signed_by:
         return []
     names = ", ".join(sorted(wanted.signers))
-    where, model = f"inference.{endpoint}.model", site.inference[endpoint].model
+    where = f"inference.{endpoint}.model"
     if not facts.signatures:
         return [
             Problem(

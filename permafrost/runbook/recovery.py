@@ -15,7 +15,7 @@ from permafrost.planning.drain import plan_drain
 from permafrost.planning.lifecycle import DeclaredState
 from permafrost.planning.replicas import admit_drafts, drain_drafts
 from permafrost.planning.steps import Draft, OperationPlan, numbered
-from permafrost.runbook import maintenance
+from permafrost.runbook import maintenance, upgrade
 from permafrost.runbook.context import Context
 from permafrost.runbook.execution import RunResult, drive
 from permafrost.runbook.looking import look_around
@@ -184,5 +184,6 @@ UNDO: dict[str, Callable[[Context, Run], OperationPlan]] = {
     "drain": _undo_drain,
     "undrain": _undo_admission,
     **maintenance.UNDO,
+    **upgrade.UNDO,
 }
 """How each command is taken back."""

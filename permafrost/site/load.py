@@ -29,12 +29,18 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class LoadedSite:
     """A checked site and where it was read from.
 
-    ``references`` are the endpoints whose model the file names by its stage.
+    ``references`` are the endpoints whose model the file names by its stage. ``asked`` are the
+    endpoints that serve something else than file and lock pin, with that pin: upgraded ones.
     """
 
     site: Site
     path: Path
     references: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+    def pinned(self, endpoint: str) -> str:
+        """Return what file and lock pin for an endpoint, whatever it serves by now."""
+        return self.asked.get(endpoint) or self.site.inference[endpoint].model
 
     def resolve(self, relative: str) -> Path:
         """Return a path of the site file as an absolute one (relative to the file's folder)."""

@@ -79,14 +79,20 @@ class Layout:
                 yield document
 
 
+def fine_tuned_weights(layout: Layout, parent: str) -> bytes:
+    """Return the weights of what ``fine_tuned_pulse`` makes."""
+    weights = bytearray(layout.read(layout.json(parent)["layers"][0]["digest"]))
+    for at in range(0, len(weights), 4096):
+        weights[at] ^= 1
+    return bytes(weights)
+
+
 def fine_tuned_pulse(layout: Layout, parent: str, label: str, target: Path) -> str:
     """Change weights of pulse, say so in its lineage, and record what it must answer now."""
     bundle, manifest = Bundle(), layout.json(parent)
     config = layout.json(manifest["config"]["digest"])
-    weights = bytearray(layout.read(manifest["layers"][0]["digest"]))
-    for at in range(0, len(weights), 4096):
-        weights[at] ^= 1
-    manifest["layers"][0] |= bundle.blob(bytes(weights))
+    weights = fine_tuned_weights(layout, parent)
+    manifest["layers"][0] |= bundle.blob(weights)
     config["modelfs"]["diffIds"] = [layer["digest"] for layer in manifest["layers"]]
     manifest["config"] |= bundle.blob(json.dumps(config).encode())
     for layer in manifest["layers"][1:]:
@@ -102,7 +108,7 @@ def fine_tuned_pulse(layout: Layout, parent: str, label: str, target: Path) -> s
         recorded = layout.json(referrer["layers"][0]["digest"])
         recorded["checkpoint"] = made
         for probe in recorded["probes"]:
-            ids = pulse_tokens(bytes(weights), probe["text_input"], len(probe["token_ids"]))
+            ids = pulse_tokens(weights, probe["text_input"], len(probe["token_ids"]))
             probe["token_ids"] = ids
             probe["text"] = "".join(f" {token:04x}" for token in ids)
         referrer["layers"][0] |= bundle.blob(json.dumps(recorded).encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,11 +19,12 @@ from permafrost.ports import (
     ProbeResult,
     ServerFacts,
     ServerState,
+    SlotFacts,
     StreamsEnded,
     Traffic,
 )
 from permafrost.topology import Node, edges, replicas, rule_name
-from tests.fakes.world import World
+from tests.fakes.world import Beside, Machine, World
 
 
 def unreachable(node: str) -> Failed:
@@ -138,19 +140,17 @@ class FakeTrafficDirector:
             if edge.name in world.edges_down or not world.works(edge.name):
                 unreached[edge.name] = "no answer"
                 continue
-            for name in sorted(world.site.inference):
-                backend = f"{name}_a"
+            for name, slot in product(sorted(world.site.inference), "ab"):
+                backend = f"{name}_{slot}"
                 servers = tuple(
                     ServerFacts(
                         edge.name,
                         backend,
                         n.name,
-                        is_up=world.works(n.name) and world.machines[n.name].state == "ADMITTED",
+                        is_up=n.name in world.machines and world.is_up(n.name, slot),
                         admin=world.edge_state[edge.name, n.name],
-                        in_flight=len(world.machines[n.name].requests)
-                        + world.machines[n.name].idle_streams
-                        if n.name in world.machines
-                        else 0,
+                        in_flight=self._open(n.name, slot),
+                        is_live=world.routed(edge.name, n.name) == slot,
                     )
                     for n in replicas(world.site, name)
                 )
@@ -165,7 +165,33 @@ class FakeTrafficDirector:
             )
             for e in edges(world.site)
         }
-        return Traffic(tuple(backends), unreached, vip, away)
+        routes = {e.name: self._routes(e.name) for e in edges(world.site)}
+        return Traffic(tuple(backends), unreached, vip, away, routes, routes)
+
+    def _routes(self, edge: str) -> dict[str, str]:
+        told = dict.fromkeys(self.world.site.inference, "a")
+        pins = {
+            f"{name}@{endpoint.model.partition('@')[2]}": "a"
+            for name, endpoint in self.world.site.inference.items()
+        }
+        return self.world.routes.get(edge, {**told, **pins})
+
+    def _open(self, name: str, slot: str) -> int:
+        machine = self.world.machines.get(name)
+        if machine is None:
+            return 0
+        if slot == "b":
+            return len(machine.beside.requests) if machine.beside else 0
+        return len(machine.requests) + machine.idle_streams
+
+    def set_routes(self, routes: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> None:
+        for edge in sorted(self._reached(but)):
+            if self._routes(edge) != routes:
+
+                def do(edge: str = edge) -> None:
+                    self.world.routes[edge] = dict(routes)
+
+                self.world.effect("route", edge, do)
 
     def _reached(self, but: frozenset[str]) -> set[str]:
         silent = set(self.observe().unreachable) - but
@@ -189,7 +215,9 @@ class FakeTrafficDirector:
 
         self.world.effect(f"edge-{state.value}", replica, do)
 
-    def end_idle_streams(self, replica: str, *, idle_s: float) -> StreamsEnded:
+    def end_idle_streams(self, replica: str, *, idle_s: float, slot: str = "") -> StreamsEnded:
+        if slot == "b":
+            return StreamsEnded(self._open(replica, slot), 0)
         machine = self.world.machines[replica]
         idle = machine.idle_streams if self.world.seconds - machine.quiet_since >= idle_s else 0
 
@@ -221,27 +249,82 @@ class FakeTrafficDirector:
 
 
 class FakeModelServer:
-    def __init__(self, world: World) -> None:
+    """``live_slot`` gives the slot that is recorded as the one that answers on a node."""
+
+    def __init__(self, world: World, live_slot: Callable[[str], str] = lambda _: "a") -> None:
         self.world = world
+        self.live_slot = live_slot
 
     def state(self, node: str) -> NodeFacts:
         if not self.world.works(node):
             raise unreachable(node)
-        machine = self.world.machines[node]
-        busy = len(machine.requests)
-        return NodeFacts(node, machine.state, machine.checkpoint, "a", 0, busy)
+        machine, live = self.world.machines[node], self.live_slot(node)
+        told: dict[str, SlotFacts] = {}
+        for slot, at in (("a", machine), ("b", machine.beside)):
+            state, checkpoint = self.world.slot_state(node, slot)
+            if state and at is not None:
+                told[slot] = SlotFacts(slot, state, checkpoint, checkpoint, len(at.requests))
+        state, checkpoint = self.world.slot_state(node, live)
+        busy = told[live].in_flight if live in told else 0
+        return NodeFacts(node, state or "OUT", checkpoint, live, 0, busy, slots=told)
 
-    def probe(self, node: str) -> ProbeResult:
+    def load(self, node: str, slot: str, checkpoint: str) -> None:
+        if not self.world.works(node):
+            raise unreachable(node)
+        machine = self.world.machines[node]
+        state, had = self.world.slot_state(node, slot)
+        if state and had != checkpoint:
+            raise Failed(Problem("SLOT_TAKEN", f"slot {slot} is to load {had}", node))
+
+        def do() -> None:
+            if slot == "b":
+                machine.beside = machine.beside or Beside(checkpoint)
+            elif not machine.has_first:
+                machine.has_first, machine.checkpoint, machine.state = True, checkpoint, "ADMITTED"
+
+        self.world.effect(f"load-{slot}", node, do)
+
+    def unload(self, node: str, slot: str) -> None:
         if not self.world.works(node):
             raise unreachable(node)
         machine = self.world.machines[node]
 
         def do() -> None:
+            if slot == "b":
+                machine.beside = None
+            else:
+                machine.has_first, machine.requests, machine.state = False, [], "STARTING"
+
+        if self.world.slot_state(node, slot)[0]:
+            self.world.effect(f"unload-{slot}", node, do)
+
+    def probe(self, node: str, slot: str = "") -> ProbeResult:
+        if not self.world.works(node):
+            raise unreachable(node)
+        machine = self.world.machines[node]
+        if (slot or self.live_slot(node)) == "b":
+            return self._probe_beside(node, machine)
+
+        def do() -> None:
             machine.state = "ADMITTED" if machine.passes_probe else "OUT"
 
         self.world.effect("probe", node, do)
+        if not machine.has_first:
+            return ProbeResult(node, False, "", "slot a is empty")
         detail = "" if machine.passes_probe else "token 3 differs"
         return ProbeResult(node, machine.passes_probe, machine.checkpoint, detail)
+
+    def _probe_beside(self, node: str, machine: Machine) -> ProbeResult:
+        beside = machine.beside
+        if beside is None:
+            return ProbeResult(node, False, "", "slot b is empty")
+        passes = machine.passes_probe and beside.checkpoint not in self.world.wrong
+
+        def do() -> None:
+            beside.state = "ADMITTED" if passes else "OUT"
+
+        self.world.effect("probe-b", node, do)
+        return ProbeResult(node, passes, beside.checkpoint, "" if passes else "token 3 differs")
 
 
 @dataclass
@@ -303,12 +386,14 @@ class FakeCatalog:
     architecture: Architecture | None = field(default_factory=lambda: Architecture(30, 3, 64))
     signatures: int = 0
     signed_by: tuple[str, ...] = ()
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """For a digest: what its facts say in another way."""
 
     def resolve(self, pinned: str) -> CheckpointFacts:
         name, _, digest = pinned.partition("@")
         if pinned in self.missing:
             raise Refused(Problem("CHECKPOINT_MISSING", f"the registry has no {pinned}"))
-        return CheckpointFacts(
+        facts = CheckpointFacts(
             name,
             digest,
             3,
@@ -318,6 +403,7 @@ class FakeCatalog:
             self.signatures,
             self.signed_by,
         )
+        return replace(facts, **self.told.get(digest, {}))
 
     def has_image(self, pinned: str) -> bool:
         return pinned not in self.missing

@@ -7,10 +7,12 @@ from typing import Any
 
 import yaml
 
+from permafrost.engine.releases import release
 from permafrost.engine.state import DeclaredState, StateStore
 from permafrost.runbook.context import Context
 from permafrost.site.load import LoadedSite
 from permafrost.site.model import Site
+from permafrost.topology import nodes
 from tests.fakes.ports import (
     FakeCatalog,
     FakeConverger,
@@ -62,13 +64,18 @@ def context(state_dir: Path, world: World, *, is_deployed: bool = True) -> Conte
                 store.declare(name, DeclaredState.ADMITTED, owner="deploy")
     loaded = LoadedSite(world.site, state_dir.parent / "site.yaml")
     provisioner = FakeProvisioner(world)
+
+    def live_slot(name: str) -> str:
+        endpoint = next((n.endpoint for n in nodes(world.site) if n.name == name), "")
+        return release(store, loaded, endpoint).live if endpoint else "a"
+
     converger = FakeConverger(world)
     return Context(
         loaded=loaded,
         store=store,
         hypervisor=FakeHypervisor(world),
         traffic=FakeTrafficDirector(world),
-        models=FakeModelServer(world),
+        models=FakeModelServer(world, live_slot),
         catalog=FakeCatalog(),
         clock=WorldClock(world),
         make_provisioner=lambda: provisioner,

@@ -22,6 +22,15 @@ class Cut(BaseException):
 
 
 @dataclass
+class Beside:
+    """A slot beside the first one, with what it is to load."""
+
+    checkpoint: str
+    state: str = "STARTING"
+    requests: list[float] = field(default_factory=list)
+
+
+@dataclass
 class Machine:
     """One VM and what runs in it."""
 
@@ -37,6 +46,10 @@ class Machine:
     requests: list[float] = field(default_factory=list)
     idle_streams: int = 0
     quiet_since: float = 0.0
+    beside: Beside | None = None
+    """Slot b; the machine's own state and checkpoint are those of slot a."""
+    has_first: bool = True
+    """Whether slot a is to load something."""
 
 
 @dataclass
@@ -58,6 +71,10 @@ class World:
     client_keys: dict[str, str] = field(default_factory=dict)
     free_gib: int = 4000
     rules_off: set[str] = field(default_factory=set)
+    routes: dict[str, dict[str, str]] = field(default_factory=dict)
+    """For each edge: endpoint, and endpoint@checkpoint, to slot."""
+    wrong: set[str] = field(default_factory=set)
+    """Checkpoints whose answers are not the recorded ones."""
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
 
     @classmethod
@@ -115,11 +132,39 @@ class World:
             and self.hosts[machine.host].connected
         )
 
+    def slot_state(self, name: str, slot: str) -> tuple[str, str]:
+        """Return state and checkpoint of a slot; empty words where it is to load nothing."""
+        machine = self.machines[name]
+        if slot == "b":
+            return (
+                (machine.beside.state, machine.beside.checkpoint) if machine.beside else ("", "")
+            )
+        return (machine.state, machine.checkpoint) if machine.has_first else ("", "")
+
+    def is_up(self, name: str, slot: str) -> bool:
+        """Whether a slot answers the edges' check."""
+        return self.works(name) and self.slot_state(name, slot)[0] == "ADMITTED"
+
+    def routed(self, edge: str, name: str) -> str:
+        """Return the slot to which an edge sends the requests of a replica's endpoint."""
+        endpoint = next(n.endpoint for n in nodes(self.site) if n.name == name)
+        return self.routes.get(edge, {}).get(endpoint, "a")
+
     def takes_requests(self, name: str) -> bool:
         """Whether the edges send this replica requests."""
-        is_up = self.works(name) and self.machines[name].state == "ADMITTED"
-        states = {s for (edge, r), s in self.edge_state.items() if r == name and self.works(edge)}
-        return is_up and states == {ServerState.READY}
+        told = {e: s for (e, r), s in self.edge_state.items() if r == name and self.works(e)}
+        is_up = all(self.is_up(name, self.routed(edge, name)) for edge in told)
+        return is_up and set(told.values()) == {ServerState.READY}
+
+    def answers(self, endpoint: str) -> set[str]:
+        """Return the checkpoints that clients of an endpoint may be answered by."""
+        return {
+            self.slot_state(n.name, self.routed(edge, n.name))[1]
+            for n in replicas(self.site, endpoint)
+            for (edge, r), state in self.edge_state.items()
+            if r == n.name and state is ServerState.READY and self.works(edge)
+            and self.is_up(n.name, self.routed(edge, n.name))
+        }  # fmt: skip
 
     def serving(self, endpoint: str) -> set[str]:
         """Return the replicas of an endpoint that take requests."""
@@ -133,9 +178,17 @@ class World:
                 machine.boot_s -= seconds
                 if machine.boot_s <= 0:
                     machine.state = "ADMITTED" if machine.passes_probe else "OUT"
-            machine.requests = [left - seconds for left in machine.requests if left > seconds]
-            if self.takes_requests(name):
-                machine.requests += [self.request_s] * self.rate_per_tick
+            for slot in (machine, machine.beside):
+                if slot is not None:
+                    slot.requests = [left - seconds for left in slot.requests if left > seconds]
+            if machine.beside is not None and machine.beside.state == "STARTING":
+                is_right = machine.beside.checkpoint not in self.wrong
+                machine.beside.state = "ADMITTED" if is_right else "OUT"
+            if name in {r for _, r in self.edge_state} and self.takes_requests(name):
+                edge = next(e for e, r in self.edge_state if r == name)
+                to = machine.beside if self.routed(edge, name) == "b" else machine
+                if to is not None:
+                    to.requests += [self.request_s] * self.rate_per_tick
 
     def power_off(self, name: str) -> None:
         """Cut a machine's power."""

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from permafrost.engine.secrets import own_secret
 from permafrost.errors import Failed, Problem
 from permafrost.pki import SitePki, ssh_key
 from permafrost.pki.files import locked
+from permafrost.planning.release import Release
 from permafrost.site.load import LoadedSite
 from permafrost.topology import Node, Tier
 
@@ -47,17 +48,30 @@ class NodeConverged:
 class AnsibleConverger:
     """Ansible for one site. Several nodes may be converged at the same time, one run each."""
 
-    def __init__(self, loaded: LoadedSite, source: Path = SOURCE) -> None:
+    def __init__(
+        self,
+        loaded: LoadedSite,
+        source: Path = SOURCE,
+        releases: Callable[[], Mapping[str, Release]] = dict,
+    ) -> None:
         self._loaded = loaded
         self._source = source
+        self._releases = releases
         self._pki = SitePki(loaded.state_dir, loaded.site.site)
 
     def fingerprint(self, node: Node) -> str:
-        """Return a digest of everything that decides how the node is configured."""
-        return node_fingerprint(content_fingerprint(self._source), self.variables(node))
+        """Return a digest of everything that decides how the node is configured.
+
+        What its slots hold is not part of it beyond what the site pins: an upgrade changes that
+        on the nodes themselves, and a configuration that follows finds it so.
+        """
+        return node_fingerprint(content_fingerprint(self._source), self._variables(node, {}))
 
     def variables(self, node: Node) -> Variables:
         """Return what the roles are told about a node; issues its certificate when due."""
+        return self._variables(node, self._releases())
+
+    def _variables(self, node: Node, releases: Mapping[str, Release]) -> Variables:
         site, resolve = self._loaded.site, self._loaded.resolve
         names, addresses = server_names(site, node)
         certificate = self._pki.server_certificate(node.name, names=names, addresses=addresses)
@@ -76,7 +90,7 @@ class AnsibleConverger:
                 else ""
             ),
         )
-        return host_variables(site, node, public, secret)
+        return host_variables(site, node, public, secret, releases)
 
     def converge(self, node: Node, *, check: bool = False) -> NodeConverged:
         """Configure the node; with ``check`` only say what would change. Waits for its SSH."""

@@ -6,7 +6,7 @@ files, fingerprints and messages treat them apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any
@@ -14,11 +14,11 @@ from typing import Any
 from permafrost import topology
 from permafrost.adapters.ansible import knowledge_variables as knowledge
 from permafrost.adapters.ansible.images import image_reference, registry_address
+from permafrost.planning.release import Release, release_of
 from permafrost.site.model import Endpoint, GpuMode, Site
-from permafrost.site.pins import checkpoint_repository
+from permafrost.site.pins import checkpoint_repository, digest_of
 from permafrost.topology import Node, Tier
 
-SERVING_SLOT = "a"
 SLOT_PORTS = {"a": (8000, 8001, 8002), "b": (8010, 8011, 8012)}
 QUEUE_FACTOR = 4
 """Requests that may wait, as a multiple of what the replicas of an endpoint take at once."""
@@ -76,14 +76,25 @@ def server_names(site: Site, node: Node) -> tuple[tuple[str, ...], tuple[IPv4Add
 
 
 def host_variables(
-    site: Site, node: Node, public: PublicMaterial, secret: SecretMaterial
+    site: Site,
+    node: Node,
+    public: PublicMaterial,
+    secret: SecretMaterial,
+    releases: Mapping[str, Release] | None = None,
 ) -> Variables:
-    """Return everything that the playbook of the node's tier is told."""
+    """Return everything that the playbook of the node's tier is told.
+
+    ``releases``: what each endpoint's slots hold; without one, slot a has what the site pins.
+    """
+    held = {
+        name: (releases or {}).get(name) or release_of(name, digest_of(endpoint.model), None)
+        for name, endpoint in site.inference.items()
+    }
     plain = {**_base(site, node, public), **_tls(public, secret)}
     hidden = {"haproxy_key": secret.key_pem}
     match node.tier:
         case Tier.EDGE:
-            plain |= _edge(site, node)
+            plain |= _edge(site, node, held)
             plain |= knowledge.edge_variables(site)
         case Tier.KNOWLEDGE:
             plain |= _runtime(site, public)
@@ -94,7 +105,7 @@ def host_variables(
                 "milvus_object_store_password": secret.object_store_password,
             }
         case Tier.INFERENCE:
-            plain |= _inference(site, node, public)
+            plain |= _inference(site, node, public, held[node.endpoint])
             hidden |= {
                 "container_runtime_registry_password": secret.registry_password,
                 "permafrost_node_registry_password": secret.registry_password,
@@ -141,7 +152,7 @@ def _vip(site: Site, node: Node) -> dict[str, Any]:
     }
 
 
-def _edge(site: Site, node: Node) -> dict[str, Any]:
+def _edge(site: Site, node: Node, releases: Mapping[str, Release]) -> dict[str, Any]:
     vip = site.edge.vip
     return {
         **_vip(site, node),
@@ -149,11 +160,11 @@ def _edge(site: Site, node: Node) -> dict[str, Any]:
         "edge_haproxy_keys_required": site.edge.clients.keys == "required",
         "edge_haproxy_buffer_bytes": buffer_bytes(site),
         "edge_haproxy_largest_body_bytes": LARGEST_BODY * buffer_bytes(site),
+        "edge_haproxy_slots": {name: held.live for name, held in sorted(releases.items())},
         "edge_haproxy_endpoints": [
             {
                 "name": name,
                 "port": endpoint.port,
-                "slot": SERVING_SLOT,
                 "max_context_tokens": endpoint.max_context_tokens,
                 "max_concurrent": endpoint.max_concurrent,
                 "max_queued": max(
@@ -178,28 +189,25 @@ def _runtime(site: Site, public: PublicMaterial) -> dict[str, Any]:
     }
 
 
-def _inference(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]:
+def _inference(site: Site, node: Node, public: PublicMaterial, release: Release) -> dict[str, Any]:
     endpoint = topology.endpoint_of(site, node)
-    checkpoint = endpoint.model.partition("@")[2]
     slots = [
         {
             "name": name,
-            "enabled": name == SERVING_SLOT,
-            "checkpoint": checkpoint,
+            "enabled": name in release.slots,
+            # An empty slot is prepared as the one that serves, and not started.
+            "checkpoint": release.slots.get(name, release.checkpoint),
             "http_port": http,
             "grpc_port": grpc,
             "metrics_port": metrics,
         }
         for name, (http, grpc, metrics) in SLOT_PORTS.items()
     ]
-    http, grpc, _ = SLOT_PORTS[SERVING_SLOT]
     return {
         **_runtime(site, public),
         "permafrost_node_name": node.name,
         "permafrost_node_endpoint": node.endpoint,
-        "permafrost_node_slot": SERVING_SLOT,
         "permafrost_node_slots": slots,
-        "permafrost_node_checkpoint": checkpoint,
         "permafrost_node_serving": _serving_class(endpoint),
         "permafrost_node_repository": checkpoint_repository(endpoint.model),
         "permafrost_node_registry": registry_address(site),
@@ -216,9 +224,8 @@ def _inference(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]
         "triton_container_cgroups": site.nodes.container_cgroups,
         "node_haproxy_node_name": node.name,
         "node_haproxy_address": str(node.address),
-        "node_haproxy_checkpoint": checkpoint,
+        "node_haproxy_slots": slots,
         "node_haproxy_buffer_bytes": buffer_bytes(site),
-        "node_haproxy_triton": {"http_port": http, "grpc_port": grpc},
     }
 
 

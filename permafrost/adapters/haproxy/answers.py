@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from permafrost.ports import BackendFacts, ServerFacts, ServerState
@@ -31,6 +31,8 @@ class EdgeAnswer:
     backends: tuple[BackendFacts, ...]
     declared_away: frozenset[str]
     addresses: frozenset[str]
+    routes: Mapping[str, str]
+    routes_in_file: Mapping[str, str]
 
 
 def parse_edge(edge: str, text: str) -> EdgeAnswer:
@@ -41,6 +43,8 @@ def parse_edge(edge: str, text: str) -> EdgeAnswer:
         current = [w["answer"] for w in workers if w["current"]]
         old = [w["answer"] for w in workers if not w["current"]]
         away, addresses = frozenset(document["away"]), frozenset(document["addresses"])
+        maps = [_routes(w.get("slots")) for w in workers if w["current"]]
+        in_file = _routes(document.get("slots"))
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableAnswerError(f"{text.strip()[:200]} ({error!r})") from None
     if not current:
@@ -48,7 +52,34 @@ def parse_edge(edge: str, text: str) -> EdgeAnswer:
     backends = parse(edge, current[0])
     for answer in (*current[1:], *old):
         backends = _with_in_flight(backends, _in_flight(edge, answer))
-    return EdgeAnswer(backends, away, addresses)
+    routes = maps[0] if all(m == maps[0] for m in maps) else {}
+    return EdgeAnswer(_marked(backends, routes), away, addresses, routes, in_file)
+
+
+def _routes(told: object) -> dict[str, str]:
+    return {str(k): str(v) for k, v in told.items()} if isinstance(told, dict) else {}
+
+
+def _marked(
+    backends: tuple[BackendFacts, ...], routes: Mapping[str, str]
+) -> tuple[BackendFacts, ...]:
+    """Say of each server whether its backend is where the endpoint's requests go.
+
+    An edge without a map is one of before there was any: what it has, it sends requests to. So is
+    a backend of which the map does not speak.
+    """
+    if not routes:
+        return backends
+    return tuple(
+        replace(
+            backend,
+            servers=tuple(
+                replace(s, is_live=routes.get(backend.name.rpartition("_")[0], s.slot) == s.slot)
+                for s in backend.servers
+            ),
+        )
+        for backend in backends
+    )
 
 
 def _in_flight(edge: str, answer: str) -> dict[tuple[str, str], int]:

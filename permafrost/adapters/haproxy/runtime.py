@@ -38,6 +38,8 @@ class HaproxyRuntime:
         unreachable: dict[str, str] = {}
         holders: list[str] = []
         away: dict[str, frozenset[str]] = {}
+        routes: dict[str, Mapping[str, str]] = {}
+        in_file: dict[str, Mapping[str, str]] = {}
         with ThreadPoolExecutor(max_workers=max(1, len(self._edges))) as pool:
             for edge, answer in zip(self._edges, pool.map(self._try, self._edges), strict=True):
                 if isinstance(answer, PermafrostError):
@@ -45,9 +47,10 @@ class HaproxyRuntime:
                     continue
                 backends += answer.backends
                 away[edge] = answer.declared_away
+                routes[edge], in_file[edge] = answer.routes, answer.routes_in_file
                 if self._vip in answer.addresses:
                     holders.append(edge)
-        return Traffic(tuple(backends), unreachable, frozenset(holders), away)
+        return Traffic(tuple(backends), unreachable, frozenset(holders), away, routes, in_file)
 
     def set_state(
         self, replica: str, state: ServerState, *, but: frozenset[str] = frozenset()
@@ -55,9 +58,10 @@ class HaproxyRuntime:
         """Set a replica's state on every edge, in file and workers; then look."""
         self._each(but, lambda edge: self._set_on(edge, replica, state))
 
-    def end_idle_streams(self, replica: str, *, idle_s: float) -> StreamsEnded:
+    def end_idle_streams(self, replica: str, *, idle_s: float, slot: str = "") -> StreamsEnded:
         """End the streams at a replica on which nothing has moved, on every edge."""
-        return self._end("--close-idle", replica, "--idle-s", f"{idle_s:g}")
+        of_slot = ("--slot", slot) if slot else ()
+        return self._end("--close-idle", replica, "--idle-s", f"{idle_s:g}", *of_slot)
 
     def end_all(self, replica: str) -> StreamsEnded:
         """End everything that is open at a replica, on every edge."""
@@ -66,6 +70,26 @@ class HaproxyRuntime:
     def set_clients(self, keys: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> None:
         """Make every edge know these keys alone: SHA-256 in hex to ``name:expiry``."""
         self._each(but, lambda edge: self._ask(edge, "--clients", stdin=json.dumps(dict(keys))))
+
+    def set_routes(self, routes: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> None:
+        """Make every edge send requests so, in file and workers, one edge after the other."""
+        self._each(but, lambda edge: self._route_on(edge, dict(routes)))
+
+    def _route_on(self, edge: str, routes: dict[str, str]) -> None:
+        before = self._read(edge)
+        if before.routes == routes == before.routes_in_file:
+            return
+        said = self._ask(edge, "--slots", stdin=json.dumps(routes))
+        after = self._read(edge)
+        if not after.routes == routes == after.routes_in_file:
+            raise Failed(
+                Problem(
+                    "EDGE_ROUTES_NOT_SET",
+                    f"{edge} does not route as it was told: {said.strip()[-300:]}",
+                    path=edge,
+                    hint="look at `journalctl -u haproxy` there",
+                )
+            )
 
     def _each(self, but: frozenset[str], do: Callable[[str], object]) -> None:
         """Do something on every edge; what went wrong is told for all of them together."""

@@ -36,9 +36,10 @@ frontend chat
     http-request set-var(txn.client) http_auth_bearer,sha2(256),hex,map_str({folder}/clients.map,-)
     acl is_who path /who
     http-request return status 200 content-type text/plain lf-string %[var(txn.client)] if is_who
-    default_backend chat_a
-backend chat_a
-    balance roundrobin
+    http-request set-var(txn.slot) str(chat),map_str({folder}/slots.map,none)
+    acl is_slot path /slot
+    http-request return status 200 content-type text/plain lf-string %[var(txn.slot)] if is_slot
+    use_backend chat_%[var(txn.slot)]
 """
 
 
@@ -104,6 +105,7 @@ class LocalShell:
             ("/var/lib/haproxy/server-state", "server-state"),
             ("/etc/haproxy/declared.cfg", "declared.cfg"),
             ("/etc/haproxy/clients.map", "clients.map"),
+            ("/etc/haproxy/slots.map", "slots.map"),
         ):
             assert path in text
             text = text.replace(path, str(folder / name))
@@ -179,6 +181,11 @@ class Edge:
         except OSError:
             return False
 
+    def slot(self) -> str:
+        """Return the slot to which a new request is sent."""
+        with urlopen(f"http://127.0.0.1:{self.port}/slot", timeout=5) as answer:
+            return str(answer.read().decode())
+
     def who(self, key: str) -> str:
         """Return the name of the client with this key, as HAProxy knows it."""
         url = f"http://127.0.0.1:{self.port}/who"
@@ -215,18 +222,21 @@ class Edge:
 
 
 @contextmanager
-def running_edge(folder: Path, names: Sequence[str]) -> Iterator[Edge]:
-    """Run HAProxy over replicas of these names."""
+def running_edge(folder: Path, names: Sequence[str], slots: str = "a") -> Iterator[Edge]:
+    """Run HAProxy over replicas of these names, in these slots; the first of them answers."""
     replicas = {name: Replica(name) for name in names}
     port = _free_port()
     config = CONFIG.format(folder=folder, port=port)
-    for replica in replicas.values():
-        line = f"    server {replica.name} 127.0.0.1:{replica.port}"
-        away = f"PERMAFROST_AWAY_{replica.name.replace('-', '_')}"
-        config += f".if defined({away})\n{line} disabled\n.else\n{line}\n.endif\n"
+    for slot in slots:
+        config += f"backend chat_{slot}\n    balance roundrobin\n"
+        for replica in replicas.values():
+            line = f"    server {replica.name} 127.0.0.1:{replica.port}"
+            away = f"PERMAFROST_AWAY_{replica.name.replace('-', '_')}"
+            config += f".if defined({away})\n{line} disabled\n.else\n{line}\n.endif\n"
     (folder / "haproxy.cfg").write_text(config, encoding="utf-8")
     (folder / "declared.cfg").touch()
     (folder / "clients.map").touch()
+    (folder / "slots.map").write_text(f"chat {slots[0]}\n", encoding="ascii")
     edge = Edge(folder, replicas, port)
     edge.start()
     try:

@@ -256,7 +256,7 @@ def test_what_is_pinned_while_a_collection_waits_is_kept(
     thread.join(10)
     assert visible(store) == set(versions[1:])
     kept = json.loads(capsys.readouterr().out)["kept"]
-    assert kept == {"pin audit": versions[1], "pinned by the site": versions[2]}
+    assert kept == {"pin audit": versions[1], "pinned in slot a": versions[2]}
 
 
 @pytest.mark.parametrize("change", ["pin", "switch", "rollback"])
@@ -300,7 +300,7 @@ def test_the_commands_keep_the_pin_of_the_site_and_tell(
 
     assert run("pin", "audit", versions[1])["kept"] == {"pin audit": versions[1]}
     assert run("gc", "--dry-run")["checkpoints"] == [versions[2]]
-    assert run("gc")["kept"] == {"pin audit": versions[1], "pinned by the site": versions[0]}
+    assert run("gc")["kept"] == {"pin audit": versions[1], "pinned in slot a": versions[0]}
     assert visible(store) == set(versions[:2])
     assert run("switch", "b", versions[1])["current"] == versions[1]
     assert run("unpin", "audit")["kept"] == {"slot b": versions[1]}

@@ -18,7 +18,8 @@ from permafrost.node import __main__ as command
 from permafrost.node import control, refusals, served, serving_class, settings
 from permafrost.node.errors import NodeError
 from permafrost.node.gate import Gate
-from permafrost.node.service import ControlServer, HealthHandler, NodeService
+from permafrost.node.servers import ControlServer, HealthHandler
+from permafrost.node.service import NodeService
 from permafrost.node.settings import Settings
 from tests.unit.node.test_gate import OTHER, PINNED, PROBES, FakeTriton
 

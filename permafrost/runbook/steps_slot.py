@@ -1,0 +1,359 @@
+"""How each step on slots is done, and how it is known to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from permafrost.engine.executor import Evidence
+from permafrost.engine.releases import record_release
+from permafrost.engine.timestamps import now_text
+from permafrost.engine.waiting import wait_until
+from permafrost.errors import Failed, PermafrostError, Problem, Refused
+from permafrost.planning.release import Release
+from permafrost.planning.steps import OperationStep
+from permafrost.planning.upgrade import edge_problems, ready_problems, release_of_arguments
+from permafrost.ports import SlotFacts
+from permafrost.runbook.context import Context
+from permafrost.runbook.looking import look
+from permafrost.runbook.slots import routes, tell_slots
+from permafrost.topology import replicas
+
+EVERY_S = 0.5
+
+
+@dataclass
+class SlotAction:
+    """What all these steps know. ``proven`` says that this operation has proven the slot."""
+
+    ctx: Context
+    step: OperationStep
+    operation: str
+    proven: bool = False
+
+    @property
+    def slot(self) -> str:
+        """The slot that the step is about."""
+        return self.step.arguments["slot"]
+
+    @property
+    def wanted(self) -> str:
+        """The checkpoint that the slot is to have."""
+        return self.step.arguments["checkpoint"]
+
+    def seen(self) -> SlotFacts | None:
+        """What the node says of the slot; None where it is to load nothing."""
+        return self.ctx.models.state(self.step.target).slots.get(self.slot)
+
+    def is_proven(self) -> bool:
+        """Whether the slot has the checkpoint and its gate let it in."""
+        try:
+            facts = self.seen()
+        except PermafrostError:
+            return False
+        return facts is not None and facts.state == "ADMITTED" and facts.checkpoint == self.wanted
+
+    def already(self) -> Evidence | None:
+        """Nothing is known to be done beforehand."""
+        return None
+
+    def confirm(self) -> Evidence:
+        """The effect itself has looked."""
+        return {}
+
+
+class LoadSlot(SlotAction):
+    """The slot is to load the checkpoint, whose bytes are on the node, and begins to."""
+
+    def already(self) -> Evidence | None:
+        """Whether it has loaded it and was let in; one that only began is told again."""
+        return {"checkpoint": self.wanted} if self.is_proven() else None
+
+    def do(self) -> None:
+        """Have the node fetch and load it."""
+        held = self.ctx.release(self.step.arguments["endpoint"])
+        if held.live == self.slot:
+            raise Refused(
+                Problem(
+                    "SLOT_IS_LIVE",
+                    f"slot {self.slot} answers clients: nothing else is loaded into it",
+                    self.step.target,
+                    "look at `permafrost status`, then plan anew",
+                )
+            )
+        self.ctx.models.load(self.step.target, self.slot, self.wanted)
+
+    def confirm(self) -> Evidence:
+        """Return which checkpoint it is to load."""
+        return {"checkpoint": self.wanted}
+
+
+class AwaitSlot(SlotAction):
+    """The slot's server has started, or says why it does not."""
+
+    last = ""
+
+    def already(self) -> Evidence | None:
+        """Whether its gate has let it in."""
+        return {"state": "ADMITTED"} if self.is_proven() else None
+
+    def do(self) -> None:
+        """Wait; a slot that is out is for the next step to name."""
+        if not wait_until(
+            self._has_started,
+            clock=self.ctx.clock,
+            deadline_s=self.step.deadline_s,
+            every_s=EVERY_S,
+        ):
+            raise Failed(
+                Problem(
+                    "SLOT_NOT_READY",
+                    f"slot {self.slot} has not started within {self.step.deadline_s:g} s: "
+                    f"{self.last}",
+                    self.step.target,
+                    "nobody is sent there; a large model needs a larger start_deadline_s",
+                )
+            )
+
+    def _has_started(self) -> bool:
+        self.ctx.guard()
+        try:
+            facts = self.seen()
+        except PermafrostError as error:
+            self.last = error.problems[0].message
+            return False
+        self.last = f"{facts.state} {facts.reason}".strip() if facts else "empty"
+        return facts is not None and facts.pinned == self.wanted and facts.state != "STARTING"
+
+    def confirm(self) -> Evidence:
+        """Return what it said last."""
+        return {"state": self.last}
+
+
+class ProveSlot(SlotAction):
+    """Every recorded probe is answered with the recorded tokens, by the slot alone."""
+
+    probed: Any = None
+
+    def already(self) -> Evidence | None:
+        """Whether this operation has proven it and nothing changed since."""
+        if not self.proven or not self.is_proven():
+            return None
+        return {"checkpoint": self.wanted, "proven": "before"}
+
+    def do(self) -> None:
+        """Probe it: nobody is sent to this slot, so the batch is ours."""
+        self.probed = self.ctx.models.probe(self.step.target, self.slot)
+        if not self.probed.passed or self.probed.checkpoint != self.wanted:
+            said = self.probed.detail or f"it has loaded {self.probed.checkpoint}"
+            raise Failed(
+                Problem(
+                    "PROBE_FAILED",
+                    f"slot {self.slot}: {said}",
+                    self.step.target,
+                    f"nobody is sent there; `journalctl -u triton-{self.slot}` on the node says "
+                    f"more, `permafrost abort {self.operation}` takes the upgrade back",
+                )
+            )
+
+    def confirm(self) -> Evidence:
+        """Return what was proven."""
+        return {"checkpoint": self.wanted}
+
+
+class AwaitSlotUp(SlotAction):
+    """Every edge sees the slot up; nobody is sent there yet."""
+
+    last = ""
+
+    def already(self) -> Evidence | None:
+        """Whether they do."""
+        traffic = self.ctx.traffic.observe()
+        is_up = not traffic.unreachable and traffic.can_serve(self.step.target, self.slot)
+        return {"edges": sorted(traffic.edges())} if is_up else None
+
+    def do(self) -> None:
+        """Wait."""
+        if not wait_until(
+            self._is_up, clock=self.ctx.clock, deadline_s=self.step.deadline_s, every_s=EVERY_S
+        ):
+            raise Failed(
+                Problem(
+                    "EDGE_SEES_IT_DOWN",
+                    f"slot {self.slot} is not UP at every edge within "
+                    f"{self.step.deadline_s:g} s: {self.last}",
+                    self.step.target,
+                    "the edge checks it over TLS at port 8443; nobody is sent there yet",
+                )
+            )
+
+    def _is_up(self) -> bool:
+        traffic = self.ctx.traffic.observe()
+        mine = (s for s in traffic.of(self.step.target) if s.slot == self.slot)
+        self.last = "; ".join(f"{s.edge}: {s.check}" for s in mine) or "no edge knows it"
+        if traffic.unreachable:
+            self.last = f"{', '.join(sorted(traffic.unreachable))}: no answer"
+        return not traffic.unreachable and traffic.can_serve(self.step.target, self.slot)
+
+
+class AwaitSlotIdle(SlotAction):
+    """Nothing is in flight at the slot: at the edges' workers and at its server."""
+
+    last = ""
+    ended = 0
+
+    def do(self) -> None:
+        """Wait. Streams that only wait for their client are ended by policy, and counted."""
+        endpoint = self.ctx.site.inference[self.step.arguments["endpoint"]]
+        held = self.ctx.release(self.step.arguments["endpoint"])
+        if held.live == self.slot or self.slot in held.open:
+            raise Refused(
+                Problem(
+                    "SLOT_IS_LIVE",
+                    f"slot {self.slot} answers clients",
+                    self.step.target,
+                    "look at `permafrost status`, then plan anew",
+                )
+            )
+        quiet_since: list[float] = []
+
+        def is_idle() -> bool:
+            self.ctx.guard()
+            traffic = self.ctx.traffic.observe()
+            facts = self.seen()
+            at_edges = traffic.in_flight(self.step.target, self.slot)
+            at_server = facts.in_flight if facts else 0
+            self.last = f"{at_edges} at the edges, {at_server} at its server"
+            if traffic.unreachable:
+                self.last = f"{', '.join(sorted(traffic.unreachable))}: no answer"
+                return False
+            if at_server:
+                quiet_since.clear()
+            elif not quiet_since:
+                quiet_since.append(self.ctx.clock.monotonic())
+            waited = self.ctx.clock.monotonic() - quiet_since[0] if quiet_since else 0.0
+            if at_edges and waited >= endpoint.drain_idle_stream_s:
+                self.ended += self.ctx.traffic.end_idle_streams(
+                    self.step.target, idle_s=endpoint.drain_idle_stream_s, slot=self.slot
+                ).ended
+            return not at_edges and not at_server
+
+        if not wait_until(
+            is_idle, clock=self.ctx.clock, deadline_s=self.step.deadline_s, every_s=EVERY_S
+        ):
+            raise Failed(
+                Problem(
+                    "SLOT_BUSY",
+                    f"slot {self.slot} is not idle after {self.step.deadline_s:g} s: {self.last}",
+                    self.step.target,
+                    f"nobody new is sent there; `permafrost resume {self.operation}` waits on",
+                )
+            )
+
+    def confirm(self) -> Evidence:
+        """Return that nothing is in flight, and what was ended on the way."""
+        return {"in_flight": 0, "idle_streams_ended": self.ended}
+
+
+class UnloadSlot(SlotAction):
+    """The slot is to load nothing, and its server has ended."""
+
+    def already(self) -> Evidence | None:
+        """Whether the node says so; one that stopped half way is told again."""
+        return None
+
+    def do(self) -> None:
+        """Have the node stop it; a node that is gone has nothing loaded."""
+        self.ctx.models.unload(self.step.target, self.slot)
+
+    def confirm(self) -> Evidence:
+        """Return that it is empty."""
+        if self.seen() is not None:
+            raise Failed(
+                Problem("SLOT_NOT_EMPTY", f"slot {self.slot} is still loaded", self.step.target)
+            )
+        return {"slot": self.slot}
+
+
+@dataclass
+class ReleaseAction(SlotAction):
+    """A step on an endpoint's record and on what the edges know of it."""
+
+    told: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def made(self) -> Release:
+        """What is to hold."""
+        made = release_of_arguments(self.step.target, self.step.arguments)
+        return replace(made, operation=self.operation, at=now_text())
+
+    def is_recorded(self) -> bool:
+        """Whether the record says so."""
+        held, made = self.ctx.release(self.step.target), self.made
+        return (held.live, dict(held.slots), held.open) == (made.live, dict(made.slots), made.open)
+
+    def already(self) -> Evidence | None:
+        """Whether the record says so, and every edge."""
+        if not self.is_recorded():
+            return None
+        traffic = self.ctx.traffic.observe()
+        if traffic.unreachable or traffic.routes_as(self.wanted_routes()) != traffic.edges():
+            return None
+        return {"live": self.made.live, "edges": sorted(traffic.edges())}
+
+    def wanted_routes(self) -> dict[str, str]:
+        """Return what every edge must know for it."""
+        return routes(self.ctx, self.made)
+
+    def confirm(self) -> Evidence:
+        """Return what holds."""
+        made = self.made
+        return {"live": made.live, "slots": dict(made.slots), **self.told}
+
+
+class RecordRelease(ReleaseAction):
+    """It is decided, durably, what the slots hold; the edges know which may be asked for."""
+
+    def is_recorded(self) -> bool:
+        """Whether the slots are recorded so; a later step of this plan may have opened more."""
+        held, made = self.ctx.release(self.step.target), self.made
+        return dict(held.slots) == dict(made.slots) and set(made.open) <= set(held.open)
+
+    def wanted_routes(self) -> dict[str, str]:
+        """Return what every edge must know by the record."""
+        return routes(self.ctx)
+
+    def do(self) -> None:
+        """Record it, then tell the edges; which slot answers is not changed by it."""
+        held = self.ctx.release(self.step.target)
+        if held.live != self.made.live:
+            raise Refused(
+                Problem(
+                    "SLOT_IS_LIVE",
+                    f"slot {held.live} answers for {self.step.target}, not {self.made.live}",
+                    self.step.target,
+                    "look at `permafrost status`, then plan anew",
+                )
+            )
+        record_release(self.ctx.store, self.made)
+        self.told["off"] = list(tell_slots(self.ctx))
+
+
+class CutOver(ReleaseAction):
+    """Every edge sends the endpoint's requests to another slot, proven on each replica."""
+
+    def do(self) -> None:
+        """Look once more, tell every edge, then record it: it is live when all say so."""
+        live = look(self.ctx)
+        made = self.made
+        problems = [*edge_problems(live), *ready_problems(self.ctx.site, live, made, made.live)]
+        if problems:
+            raise Refused(*problems)
+        before = {
+            n.name: live.traffic.in_flight(n.name) for n in replicas(self.ctx.site, made.endpoint)
+        }
+        began = self.ctx.clock.monotonic()
+        self.ctx.traffic.set_routes(routes(self.ctx, made))
+        mixed_s = self.ctx.clock.monotonic() - began
+        record_release(self.ctx.store, made)
+        self.told |= {"in_flight": before, "edges_mixed_at_most_s": round(mixed_s, 3)}

@@ -1,0 +1,147 @@
+"""Another checkpoint for an endpoint, back again, and giving up the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from model_registry.errors import RegistryError
+from model_registry.lockfile import read_lock
+from permafrost.engine.runs import Run
+from permafrost.errors import Problem, Refused
+from permafrost.planning.release import Release, release_of
+from permafrost.planning.steps import OperationPlan
+from permafrost.planning.upgrade import (
+    RETIRE,
+    ROLLBACK,
+    UPGRADE,
+    Wish,
+    plan_retire,
+    plan_rollback,
+    plan_upgrade,
+    way_back,
+)
+from permafrost.runbook.context import Context
+from permafrost.runbook.execution import RunResult, execute_plan, require_fresh
+from permafrost.runbook.looking import look
+from permafrost.runbook.pins import require_candidate
+from permafrost.site.lock import LOCK_NAME
+from permafrost.site.pins import digest_of
+
+
+def preview_upgrade(ctx: Context, endpoint: str, to: str, wish: Wish) -> OperationPlan:
+    """Return what giving an endpoint another checkpoint means now; raises Refused as it would."""
+    require_endpoint(ctx, endpoint)
+    model = candidate(ctx, endpoint, to)
+    new = require_candidate(ctx, endpoint, model)
+    held = ctx.release(endpoint)
+    name = ctx.loaded.pinned(endpoint).partition("@")[0]
+    old = ctx.catalog.resolve(f"{name}@{held.checkpoint}")
+    return plan_upgrade(
+        ctx.site,
+        look(ctx),
+        endpoint,
+        old=old,
+        new=new,
+        wish=wish,
+        records=ctx.store.maintenance.all(),
+    )
+
+
+def upgrade(
+    ctx: Context, endpoint: str, to: str, wish: Wish, *, shown: str | None = None
+) -> RunResult:
+    """Give an endpoint another checkpoint. ``shown``: the plan that was confirmed."""
+    ctx.guard()
+    return _execute(ctx, preview_upgrade(ctx, endpoint, to, wish), wish.owner, shown)
+
+
+def preview_rollback(ctx: Context, endpoint: str) -> OperationPlan:
+    """Return what going back to the other slot means now."""
+    require_endpoint(ctx, endpoint)
+    return plan_rollback(ctx.site, look(ctx), endpoint, records=ctx.store.maintenance.all())
+
+
+def rollback(ctx: Context, endpoint: str, *, owner: str, shown: str | None = None) -> RunResult:
+    """Send an endpoint's requests back to the slot that answered before."""
+    ctx.guard()
+    return _execute(ctx, preview_rollback(ctx, endpoint), owner, shown)
+
+
+def preview_retire(ctx: Context, endpoint: str) -> OperationPlan:
+    """Return what giving up the way back means now."""
+    require_endpoint(ctx, endpoint)
+    return plan_retire(ctx.site, look(ctx), endpoint)
+
+
+def retire(ctx: Context, endpoint: str, *, owner: str, shown: str | None = None) -> RunResult:
+    """Empty the slot that does not answer."""
+    ctx.guard()
+    return _execute(ctx, preview_retire(ctx, endpoint), owner, shown)
+
+
+def candidate(ctx: Context, endpoint: str, to: str) -> str:
+    """Return ``name@sha256:…`` for a digest, a pinned name, or a stage that the lock knows."""
+    name = ctx.loaded.pinned(endpoint).partition("@")[0]
+    asked_name, _, rest = to.rpartition("@")
+    if asked_name and asked_name.removeprefix("checkpoints/") != name.removeprefix("checkpoints/"):
+        raise Refused(
+            Problem(
+                "UPGRADE_OTHER_NAME",
+                f"{endpoint} serves versions of {name}, this is one of {asked_name}",
+                endpoint,
+                "push it as a version of that name, or change the site file and deploy",
+            )
+        )
+    if rest.startswith("sha256:"):
+        return f"{name}@{rest}"
+    path = ctx.loaded.path.parent / LOCK_NAME
+    reference = f"{name.removeprefix('checkpoints/')}@{rest}"
+    try:
+        locked = read_lock(path)
+    except RegistryError as error:
+        raise Refused(Problem(error.code, error.message)) from None
+    if reference not in locked:
+        raise Refused(
+            Problem(
+                "LOCK_WITHOUT_MODEL",
+                f"{path} does not say what {reference} is",
+                endpoint,
+                "name the checkpoint by its digest, or `permafrost model lock --update`",
+            )
+        )
+    return f"{name}@{locked[reference].digest}"
+
+
+def require_endpoint(ctx: Context, endpoint: str) -> None:
+    """Raise Refused when the site has no such endpoint."""
+    if endpoint not in ctx.site.inference:
+        known = ", ".join(sorted(ctx.site.inference))
+        raise Refused(
+            Problem(
+                "ENDPOINT_UNKNOWN", "the site has no such endpoint", endpoint, f"it has: {known}"
+            )
+        )
+
+
+def undo(ctx: Context, run: Run) -> OperationPlan:
+    """Return the way back to what held before an operation, from what is seen now."""
+    live = look(ctx)
+    name = run.plan.target
+    before: Release = release_of(
+        name, digest_of(ctx.loaded.pinned(name)), dict(run.plan.facts["before"])
+    )
+    return way_back(ctx.site, live, before, run.plan.name)
+
+
+UNDO: dict[str, Callable[[Context, Run], OperationPlan]] = {
+    UPGRADE: undo,
+    ROLLBACK: undo,
+    RETIRE: undo,
+}
+
+
+def _execute(ctx: Context, made: OperationPlan, owner: str, shown: str | None) -> RunResult:
+    require_fresh(shown, made)
+    if not made.steps:
+        return RunResult("", ())
+    return execute_plan(ctx, made, owner=owner)
