@@ -15,6 +15,8 @@ from model_registry.errors import RegistryError
 from model_registry.meter import Meter
 
 _WORTH_THREADS = 8 << 20
+_A_CORE = 2
+"""Files at a time for each core: one is hashed while the other waits for the disk."""
 _BLOCK = 256 << 10
 _AHEAD = 16 << 20
 """How far before the hash the disk is asked to read: it works while a core hashes."""
@@ -60,7 +62,7 @@ def side_by_side(work: Callable[[Path], str], paths: Sequence[Path]) -> list[str
     sizes = {path: path.stat().st_size for path in paths}
     if sum(sizes.values()) < _WORTH_THREADS:
         return [work(path) for path in paths]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(_A_CORE * (os.cpu_count() or 1)) as pool:
         begun = {p: pool.submit(work, p) for p in sorted(sizes, key=lambda p: -sizes[p])}
         return [begun[path].result() for path in paths]
 

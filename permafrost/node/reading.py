@@ -1,6 +1,6 @@
 """Reading files to the last byte: is what lies there what a manifest promises?
 
-Files are read side by side, a core each; hashing leaves the interpreter to others. Whoever waits
+Files are read side by side, on all cores; hashing leaves the interpreter to others. Whoever waits
 is told how far it is, so that a large checkpoint is told from a disk that hangs.
 """
 
@@ -21,6 +21,8 @@ from .errors import NodeError
 _LOST = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
 """What a read fails with where the disk, or the file system's check of it, has lost bytes."""
 _WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+_A_CORE = 2
+"""Files at a time for each core: one is hashed while the other waits for the disk."""
 _AHEAD = 16 << 20
 """How far before the hash the disk is asked to read: it works while a core hashes."""
 Progress = Callable[[int], None]
@@ -59,7 +61,8 @@ def damages(
         return _damage(tree / file.path, file, from_disk=from_disk, progress=progress)
 
     ordered = sorted(files, key=lambda file: -file.size)  # the largest decides how long it takes
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="read") as pool:
+    at_once = _A_CORE * (os.cpu_count() or 1)
+    with ThreadPoolExecutor(at_once, thread_name_prefix="read") as pool:
         seen = dict(zip((file.path for file in ordered), pool.map(one, ordered), strict=True))
     found = [damage for file in files if (damage := seen[file.path]) is not None]
     promised = {file.path for file in files}

@@ -236,10 +236,10 @@ def _oras_pull(oras: Path, target: Path, checkpoint: str, server: Server) -> Non
 
 
 def _oras(oras: Path, side: str, server: Server, *words: str) -> None:
-    login = [f"--{side}-username", USER, f"--{side}-password-stdin"]
+    login = [f"--{side}-username", USER, f"--{side}-password", PASSWORD]  # `cp` reads none
     subprocess.run(
         [str(oras), "cp", f"--{side}-ca-file", str(server.ca_file), *login, *words],
-        input=PASSWORD, check=True, capture_output=True, text=True, timeout=600,
+        check=True, capture_output=True, timeout=600,
     )  # fmt: skip
 
 
