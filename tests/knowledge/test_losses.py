@@ -37,6 +37,9 @@ def observed(
         yield history
         time.sleep(max(0.0, AFTER_S - (history.now() - began)))
         ended = history.now()
+    target = ROOT / ".cache" / "knowledge"
+    target.mkdir(parents=True, exist_ok=True)
+    history.save(target / f"{event}.jsonl")
     lines = []
     for kind in ("search", "insert"):
         verdict = judge(history.of(kind, began, ended), began, ended)
@@ -51,10 +54,7 @@ def observed(
     gone = lost(inserts, there)
     acknowledged = sum(a.outcome == "ok" for a in inserts)
     lines.append(f"{event}: {acknowledged} inserts acknowledged, {len(gone)} of them lost")
-    target = ROOT / ".cache" / "knowledge"
-    target.mkdir(parents=True, exist_ok=True)
     (target / f"{event}.txt").write_text("\n".join(lines) + "\n")
-    history.save(target / f"{event}.jsonl")
     print("\n".join(lines))
     assert acknowledged > 0
     assert gone == []
