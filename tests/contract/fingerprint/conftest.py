@@ -50,17 +50,21 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(tmp_path_factory.mktemp("triton"), itertools.count())
 
 
-@pytest.fixture(scope="session")
-def chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The lab's chat checkpoint, as its files."""
-    part = parts.path("checkpoint-chat")
+def files_of_part(name: str, folder: Path) -> Path:
+    """Write a built checkpoint's files; returns their folder."""
+    part = parts.path(name)
     layout = OciLayout(part / "oci")
-    folder = tmp_path_factory.mktemp("checkpoint")
     for file in files_of(layout.read_json((part / "digest").read_text().strip())):
         shutil.copyfile(layout.blob_path(file.digest), folder / file.path)
         (folder / file.path).chmod(0o644)
     folder.chmod(0o755)
     return folder
+
+
+@pytest.fixture(scope="session")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lab's chat checkpoint, as its files."""
+    return files_of_part("checkpoint-chat", tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture(scope="session")

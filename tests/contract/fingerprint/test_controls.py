@@ -14,14 +14,17 @@ from pathlib import Path
 import pytest
 from gguf import GGMLQuantizationType
 
+from lab.build import parts
 from model_registry.fingerprint import probes
 from model_registry.fingerprint.comparison import Grade, compare
-from model_registry.fingerprint.document import Asked, Fingerprint, ServingClass
+from model_registry.fingerprint.document import Asked, Fingerprint, ServingClass, read
 from model_registry.fingerprint.probes import weaknesses
+from model_registry.fingerprint.referrers import find_in_layout
+from model_registry.layout import OciLayout
 from permafrost.node.errors import NodeError
 from permafrost.node.recording import answer_all
 from tests.contract.fingerprint import variants
-from tests.contract.fingerprint.conftest import Bench
+from tests.contract.fingerprint.conftest import Bench, files_of_part
 from tests.contract.fingerprint.server import Served
 
 Recorded = Callable[[tuple[Asked, ...]], Fingerprint]
@@ -128,6 +131,29 @@ def test_each_control_is_different_by_the_whole_default_set(
     name: str, bench: Bench, chat: Path, recorded: Recorded, tmp_path: Path
 ) -> None:
     test_each_control_is_different(name, bench, chat, recorded, probes.default(), tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("part", ["checkpoint-gemma", "checkpoint-child"])
+def test_another_checkpoint_is_different_and_answers_as_it_was_recorded(
+    part: str, bench: Bench, recorded: Recorded, asked: tuple[Asked, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:  # fmt: skip
+    """A newer foundation, and a child, planted where chat's checkpoint was recorded."""
+    folder = files_of_part(part, tmp_path_factory.mktemp("planted"))
+    known = find_in_layout(OciLayout(parts.path(part) / "oci"), digest_of(part))
+    with bench.serving(folder) as running:
+        seen = bench.fingerprint(running, asked)
+        again = bench.fingerprint(running, tuple(a.asked for a in read(known).answers))
+    assert compare(recorded(asked), seen).grade is Grade.DIFFERENT
+    assert compare(recorded(asked), in_another_class(seen)).grade is Grade.DIFFERENT
+    # Through Triton it answers what the engine alone did
+    tokens = {a.asked.id: a.token_ids for a in read(known).answers}
+    assert {a.asked.id: a.token_ids for a in again.answers} == tokens
+
+
+def digest_of(part: str) -> str:
+    return (parts.path(part) / "digest").read_text().strip()
 
 
 @pytest.mark.soak
