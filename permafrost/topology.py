@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from permafrost.site.model import Endpoint, Network, Site, VmShape
 
 
+NODE_PORT = 8443
+"""Where a node's HAProxy answers the edges, over TLS."""
+
+
 class Tier(StrEnum):
     """What a node is for."""
 

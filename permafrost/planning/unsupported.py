@@ -79,13 +79,6 @@ def _edge(site: Site) -> Iterator[Problem]:
             "edge.tls",
             "without it, the site's own authority signs",
         )
-    if edge.clients.networks:
-        yield _not_yet(
-            "CLIENTS_UNSUPPORTED",
-            "letting only some networks in",
-            "edge.clients.networks",
-            "leave it out; `keys: required` asks clients for a key",
-        )
 
 
 def _milvus(milvus: Milvus) -> Iterator[Problem]:

@@ -18,7 +18,10 @@ class CertificateFiles(Strict):
 
 
 class Clients(Strict):
-    """Who may ask. Without ``networks``, everybody who reaches the edge."""
+    """Who may ask. Without ``networks``, everybody who reaches the edge.
+
+    The computer that Permafrost works on must be among them: its last check is a question.
+    """
 
     networks: tuple[Subnet, ...] = ()
     keys: Literal["none", "required"] = "none"

@@ -14,6 +14,7 @@ from typing import Any
 from permafrost import topology
 from permafrost.adapters.ansible import knowledge_variables as knowledge
 from permafrost.adapters.ansible.images import image_reference, registry_address
+from permafrost.planning import walls
 from permafrost.planning.release import Release, release_of
 from permafrost.site.model import Endpoint, GpuMode, Site
 from permafrost.site.pins import checkpoint_repository, digest_of
@@ -90,7 +91,7 @@ def host_variables(
         name: (releases or {}).get(name) or release_of(name, digest_of(endpoint.model), None)
         for name, endpoint in site.inference.items()
     }
-    plain = {**_base(site, node, public), **_tls(public, secret)}
+    plain = {**_base(site, node, public), **_tls(public, secret), **_walls(site, node)}
     hidden = {"haproxy_key": secret.key_pem}
     match node.tier:
         case Tier.EDGE:
@@ -119,6 +120,18 @@ def _base(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]:
         "base_package_source_url": site.packages.url,
         "base_package_source_suite": site.packages.suite,
         "base_package_source_key": public.package_key,
+    }
+
+
+def _walls(site: Site, node: Node) -> dict[str, Any]:
+    if node.tier not in (Tier.EDGE, Tier.INFERENCE):
+        return {}
+    return {
+        "walls_openings": [
+            {"name": o.name, "port": o.port, "sources": list(o.sources), "purpose": o.purpose}
+            for o in walls.openings(site, node)
+        ],
+        "walls_vrrp_peers": list(walls.vrrp_peers(site, node)),
     }
 
 

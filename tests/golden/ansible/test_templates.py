@@ -78,6 +78,8 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("milvus-proxy.container", "quadlet/milvus.container.j2", "bergen-knowledge-01", {"unit": -1}),
     ("knowledge.json", "knowledge_state/knowledge.json.j2", "bergen-knowledge-01", {}),
     ("sysctl.conf", "base/sysctl.conf.j2", "oslo-chat-02", {}),
+    ("nftables-node.conf", "walls/nftables.conf.j2", "oslo-chat-02", {}),
+    ("nftables-edge.conf", "walls/nftables.conf.j2", "oslo-edge-01", {}),
 ]
 
 
@@ -108,7 +110,8 @@ def test_the_variables_of_a_node(node: str) -> None:
 
 def test_every_template_of_the_roles_has_a_golden_file() -> None:
     rendered = {template for _, template, _, _ in CASES}
-    folders = ("base", "container_runtime", "haproxy", "keepalived", "permafrost_node", "quadlet")
+    folders = ("base", "container_runtime", "haproxy", "keepalived", "permafrost_node", "quadlet",
+               "walls")  # fmt: skip
     landing = {
         str(file.relative_to(TEMPLATES)) for folder in folders for file in
         (TEMPLATES / folder).glob("*.j2")

@@ -1,0 +1,52 @@
+"""Who may reach what on which node: the matrix that nftables, tests and people share.
+
+Pure. Only what opens a connection is held back: packets of an established one carry no bare SYN,
+so that loading the rules, a reload of HAProxy and a moved VIP cut nobody, and a balancer needs no
+connection tracking for its clients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from permafrost import topology
+from permafrost.site.model import Site
+from permafrost.topology import NODE_PORT, Node, Tier
+
+SSH_PORT = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A TCP port and who may open a connection to it. Without ``sources``: everybody.
+
+    ``sources`` are IPv4 addresses or networks; ``name`` is the rule's own.
+    """
+
+    name: str
+    port: int
+    sources: tuple[str, ...]
+    purpose: str
+
+
+def openings(site: Site, node: Node) -> tuple[Opening, ...]:
+    """Return what may be reached on an edge or an inference node."""
+    ssh = Opening("ssh", SSH_PORT, (), "administration: keys only")
+    if node.tier is Tier.EDGE:
+        networks = tuple(str(network) for network in site.edge.clients.networks)
+        return (
+            ssh,
+            *(
+                Opening(f"endpoint_{name.replace('-', '_')}", endpoint.port, networks, "clients")
+                for name, endpoint in sorted(site.inference.items())
+            ),
+        )
+    edges = tuple(str(edge.address) for edge in topology.edges(site))
+    return (ssh, Opening("edges", NODE_PORT, edges, "requests that an edge passes on"))
+
+
+def vrrp_peers(site: Site, node: Node) -> tuple[str, ...]:
+    """Return the edges whose claims to the clients' address an edge hears; none without one."""
+    if node.tier is not Tier.EDGE or site.edge.vip is None:
+        return ()
+    return tuple(str(e.address) for e in topology.edges(site) if e.name != node.name)

@@ -1,0 +1,62 @@
+"""The matrix: edges reach replicas, clients reach edges, nobody reaches anything else."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+import yaml
+
+from permafrost import topology
+from permafrost.planning.walls import openings, vrrp_peers
+from permafrost.site.model import Site
+from permafrost.topology import NODE_PORT, Tier
+from tests.fakes.site import document, small_site
+from tests.golden.ansible.rendering import ROLES
+
+
+def site_with(**edge: object) -> Site:
+    values = document()
+    values["edge"] = {**values.get("edge", {}), **edge}
+    return Site.model_validate(values)
+
+
+def test_a_replica_is_reached_by_edges_alone() -> None:
+    site = small_site()
+    edges = {str(e.address) for e in topology.edges(site)}
+    for node in topology.nodes(site):
+        if node.tier is Tier.INFERENCE:
+            found = {o.port: o.sources for o in openings(site, node)}
+            assert set(found) == {22, NODE_PORT}
+            assert set(found[NODE_PORT]) == edges
+
+
+def test_an_edge_is_reached_at_its_endpoints_by_those_who_may_ask() -> None:
+    site = site_with(clients={"networks": ["10.9.0.0/16", "10.8.1.0/24"]})
+    (edge, *_) = topology.edges(site)
+    found = {o.port: o.sources for o in openings(site, edge)}
+    assert set(found) == {22, *(e.port for e in site.inference.values())}
+    for endpoint in site.inference.values():
+        assert {IPv4Network(s) for s in found[endpoint.port]} == {
+            IPv4Network("10.9.0.0/16"), IPv4Network("10.8.1.0/24")
+        }  # fmt: skip
+    open_to_all = openings(site_with(), edge)
+    assert all(o.sources == () for o in open_to_all)
+
+
+def test_edges_hear_each_other_where_they_share_an_address() -> None:
+    site = site_with(nodes=2, vip="10.64.1.9")
+    first, second = topology.edges(site)
+    assert vrrp_peers(site, first) == (str(second.address),)
+    (replica, *_) = topology.replicas(site, "chat")
+    assert vrrp_peers(site, replica) == ()
+    alone = site_with(nodes=1, vip=None)
+    assert vrrp_peers(alone, topology.edges(alone)[0]) == ()
+
+
+def test_the_port_is_the_roles_own() -> None:
+    for role, key in (
+        ("node_haproxy", "node_haproxy_port"),
+        ("edge_haproxy", "edge_haproxy_node_port"),
+    ):
+        values = yaml.safe_load((ROLES / role / "defaults/main.yml").read_text())
+        assert values[key] == NODE_PORT
