@@ -109,6 +109,12 @@ def _node_drift(
             node.endpoint,
         )  # fmt: skip
         return
+    if slot.gpus and not vm.gpus and not vm.is_on and declared is None:
+        yield Drift(
+            DriftCode.VM_UNFINISHED, node.name, "off, without a device, and it never served",
+            "an interrupted run left it half made", node.endpoint,
+        )  # fmt: skip
+        return
     if slot.gpus and (vm.host != slot.host or set(vm.gpus) != set(slot.gpus)):
         yield Drift(
             DriftCode.DEVICE_MOVED,

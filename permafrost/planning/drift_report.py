@@ -23,6 +23,7 @@ class DriftCode(StrEnum):
     RESERVATION_LOST = "DRIFT_RESERVATION_LOST"
     VM_OFF = "DRIFT_VM_OFF"
     VM_MISSING = "DRIFT_VM_MISSING"
+    VM_UNFINISHED = "DRIFT_VM_UNFINISHED"
     DRS_CHANGED = "DRIFT_DRS_CHANGED"
     HA_CHANGED = "DRIFT_HA_CHANGED"
 
@@ -35,6 +36,7 @@ BY_REFRESH = frozenset(
         DriftCode.RULE_MEMBERS,
         DriftCode.RESERVATION_LOST,
         DriftCode.VM_MISSING,
+        DriftCode.VM_UNFINISHED,
     }
 )
 """What Pulumi puts right once it has looked at vCenter again: without, it sees no drift."""
@@ -71,6 +73,7 @@ HINTS = {
     DriftCode.DEVICE_MOVED: "drain it, power it off, and give it back its host and device",
     DriftCode.DEVICE_TAKEN: "take the device from that VM, or remove the VM",
     DriftCode.RESERVATION_LOST: _DEPLOY,
+    DriftCode.VM_UNFINISHED: _DEPLOY,
     DriftCode.VM_OFF: "`permafrost deploy` powers it on; `permafrost drain` keeps it away",
     DriftCode.VM_MISSING: "`permafrost deploy` makes it anew",
     DriftCode.DRS_CHANGED: _ACCEPT,
@@ -122,6 +125,11 @@ class Drift:
 def blocks_deploy(drift: Iterable[Drift]) -> tuple[Drift, ...]:
     """Return what a deployment must not build upon."""
     return tuple(d for d in drift if not d.is_mended_by_deploy)
+
+
+def unfinished(drift: Iterable[Drift]) -> frozenset[str]:
+    """Return the VMs that an interrupted run left half made; a deployment makes them anew."""
+    return frozenset(d.target for d in drift if d.code is DriftCode.VM_UNFINISHED)
 
 
 def needs_refresh(drift: Iterable[Drift]) -> bool:

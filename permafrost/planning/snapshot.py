@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from permafrost.planning.cluster import (
@@ -115,6 +116,10 @@ class Inventory:
     networks: frozenset[str] = frozenset()
     templates: tuple[TemplateFacts, ...] = ()
     licenses: tuple[LicenseFacts, ...] = ()
+
+    def without(self, vms: Collection[str]) -> Inventory:
+        """Return the same without some VMs."""
+        return replace(self, vms=tuple(v for v in self.vms if v.name not in vms))
 
     def host(self, name: str) -> HostFacts | None:
         """Return a host by name."""

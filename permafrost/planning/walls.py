@@ -34,11 +34,14 @@ def openings(site: Site, node: Node) -> tuple[Opening, ...]:
     ssh = Opening("ssh", SSH_PORT, (), "administration: keys only")
     if node.tier is Tier.EDGE:
         networks = tuple(str(network) for network in site.edge.clients.networks)
+        ports = {f"endpoint_{name}": e.port for name, e in sorted(site.inference.items())}
+        if site.knowledge is not None:
+            ports["knowledge"] = site.knowledge.milvus.port
         return (
             ssh,
             *(
-                Opening(f"endpoint_{name.replace('-', '_')}", endpoint.port, networks, "clients")
-                for name, endpoint in sorted(site.inference.items())
+                Opening(name.replace("-", "_"), port, networks, "clients")
+                for name, port in ports.items()
             ),
         )
     edges = tuple(str(edge.address) for edge in topology.edges(site))

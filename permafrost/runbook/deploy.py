@@ -16,7 +16,7 @@ from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.planning.addresses import moved_addresses
 from permafrost.planning.deploy import Plan, fingerprint_of, plan_deploy
-from permafrost.planning.drift_report import blocks_deploy, needs_refresh
+from permafrost.planning.drift_report import blocks_deploy, needs_refresh, unfinished
 from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.planning.lifecycle import ReplicaState
 from permafrost.planning.live import LiveState
@@ -71,7 +71,7 @@ def make_plan(ctx: Context) -> Plan:
     refuse_unready(
         plan_preflight(
             ctx.site,
-            live.inventory,
+            live.inventory.without(unfinished(drift)),
             placement,
             checkpoints=checkpoints,
             changes=changes,

@@ -11,6 +11,7 @@ from permafrost.planning.walls import openings, vrrp_peers
 from permafrost.site.model import Site
 from permafrost.topology import NODE_PORT, Tier
 from tests.fakes.site import document, small_site
+from tests.fakes.sites import example_site
 from tests.golden.ansible.rendering import ROLES
 
 
@@ -41,6 +42,13 @@ def test_an_edge_is_reached_at_its_endpoints_by_those_who_may_ask() -> None:
         }  # fmt: skip
     open_to_all = openings(site_with(), edge)
     assert all(o.sources == () for o in open_to_all)
+
+
+def test_clients_of_the_knowledge_tier_come_through_the_edges_too() -> None:
+    site = example_site("lab-knowledge")
+    assert site.knowledge is not None
+    (edge, *_) = topology.edges(site)
+    assert site.knowledge.milvus.port in {o.port for o in openings(site, edge)}
 
 
 def test_edges_hear_each_other_where_they_share_an_address() -> None:

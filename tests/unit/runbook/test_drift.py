@@ -18,6 +18,7 @@ from tests.fakes.ports import FakeProvisioner
 from tests.fakes.site import context, small_site
 from tests.fakes.world import Machine, World
 
+VM = "vsphere:index/virtualMachine:VirtualMachine"
 ONE, TWO = "lab-chat-01", "lab-chat-02"
 
 
@@ -151,3 +152,33 @@ def test_drift_between_plan_and_act_makes_the_plan_stale(ctx: Context, world: Wo
     world.rules_off.add("chat")
     with pytest.raises(Refused, match="PLAN_STALE"):
         execute(ctx, plan)
+
+
+def half_made(ctx: Context, world: World, *, served: bool) -> Context:
+    """Leave a replica as an interrupted clone does: off, no device, nothing reserved."""
+    machine = world.machines[ONE]
+    machine.is_on, machine.gpus, machine.is_reserved = False, (), False
+    if served:
+        return ctx
+    placement = ctx.store.placement()
+    ctx.store.forget(ONE)
+    ctx.store.record_placement(placement)
+    return ctx
+
+
+def test_what_an_interrupted_run_left_half_made_is_made_anew(ctx: Context, world: World) -> None:
+    half_made(ctx, world, served=False)
+    assert codes(ctx) == ["DRIFT_VM_UNFINISHED"]
+    provisioner(ctx).drifted = (Change("create", VM, ONE),)
+    plan = make_plan(ctx)
+    assert plan.refreshes
+    assert any("DRIFT_VM_UNFINISHED" in note for note in plan.notes)
+    assert [s.kind for s in plan.steps] == ["create-vm"], "not powered on as it is"
+
+
+def test_a_replica_that_served_and_lost_its_device_is_a_persons_business(
+    ctx: Context, world: World
+) -> None:
+    half_made(ctx, world, served=True)
+    with pytest.raises(Refused, match="DRIFT_DEVICE_MOVED"):
+        make_plan(ctx)
