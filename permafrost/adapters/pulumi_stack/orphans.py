@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim
 
-from permafrost.adapters.pulumi_stack.ownership import ownership_prefix
+from permafrost.adapters.pulumi_stack.ownership import OWNED, ownership_prefix
 from permafrost.adapters.vsphere import VcenterSession
 from permafrost.engine.waiting import SystemClock, wait_until
 from permafrost.errors import Failed, Problem
@@ -46,6 +46,48 @@ def remove_orphans(loaded: LoadedSite, pending: Iterable[Pending]) -> None:
                 _remove(session, loaded, kind, entry.name)
     finally:
         session.close()
+
+
+def remove_half_made(loaded: LoadedSite, names: Iterable[str]) -> None:
+    """Remove clones of these names that were never finished and that Pulumi does not know.
+
+    A provider clones first and names its owner afterwards; one that was killed between the two
+    leaves a VM without our annotation, and whose name the next one cannot have. Such a VM is
+    off, stands in the site's own folder, has no device passed through, and bears nobody's mark.
+    """
+    wanted = frozenset(names)
+    if not wanted:
+        return
+    session = VcenterSession(loaded)
+    try:
+        folder = loaded.site.vcenter.folder.rpartition("/")[2]
+        for vm, name in session.call(partial(_half_made, wanted, folder)):
+            log.warning("removing %s, which an interrupted run left half made", name)
+            _finish(session, name, session.call(partial(_destroy, vm)))
+    finally:
+        session.close()
+
+
+def _half_made(wanted: frozenset[str], folder: str, content: Any) -> list[tuple[Any, str]]:
+    view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
+    try:
+        named = [(vm, str(vm.name)) for vm in view.view if vm.name in wanted]
+    finally:
+        view.DestroyView()
+    return [(vm, name) for vm, name in named if _is_half_made(vm, folder)]
+
+
+def _is_half_made(vm: Any, folder: str) -> bool:
+    config = vm.config
+    return (
+        str(vm.runtime.powerState) == "poweredOff"
+        and str(vm.parent.name) == folder
+        and not str(config.annotation or "").startswith(OWNED)
+        and not any(
+            isinstance(device, vim.vm.device.VirtualPCIPassthrough)
+            for device in config.hardware.device
+        )
+    )
 
 
 def _remove(session: VcenterSession, loaded: LoadedSite, kind: Any, name: str) -> None:

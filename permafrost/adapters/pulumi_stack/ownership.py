@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from permafrost.topology import Node
 
 
+OWNED = "Permafrost: "
+"""How the annotation of every VM begins that Permafrost made, of whichever site."""
+
+
 def annotation(site: Site, node: Node) -> str:
     """Return the annotation of a node's VM."""
     role = f"endpoint {node.endpoint}" if node.endpoint else str(node.tier)
@@ -17,4 +21,4 @@ def annotation(site: Site, node: Node) -> str:
 
 def ownership_prefix(site: Site, name: str) -> str:
     """Return how the annotation of a node's VM begins, whatever its role."""
-    return f"Permafrost: site {site.site}, node {name},"
+    return f"{OWNED}site {site.site}, node {name},"

@@ -37,12 +37,22 @@ def remove_dead_locks(backend: Path, project: str, stack: str) -> int:
 
 def pending_operations(backend: Path, project: str, stack: str) -> tuple[Pending, ...]:
     """Return what the stack's state says was under way."""
+    latest = _latest(backend, project, stack)
+    return tuple(_pending(entry) for entry in latest.get("pending_operations") or ())
+
+
+def known_names(backend: Path, project: str, stack: str) -> frozenset[str]:
+    """Return the names of all resources that the stack's state knows, finished or not."""
+    latest = _latest(backend, project, stack)
+    return frozenset(str(r["urn"]).rsplit("::", 1)[-1] for r in latest.get("resources") or ())
+
+
+def _latest(backend: Path, project: str, stack: str) -> dict[str, Any]:
     path = backend / ".pulumi" / "stacks" / project / f"{stack}.json"
     try:
-        latest = json.loads(path.read_text())["checkpoint"]["latest"] or {}
+        return json.loads(path.read_text())["checkpoint"]["latest"] or {}
     except FileNotFoundError:
-        return ()
-    return tuple(_pending(entry) for entry in latest.get("pending_operations") or ())
+        return {}
 
 
 def end_leftovers(backend_url: str) -> int:

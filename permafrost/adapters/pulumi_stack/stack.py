@@ -20,7 +20,7 @@ from permafrost.adapters.pulumi_stack.environment import (
     write_authorities,
 )
 from permafrost.adapters.pulumi_stack.failures import translate
-from permafrost.adapters.pulumi_stack.orphans import remove_orphans
+from permafrost.adapters.pulumi_stack.orphans import remove_half_made, remove_orphans
 from permafrost.pki.files import locked
 from permafrost.topology import node_names
 
@@ -102,6 +102,10 @@ class PulumiStack:
         repair.end_leftovers(environment["PULUMI_BACKEND_URL"])
         repair.remove_dead_locks(files, PROJECT, self._stack)
         pending = repair.pending_operations(files, PROJECT, self._stack)
+        known = repair.known_names(files, PROJECT, self._stack)
+        remove_half_made(
+            self._loaded, {name for name, _, _ in node_names(self._loaded.site)} - known
+        )
         if pending:
             log.warning("an interrupted run left %d pending operations", len(pending))
             remove_orphans(self._loaded, pending)

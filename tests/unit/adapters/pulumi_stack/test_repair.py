@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from permafrost.adapters.pulumi_stack.repair import Pending, pending_operations
+from permafrost.adapters.pulumi_stack.repair import Pending, known_names, pending_operations
 
 VM = "vsphere:index/virtualMachine:VirtualMachine"
 
@@ -34,3 +34,10 @@ def test_a_creation_that_was_cut_is_found_with_its_node(tmp_path: Path) -> None:
     assert pending_operations(tmp_path, "permafrost", "lab") == (
         Pending("creating", VM, "lab-chat-01"),
     )
+
+
+def test_what_the_state_knows_is_known_by_name(tmp_path: Path) -> None:
+    assert known_names(tmp_path, "permafrost", "lab") == frozenset()
+    resource = {"urn": f"urn:pulumi:lab::permafrost::{VM}::lab-chat-01", "type": VM, "id": ""}
+    write_state(tmp_path, {"resources": [resource]})
+    assert known_names(tmp_path, "permafrost", "lab") == {"lab-chat-01"}
