@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim
 
 from permafrost.adapters.pulumi_stack.ownership import OWNED, ownership_prefix
+from permafrost.adapters.pulumi_stack.repair import VM_TYPE
 from permafrost.adapters.vsphere import VcenterSession
 from permafrost.engine.waiting import SystemClock, wait_until
 from permafrost.errors import Failed, Problem
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 CREATING = "creating"
 TASK_DEADLINE_S = 300.0
 KINDS = {
-    "vsphere:index/virtualMachine:VirtualMachine": vim.VirtualMachine,
+    VM_TYPE: vim.VirtualMachine,
     "vsphere:index/folder:Folder": vim.Folder,
     "vsphere:index/resourcePool:ResourcePool": vim.ResourcePool,
     "vsphere:index/computeClusterVmAntiAffinityRule:ComputeClusterVmAntiAffinityRule": (

@@ -15,6 +15,7 @@ from permafrost.adapters.pulumi_stack.lifeline import ENGINE, process_stat
 from permafrost.adapters.pulumi_stack.locks import stack_locks
 
 log = logging.getLogger(__name__)
+VM_TYPE = "vsphere:index/virtualMachine:VirtualMachine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,13 @@ def pending_operations(backend: Path, project: str, stack: str) -> tuple[Pending
     return tuple(_pending(entry) for entry in latest.get("pending_operations") or ())
 
 
-def known_names(backend: Path, project: str, stack: str) -> frozenset[str]:
-    """Return the names of all resources that the stack's state knows, finished or not."""
-    latest = _latest(backend, project, stack)
-    return frozenset(str(r["urn"]).rsplit("::", 1)[-1] for r in latest.get("resources") or ())
+def known_vms(backend: Path, project: str, stack: str) -> frozenset[str]:
+    """Return the names of the VMs that the stack's state knows, finished or not.
+
+    By their type: the component around a VM bears its name too.
+    """
+    resources = _latest(backend, project, stack).get("resources") or ()
+    return frozenset(str(r["urn"]).rsplit("::", 1)[-1] for r in resources if r["type"] == VM_TYPE)
 
 
 def _latest(backend: Path, project: str, stack: str) -> dict[str, Any]:

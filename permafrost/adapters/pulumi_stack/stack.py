@@ -102,7 +102,7 @@ class PulumiStack:
         repair.end_leftovers(environment["PULUMI_BACKEND_URL"])
         repair.remove_dead_locks(files, PROJECT, self._stack)
         pending = repair.pending_operations(files, PROJECT, self._stack)
-        known = repair.known_names(files, PROJECT, self._stack)
+        known = repair.known_vms(files, PROJECT, self._stack)
         remove_half_made(
             self._loaded, {name for name, _, _ in node_names(self._loaded.site)} - known
         )

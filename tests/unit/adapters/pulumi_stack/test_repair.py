@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from permafrost.adapters.pulumi_stack.repair import Pending, known_names, pending_operations
+from permafrost.adapters.pulumi_stack.repair import Pending, known_vms, pending_operations
 
 VM = "vsphere:index/virtualMachine:VirtualMachine"
 
@@ -36,8 +36,17 @@ def test_a_creation_that_was_cut_is_found_with_its_node(tmp_path: Path) -> None:
     )
 
 
-def test_what_the_state_knows_is_known_by_name(tmp_path: Path) -> None:
-    assert known_names(tmp_path, "permafrost", "lab") == frozenset()
-    resource = {"urn": f"urn:pulumi:lab::permafrost::{VM}::lab-chat-01", "type": VM, "id": ""}
-    write_state(tmp_path, {"resources": [resource]})
-    assert known_names(tmp_path, "permafrost", "lab") == {"lab-chat-01"}
+def test_a_vm_is_known_by_its_type_and_not_by_the_component_around_it(tmp_path: Path) -> None:
+    assert known_vms(tmp_path, "permafrost", "lab") == frozenset()
+    around = "permafrost:infra:InferenceVm"
+    write_state(
+        tmp_path,
+        {
+            "resources": [
+                {"urn": f"urn:pulumi:lab::permafrost::{around}::lab-chat-01", "type": around},
+                {"urn": f"urn:pulumi:lab::permafrost::{around}::lab-chat-02", "type": around},
+                {"urn": f"urn:pulumi:lab::permafrost::{around}${VM}::lab-chat-02", "type": VM},
+            ]
+        },
+    )
+    assert known_vms(tmp_path, "permafrost", "lab") == {"lab-chat-02"}
