@@ -45,7 +45,7 @@ def test_an_edge_is_reached_at_its_endpoints_by_those_who_may_ask() -> None:
 
 
 def test_clients_of_the_knowledge_tier_come_through_the_edges_too() -> None:
-    site = example_site("lab-knowledge")
+    site = example_site("three-racks")
     assert site.knowledge is not None
     (edge, *_) = topology.edges(site)
     assert site.knowledge.milvus.port in {o.port for o in openings(site, edge)}
