@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab.checkpoints import chat
+from lab.checkpoints import questions
 from lab.checkpoints.build import build
 from model_registry.checkpoint import files_of
 from model_registry.fingerprint.referrers import find_in_layout
@@ -33,6 +33,6 @@ def test_building_again_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_admission_probes_of_chat_are_short() -> None:
-    assert len(chat.QUESTIONS) >= 8
-    assert [most for _, _, most in chat.QUESTIONS[:2]] == [8, 8]
-    assert len({name for name, _, _ in chat.QUESTIONS}) == len(chat.QUESTIONS)
+    assert len(questions.QUESTIONS) >= 8
+    assert [most for _, _, most in questions.QUESTIONS[:2]] == [8, 8]
+    assert len({name for name, _, _ in questions.QUESTIONS}) == len(questions.QUESTIONS)
