@@ -40,6 +40,12 @@ def together(person: ByHand) -> None:
     person.rule("add", ALL)
 
 
+def half_made(person: ByHand) -> None:
+    """Leave what an interrupted run leaves: the clone, without device, reservation or power."""
+    destroyed(person)
+    person.make(ONE, 0, reserved_mib=0)
+
+
 def destroyed(person: ByHand) -> None:
     person.power_off(ONE)
     person.destroy(ONE)
@@ -69,6 +75,7 @@ DEEDS: dict[str, tuple[Deed, set[DriftCode]]] = {
     "VM off": (lambda p: p.power_off(ONE), {DriftCode.VM_OFF}),
     "edge off": (lambda p: p.power_off("lab-edge-01"), {DriftCode.VM_OFF}),
     "VM destroyed": (destroyed, {DriftCode.VM_MISSING}),
+    "made anew, by half": (half_made, {DriftCode.VM_UNFINISHED, DriftCode.RULE_MEMBERS}),
     "DRS level": (
         lambda p: p.drs(defaultVmBehavior="partiallyAutomated"),
         {DriftCode.DRS_CHANGED},
