@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from permafrost.cli.changing import Asked, change, report
 from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
-from permafrost.cli.session import confirm, open_site, print_json, require_answer
+from permafrost.cli.session import open_site, print_json
 from permafrost.errors import ExitStatus
 from permafrost.planning.ok_to_stop import Kind
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from permafrost.planning.steps import OperationPlan
-    from permafrost.runbook.context import Context
     from permafrost.runbook.execution import RunResult
 
 app = typer.Typer()
@@ -55,7 +54,7 @@ def enter(
     """Drain what serves there, move what may move, shut the rest down, close the host."""
     from permafrost.runbook import maintenance
 
-    _change("enter", name, site, yes, plan_only, output, maintenance.preview_enter,
+    _change("enter", name, Asked(site, yes, plan_only, output), maintenance.preview_enter,
             maintenance.enter)  # fmt: skip
 
 
@@ -70,7 +69,7 @@ def leave(
     """Open the host, start what was shut down, bring each replica back through its probe."""
     from permafrost.runbook import maintenance
 
-    _change("exit", name, site, yes, plan_only, output, maintenance.preview_exit,
+    _change("exit", name, Asked(site, yes, plan_only, output), maintenance.preview_exit,
             maintenance.leave)  # fmt: skip
 
 
@@ -95,53 +94,20 @@ def status(site: SiteOption = None, output: OutputOption = Output.TEXT) -> None:
 def _change(
     verb: str,
     name: str,
-    site: Path | None,
-    yes: bool,
-    plan_only: bool,
-    output: Output,
+    asked: Asked,
     preview: Callable[..., OperationPlan],
     execute: Callable[..., RunResult],
 ) -> None:
-    if not plan_only:
-        require_answer(yes)
-    from permafrost.cli.render_operations import show_operation_plan
-    from permafrost.runbook.operations import operator, site_held
-    from permafrost.runbook.recovery import require_nothing_unfinished
+    from permafrost.runbook.operations import operator
 
-    ctx: Context = open_site(site)
-    made = preview(ctx, name, owner=operator())
-    if output is Output.TEXT:
-        show_operation_plan(made)
-    if plan_only:
-        if output is Output.JSON:
-            print_json(made.as_dict())
-        return
-    confirm(f"Do these {len(made.steps)} steps?", yes or not made.steps)
-    command = f"maintenance {verb} {name}"
-    with site_held(ctx, command):
-        require_nothing_unfinished(ctx, command)
-        done = execute(ctx, name, owner=operator(), shown=made.fingerprint)
-    _report(verb, name, done, output)
-
-
-def _report(verb: str, name: str, done: RunResult, output: Output) -> None:
-    from permafrost.cli.render import line
-
-    changed = sum(r.changed for r in done.results)
-    if output is Output.JSON:
-        print_json(
-            {
-                "schema": 1,
-                "command": f"maintenance {verb}",
-                "target": name,
-                "operation": done.operation or None,
-                "changed": changed,
-                "steps": [r.as_dict() for r in done.results],
-                "receipt": done.receipt or None,
-            }
-        )
-    elif not done.operation:
-        line(f"{name}: nothing to do")
-    else:
-        state = "in maintenance" if verb == "enter" else "back"
-        line(f"{name} is {state}: {changed} steps done. Receipt: {done.receipt}")
+    command = f"maintenance {verb}"
+    made = change(
+        command,
+        name,
+        asked,
+        lambda ctx, host: preview(ctx, host, owner=operator()),
+        lambda ctx, host, shown: execute(ctx, host, owner=operator(), shown=shown),
+    )
+    if made is not None:
+        now = "is in maintenance" if verb == "enter" else "is back"
+        report(command, name, asked, made[1], now, {})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from permafrost.cli.changing import Asked, change, report
 from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
-from permafrost.cli.session import confirm, open_site, print_json, require_answer
 from permafrost.planning.fitting import Accept
 
 if TYPE_CHECKING:
@@ -52,10 +51,7 @@ def upgrade(
     _change(
         "upgrade",
         endpoint,
-        site,
-        yes,
-        plan_only,
-        output,
+        Asked(site, yes, plan_only, output),
         lambda ctx, name: runbook.preview_upgrade(ctx, name, to, wish),
         lambda ctx, name, shown: runbook.upgrade(ctx, name, to, wish, shown=shown),
     )
@@ -76,10 +72,7 @@ def rollback(
     _change(
         "rollback",
         endpoint,
-        site,
-        yes,
-        plan_only,
-        output,
+        Asked(site, yes, plan_only, output),
         runbook.preview_rollback,
         lambda ctx, name, shown: runbook.rollback(ctx, name, owner=operator(), shown=shown),
     )
@@ -100,65 +93,15 @@ def retire(
     _change(
         "retire",
         endpoint,
-        site,
-        yes,
-        plan_only,
-        output,
+        Asked(site, yes, plan_only, output),
         runbook.preview_retire,
         lambda ctx, name, shown: runbook.retire(ctx, name, owner=operator(), shown=shown),
     )
 
 
-def _change(
-    verb: str,
-    endpoint: str,
-    site: Path | None,
-    yes: bool,
-    plan_only: bool,
-    output: Output,
-    preview: Preview,
-    execute: Execute,
-) -> None:
-    if not plan_only:
-        require_answer(yes)
-    from permafrost.cli.render_operations import show_operation_plan
-    from permafrost.runbook.operations import site_held
-    from permafrost.runbook.recovery import require_nothing_unfinished
-
-    ctx = open_site(site)
-    made = preview(ctx, endpoint)
-    if output is Output.TEXT:
-        show_operation_plan(made)
-    if plan_only:
-        if output is Output.JSON:
-            print_json(made.as_dict())
-        return
-    confirm(f"Do these {len(made.steps)} steps?", yes or not made.steps)
-    command = f"{verb} {endpoint}"
-    with site_held(ctx, command):
-        require_nothing_unfinished(ctx, command)
-        done = execute(ctx, endpoint, made.fingerprint)
-    _report(verb, endpoint, done, ctx.release(endpoint).checkpoint, output)
-
-
-def _report(verb: str, endpoint: str, done: RunResult, live: str, output: Output) -> None:
-    from permafrost.cli.render import line
-
-    changed = sum(r.changed for r in done.results)
-    if output is Output.JSON:
-        print_json(
-            {
-                "schema": 1,
-                "command": verb,
-                "target": endpoint,
-                "live_checkpoint": live,
-                "operation": done.operation or None,
-                "changed": changed,
-                "steps": [r.as_dict() for r in done.results],
-                "receipt": done.receipt or None,
-            }
-        )
-    elif not done.operation:
-        line(f"{endpoint}: nothing to do")
-    else:
-        line(f"{endpoint} serves {live}: {changed} steps done. Receipt: {done.receipt}")
+def _change(verb: str, endpoint: str, asked: Asked, preview: Preview, execute: Execute) -> None:
+    made = change(verb, endpoint, asked, preview, execute)
+    if made is not None:
+        ctx, done = made
+        live = ctx.release(endpoint).checkpoint
+        report(verb, endpoint, asked, done, f"serves {live}", {"live_checkpoint": live})

@@ -9,7 +9,7 @@ both versions answer meanwhile. The last two are chosen and explained, and not c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -18,28 +18,20 @@ from permafrost.planning.fitting import Accept, client_problems, fit_beside
 from permafrost.planning.lifecycle import MaintenanceRecord
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release
-from permafrost.planning.replicas import EDGES_S, PROVE_S, RENEWS, UP_S
+from permafrost.planning.slot_problems import edge_problems, ready_problems, serving_problems
+from permafrost.planning.slot_steps import (
+    cut_over_draft,
+    empty_drafts,
+    load_drafts,
+    record_draft,
+    unload_drafts,
+)
 from permafrost.planning.steps import Draft, OperationPlan, numbered
 from permafrost.ports import CheckpointFacts
 from permafrost.site.model import Endpoint, Site
 from permafrost.topology import replicas
 
 UPGRADE, ROLLBACK, RETIRE = "upgrade", "rollback", "retire"
-LOAD_S = 1500.0
-UNLOAD_S = 240.0
-
-
-class SlotStep(StrEnum):
-    """Kinds of steps on slots."""
-
-    RECORD = "record-release"
-    LOAD = "load-slot"
-    AWAIT = "await-slot"
-    PROVE = "prove-slot"
-    AWAIT_UP = "await-slot-up"
-    CUT_OVER = "cut-over"
-    AWAIT_IDLE = "await-slot-idle"
-    UNLOAD = "unload-slot"
 
 
 class Strategy(StrEnum):
@@ -130,9 +122,9 @@ def plan_upgrade(
     )
     opened = replace(made, live=held.spare, open=tuple(sorted(made.slots)))
     drafts = [
-        _record(made, "both slots"),
+        record_draft(made, "both slots"),
         *load_drafts(site, name, held.spare, new.digest),
-        _cut_over(made, opened),
+        cut_over_draft(made, opened),
     ]
     return OperationPlan(
         UPGRADE,
@@ -184,7 +176,7 @@ def plan_rollback(
     return OperationPlan(
         ROLLBACK,
         name,
-        numbered([_cut_over(held, back)]),
+        numbered([cut_over_draft(held, back)]),
         basis=_basis(site, live, name, back.checkpoint),
         facts={"before": held.as_dict(), "after": back.as_dict()},
         notes=(
@@ -221,119 +213,17 @@ def way_back(site: Site, live: LiveState, before: Release, target: str) -> Opera
     drafts: list[Draft] = []
     astray = {s for s in live.traffic.live_slots(name).values() if s != before.live}
     if astray or held.live != before.live:
-        drafts.append(_cut_over(held, replace(held, live=before.live)))
+        drafts.append(cut_over_draft(held, replace(held, live=before.live)))
     extra = [slot for slot in held.slots if slot not in before.slots]
     missing = [slot for slot in before.slots if slot not in held.slots]
     if missing:
-        drafts.append(_record(replace(before, open=(before.live,)), "both slots"))
+        drafts.append(record_draft(replace(before, open=(before.live,)), "both slots"))
         for slot in missing:
             drafts += load_drafts(site, name, slot, before.slots[slot])
-    drafts.append(_record(before, f"slots {', '.join(sorted(before.slots))}"))
+    drafts.append(record_draft(before, f"slots {', '.join(sorted(before.slots))}"))
     for slot in extra:
-        drafts += _unload_drafts(site, name, slot)
+        drafts += unload_drafts(site, name, slot)
     return OperationPlan("abort", target, numbered(drafts))
-
-
-def load_drafts(site: Site, name: str, slot: str, checkpoint: str) -> tuple[Draft, ...]:
-    """Return the steps that load and prove a checkpoint on each replica, one after another."""
-    start_s = float(site.inference[name].start_deadline_s)
-    drafts: list[Draft] = []
-    for node in replicas(site, name):
-        what = {"slot": slot, "checkpoint": checkpoint, "endpoint": name}
-        where = f"slot {slot}"
-        drafts += [
-            Draft(SlotStep.LOAD.value, node.name, LOAD_S, where, {**what, **RENEWS}),
-            Draft(SlotStep.AWAIT.value, node.name, start_s, where, {**what, **RENEWS}),
-            Draft(SlotStep.PROVE.value, node.name, PROVE_S, where, what),
-            Draft(SlotStep.AWAIT_UP.value, node.name, UP_S, where, what),
-        ]
-    return tuple(drafts)
-
-
-def empty_drafts(site: Site, held: Release) -> tuple[Draft, ...]:
-    """Return the steps that empty the slot that does not answer."""
-    alone = replace(held, slots={held.live: held.checkpoint}, open=(held.live,))
-    return (_record(alone, f"slot {held.live} alone"),
-            *_unload_drafts(site, held.endpoint, held.spare))  # fmt: skip
-
-
-def _unload_drafts(site: Site, name: str, slot: str) -> tuple[Draft, ...]:
-    idle_s = float(site.inference[name].drain_deadline_s)
-    drafts: list[Draft] = []
-    for node in replicas(site, name):
-        what = {"slot": slot, "endpoint": name}
-        where = f"slot {slot}"
-        drafts += [
-            Draft(SlotStep.AWAIT_IDLE.value, node.name, idle_s, where, {**what, **RENEWS}),
-            Draft(SlotStep.UNLOAD.value, node.name, UNLOAD_S, where, what),
-        ]
-    return tuple(drafts)
-
-
-def serving_problems(site: Site, live: LiveState, name: str) -> list[Problem]:
-    """Return why not every replica of an endpoint serves what is recorded as live."""
-    held = live.releases[name]
-    problems = edge_problems(live)
-    for node in replicas(site, name):
-        state, reason = live.state_of(node)
-        facts = live.nodes.get(node.name)
-        if state.value != "ADMITTED" or facts is None:
-            problems.append(
-                Problem(
-                    "UPGRADE_REPLICA_AWAY",
-                    f"it is {state.value}" + (f": {reason}" if reason else ""),
-                    node.name,
-                    "every replica gets the new checkpoint: bring it back first",
-                )
-            )
-        elif facts.checkpoint != held.checkpoint:
-            problems.append(
-                Problem(
-                    "UPGRADE_LIVE_DIFFERS",
-                    f"it serves {facts.checkpoint}; site file and lock say {held.checkpoint}",
-                    node.name,
-                    "`permafrost deploy` makes that so, one replica after another; to have it "
-                    "side by side, move the pin back and upgrade",
-                )
-            )
-    return problems
-
-
-def ready_problems(site: Site, live: LiveState, held: Release, slot: str) -> list[Problem]:
-    """Return why a slot could not answer for an endpoint now: too few have it proven and up."""
-    wanted, name = held.slots.get(slot, ""), held.endpoint
-    ready, reasons = [], []
-    for node in replicas(site, name):
-        facts = live.nodes.get(node.name)
-        seen = facts.slots.get(slot) if facts else None
-        if seen is None or seen.state != "ADMITTED" or seen.checkpoint != wanted:
-            told = f"{seen.state} {seen.reason}".strip() if seen else "not loaded"
-            reasons.append(f"{node.name} slot {slot}: {told}")
-        elif not live.traffic.can_serve(node.name, slot):
-            reasons.append(f"{node.name} slot {slot}: not up at every edge")
-        else:
-            ready.append(node.name)
-    # Whoever serves now must be able to serve then: a switch takes no capacity away.
-    serving = {n.name for n in replicas(site, name) if live.serves(n.name)}
-    if serving <= set(ready) and len(ready) >= site.inference[name].min_ready:
-        return []
-    return [
-        Problem(
-            "SLOT_NOT_READY",
-            f"slot {slot} cannot answer for {name}: " + "; ".join(reasons),
-            name,
-            "nothing was switched; `permafrost status` shows the replicas",
-        )
-    ]
-
-
-def edge_problems(live: LiveState) -> list[Problem]:
-    """Return the edges that do not answer: they would go on as they were told before."""
-    return [
-        Problem("EDGE_UNREACHABLE", f"cannot be told which slot answers: {reason}", edge,
-                "`permafrost status` shows its VM; once it answers, run it again")
-        for edge, reason in sorted(live.traffic.unreachable.items())
-    ]  # fmt: skip
 
 
 def _maintenance_problems(records: Iterable[MaintenanceRecord]) -> list[Problem]:
@@ -365,31 +255,6 @@ def _no_way(name: str, choice: Choice, *, is_known: bool) -> Problem:
         name,
         hint,
     )
-
-
-def _record(made: Release, detail: str) -> Draft:
-    return Draft(SlotStep.RECORD.value, made.endpoint, EDGES_S, detail, release_arguments(made))
-
-
-def _cut_over(held: Release, made: Release) -> Draft:
-    detail = f"from slot {held.live} to {made.live} on every edge"
-    return Draft(SlotStep.CUT_OVER.value, made.endpoint, EDGES_S, detail, release_arguments(made))
-
-
-def release_arguments(made: Release) -> dict[str, str]:
-    """Return a release as a step's arguments."""
-    return {
-        "asked": made.asked,
-        "live": made.live,
-        "slots": " ".join(f"{slot}={digest}" for slot, digest in sorted(made.slots.items())),
-        "open": " ".join(made.open),
-    }
-
-
-def release_of_arguments(endpoint: str, given: Mapping[str, str]) -> Release:
-    """Return the release that a step is to make true."""
-    slots = dict(pair.split("=", 1) for pair in given["slots"].split())
-    return Release(endpoint, given["asked"], given["live"], slots, tuple(given["open"].split()))
 
 
 def _basis(site: Site, live: LiveState, name: str, checkpoint: str) -> dict[str, object]:

@@ -7,8 +7,8 @@ from permafrost.engine.state import Phase
 from permafrost.planning.drain import DrainStep
 from permafrost.planning.maintenance import HostStep
 from permafrost.planning.replicas import AdmitStep
+from permafrost.planning.slot_steps import SlotStep
 from permafrost.planning.steps import OperationStep
-from permafrost.planning.upgrade import SlotStep
 from permafrost.runbook import steps_host, steps_replica, steps_slot
 from permafrost.runbook.context import Context
 
@@ -50,19 +50,13 @@ SLOT: dict[str, type[steps_slot.SlotAction]] = {
 
 def action_for(ctx: Context, operation: str, step: OperationStep) -> Action:
     """Return what does a step."""
-    if step.kind in SLOT:
-        has_proven = step.kind == SlotStep.PROVE and _has_proven(
-            ctx, operation, step.target, SlotStep.PROVE
-        )
-        made: Action = SLOT[step.kind](ctx, step, operation, has_proven)  # type: ignore[assignment]
-        return made
     if step.kind in HOST:
-        return HOST[step.kind](ctx, step, operation)  # type: ignore[return-value]
-    proven = step.kind == AdmitStep.PROVE and _has_proven(
-        ctx, operation, step.target, AdmitStep.PROVE
-    )
-    action: Action = REPLICA[step.kind](ctx, step, proven)  # type: ignore[assignment]
-    return action
+        return HOST[step.kind](ctx, step, operation)
+    is_proof = step.kind in (SlotStep.PROVE, AdmitStep.PROVE)
+    proven = is_proof and _has_proven(ctx, operation, step.target, step.kind)
+    if step.kind in SLOT:
+        return SLOT[step.kind](ctx, step, operation, proven)
+    return REPLICA[step.kind](ctx, step, proven)
 
 
 def _has_proven(ctx: Context, operation: str, node: str, kind: str) -> bool:

@@ -40,6 +40,10 @@ class HostAction:
         """Nothing is known to be done beforehand."""
         return None
 
+    def do(self) -> None:
+        """Make the effect: each kind of step has its own."""
+        raise NotImplementedError
+
     def confirm(self) -> Evidence:
         """Return the evidence of the postcondition; Failed when it does not hold."""
         evidence = self.already()

@@ -58,6 +58,10 @@ class ReplicaAction:
         """Nothing is known to be done beforehand."""
         return None
 
+    def do(self) -> None:
+        """Make the effect: each kind of step has its own."""
+        raise NotImplementedError
+
     def confirm(self) -> Evidence:
         """The effect itself has looked."""
         return {}

@@ -11,8 +11,9 @@ from permafrost.engine.timestamps import now_text
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.planning.release import Release
+from permafrost.planning.slot_problems import edge_problems, ready_problems
+from permafrost.planning.slot_steps import release_of_arguments
 from permafrost.planning.steps import OperationStep
-from permafrost.planning.upgrade import edge_problems, ready_problems, release_of_arguments
 from permafrost.ports import SlotFacts
 from permafrost.runbook.context import Context
 from permafrost.runbook.looking import look
@@ -56,6 +57,10 @@ class SlotAction:
     def already(self) -> Evidence | None:
         """Nothing is known to be done beforehand."""
         return None
+
+    def do(self) -> None:
+        """Make the effect: each kind of step has its own."""
+        raise NotImplementedError
 
     def confirm(self) -> Evidence:
         """The effect itself has looked."""

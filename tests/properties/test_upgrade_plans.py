@@ -19,6 +19,7 @@ from permafrost.planning.fitting import Accept
 from permafrost.planning.lifecycle import Declared, DeclaredState
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, other_slot, release_of, routes_of
+from permafrost.planning.slot_steps import release_of_arguments
 from permafrost.planning.snapshot import Inventory
 from permafrost.planning.steps import OperationPlan, OperationStep
 from permafrost.planning.upgrade import (
@@ -28,7 +29,6 @@ from permafrost.planning.upgrade import (
     plan_retire,
     plan_rollback,
     plan_upgrade,
-    release_of_arguments,
     way_back,
 )
 from permafrost.ports import (

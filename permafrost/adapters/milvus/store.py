@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from permafrost.adapters.milvus import questions
 from permafrost.adapters.milvus.access import settle_access
@@ -111,7 +113,7 @@ class MilvusStore:
         with self._shell.forwarded(member, self._port(member)) as local:
             return logs_in(local, member, self._ca, user, password)
 
-    def _connected(self, member: str):  # type: ignore[no-untyped-def]
+    def _connected(self, member: str) -> AbstractContextManager[Any]:
         return connected(self._shell, member, self._port(member), self._ca, self._root())
 
     def _port(self, member: str) -> int:
@@ -121,11 +123,10 @@ class MilvusStore:
         return own_secret(self._loaded.state_dir, ROOT_SECRET)
 
 
-def state_of(member: str, values: Mapping[str, object]) -> MemberState:
+def state_of(member: str, values: Mapping[str, Any]) -> MemberState:
     """Return a member's document as a value; raise KeyError or TypeError where it is none."""
     units, etcd, queue, store = (
-        dict(values[key])  # type: ignore[call-overload]
-        for key in ("units", "etcd", "queue", "object_store")
+        dict(values[key]) for key in ("units", "etcd", "queue", "object_store")
     )
     return MemberState(
         member=member,

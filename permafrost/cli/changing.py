@@ -1,0 +1,83 @@
+"""The course of a command that changes the site: plan, show, confirm, carry out, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from permafrost.cli.options import Output
+from permafrost.cli.session import confirm, open_site, print_json, require_answer
+
+if TYPE_CHECKING:
+    from permafrost.planning.steps import OperationPlan
+    from permafrost.runbook.context import Context
+    from permafrost.runbook.execution import RunResult
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the options of such a command say."""
+
+    site: Path | None
+    yes: bool
+    plan_only: bool
+    output: Output
+
+
+def change(
+    command: str,
+    target: str,
+    asked: Asked,
+    preview: Callable[[Context, str], OperationPlan],
+    execute: Callable[[Context, str, str], RunResult],
+) -> tuple[Context, RunResult] | None:
+    """Show the plan, and carry it out unless only the plan was asked for (None).
+
+    ``execute`` is given the fingerprint of the plan that was shown: a stale one is refused.
+    """
+    if not asked.plan_only:
+        require_answer(asked.yes)
+    from permafrost.cli.render_operations import show_operation_plan
+    from permafrost.runbook.operations import site_held
+    from permafrost.runbook.recovery import require_nothing_unfinished
+
+    ctx = open_site(asked.site)
+    made = preview(ctx, target)
+    if asked.output is Output.TEXT:
+        show_operation_plan(made)
+    if asked.plan_only:
+        if asked.output is Output.JSON:
+            print_json(made.as_dict())
+        return None
+    confirm(f"Do these {len(made.steps)} steps?", asked.yes or not made.steps)
+    with site_held(ctx, f"{command} {target}"):
+        require_nothing_unfinished(ctx, f"{command} {target}")
+        return ctx, execute(ctx, target, made.fingerprint)
+
+
+def report(
+    command: str, target: str, asked: Asked, done: RunResult, now: str, more: dict[str, str]
+) -> None:
+    """Say what was done; ``now`` is what holds of the target, ``more`` what else JSON tells."""
+    from permafrost.cli.render import line
+
+    changed = sum(r.changed for r in done.results)
+    if asked.output is Output.JSON:
+        print_json(
+            {
+                "schema": 1,
+                "command": command,
+                "target": target,
+                **more,
+                "operation": done.operation or None,
+                "changed": changed,
+                "steps": [r.as_dict() for r in done.results],
+                "receipt": done.receipt or None,
+            }
+        )
+    elif not done.operation:
+        line(f"{target}: nothing to do")
+    else:
+        line(f"{target} {now}: {changed} steps done. Receipt: {done.receipt}")

@@ -1,0 +1,75 @@
+"""Why a slot cannot be filled, or cannot answer for an endpoint, now."""
+
+from __future__ import annotations
+
+from permafrost.errors import Problem
+from permafrost.planning.live import LiveState
+from permafrost.planning.release import Release
+from permafrost.site.model import Site
+from permafrost.topology import replicas
+
+
+def serving_problems(site: Site, live: LiveState, name: str) -> list[Problem]:
+    """Return why not every replica of an endpoint serves what is recorded as live."""
+    held = live.releases[name]
+    problems = edge_problems(live)
+    for node in replicas(site, name):
+        state, reason = live.state_of(node)
+        facts = live.nodes.get(node.name)
+        if state.value != "ADMITTED" or facts is None:
+            problems.append(
+                Problem(
+                    "UPGRADE_REPLICA_AWAY",
+                    f"it is {state.value}" + (f": {reason}" if reason else ""),
+                    node.name,
+                    "every replica gets the new checkpoint: bring it back first",
+                )
+            )
+        elif facts.checkpoint != held.checkpoint:
+            problems.append(
+                Problem(
+                    "UPGRADE_LIVE_DIFFERS",
+                    f"it serves {facts.checkpoint}; site file and lock say {held.checkpoint}",
+                    node.name,
+                    "`permafrost deploy` makes that so, one replica after another; to have it "
+                    "side by side, move the pin back and upgrade",
+                )
+            )
+    return problems
+
+
+def ready_problems(site: Site, live: LiveState, held: Release, slot: str) -> list[Problem]:
+    """Return why a slot could not answer for an endpoint now: too few have it proven and up."""
+    wanted, name = held.slots.get(slot, ""), held.endpoint
+    ready, reasons = [], []
+    for node in replicas(site, name):
+        facts = live.nodes.get(node.name)
+        seen = facts.slots.get(slot) if facts else None
+        if seen is None or seen.state != "ADMITTED" or seen.checkpoint != wanted:
+            told = f"{seen.state} {seen.reason}".strip() if seen else "not loaded"
+            reasons.append(f"{node.name} slot {slot}: {told}")
+        elif not live.traffic.can_serve(node.name, slot):
+            reasons.append(f"{node.name} slot {slot}: not up at every edge")
+        else:
+            ready.append(node.name)
+    # Whoever serves now must be able to serve then: a switch takes no capacity away.
+    serving = {n.name for n in replicas(site, name) if live.serves(n.name)}
+    if serving <= set(ready) and len(ready) >= site.inference[name].min_ready:
+        return []
+    return [
+        Problem(
+            "SLOT_NOT_READY",
+            f"slot {slot} cannot answer for {name}: " + "; ".join(reasons),
+            name,
+            "nothing was switched; `permafrost status` shows the replicas",
+        )
+    ]
+
+
+def edge_problems(live: LiveState) -> list[Problem]:
+    """Return the edges that do not answer: they would go on as they were told before."""
+    return [
+        Problem("EDGE_UNREACHABLE", f"cannot be told which slot answers: {reason}", edge,
+                "`permafrost status` shows its VM; once it answers, run it again")
+        for edge, reason in sorted(live.traffic.unreachable.items())
+    ]  # fmt: skip
