@@ -7,12 +7,20 @@ holds both to the same behaviour. Methods raise ``permafrost.errors`` only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Protocol
 
-from permafrost.planning.gpu_memory import Architecture
+from permafrost.facts import (
+    CanaryAnswers,
+    CheckpointFacts,
+    MemberState,
+    NodeFacts,
+    ProbeAnswers,
+    ProbeResult,
+    ServerState,
+    StreamsEnded,
+    Traffic,
+)
 from permafrost.planning.snapshot import Inventory
 from permafrost.topology import Node
 
@@ -53,42 +61,6 @@ class Hypervisor(Protocol):
 
     def exit_maintenance(self, host: str, *, deadline_s: float) -> None:
         """Open a host again, and withdraw what still waits to close it."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemberState:
-    """A knowledge member as it sees the tier. ``units``: unit -> systemd's word for it.
-
-    ``sessions`` are (what Milvus calls the process, its address), active coordinators among them.
-    """
-
-    member: str
-    units: Mapping[str, str]
-    etcd_leader: str
-    etcd_answering: int
-    store_is_writable: bool
-    brokers: int
-    under_replicated: int
-    sessions: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CanaryAnswers:
-    """What one proxy answered to questions whose answers are known.
-
-    ``wrong`` counts answers that are not the known neighbours: no error, and not right.
-    """
-
-    member: str
-    asked: int = 0
-    right: int = 0
-    wrong: int = 0
-    error: str = ""
-
-    @property
-    def is_right(self) -> bool:
-        """Whether every answer was the known one."""
-        return self.asked > 0 and self.right == self.asked
 
 
 class VectorStore(Protocol):
@@ -189,121 +161,6 @@ class Converger(Protocol):
         """Configure the node; with ``check`` only say what would change."""
 
 
-class ServerState(StrEnum):
-    """Administrative state of one server at the edge."""
-
-    READY = "ready"
-    DRAIN = "drain"
-    MAINT = "maint"
-
-
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
-    """One replica as one edge's backend sees it."""
-
-    edge: str
-    backend: str
-    replica: str
-    is_up: bool
-    admin: ServerState
-    in_flight: int
-    check: str = ""
-    is_live: bool = True
-    """Whether this edge sends the endpoint's requests to this backend's slot."""
-
-    @property
-    def could_serve(self) -> bool:
-        """Whether the edge would send requests there if the slot were the one that answers."""
-        return self.is_up and self.admin is ServerState.READY
-
-    @property
-    def takes_requests(self) -> bool:
-        """Whether the edge sends new requests there."""
-        return self.is_live and self.could_serve
-
-    @property
-    def slot(self) -> str:
-        """The slot that stands behind this backend."""
-        return self.backend.rpartition("_")[2]
-
-
-@dataclass(frozen=True, slots=True)
-class BackendFacts:
-    """One backend of one edge; ``queued`` requests wait for any of its servers."""
-
-    edge: str
-    name: str
-    queued: int
-    servers: tuple[ServerFacts, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """All backends of all edges at one moment; ``unreachable`` edges with the reason.
-
-    ``vip_holders``: the edges on which the clients' common address stands. ``away_in_file``: for
-    each edge the replicas that it keeps away also after a reload or a restart.
-    """
-
-    backends: tuple[BackendFacts, ...] = ()
-    unreachable: Mapping[str, str] = field(default_factory=dict)
-    vip_holders: frozenset[str] = frozenset()
-    away_in_file: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    routes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """For each edge: endpoint, and endpoint@checkpoint, to the slot that answers there now."""
-    routes_in_file: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """The same, as it will be after a reload or a restart."""
-
-    def routes_as(self, wanted: Mapping[str, str]) -> frozenset[str]:
-        """Return the edges that route just so, now and after a restart."""
-        return frozenset(
-            edge
-            for edge in self.edges()
-            if self.routes.get(edge, {}) == wanted == self.routes_in_file.get(edge, {})
-        )
-
-    def live_slots(self, endpoint: str) -> dict[str, str]:
-        """Return for each edge that answered the slot to which it sends an endpoint's requests."""
-        return {edge: self.routes.get(edge, {}).get(endpoint, "") for edge in sorted(self.edges())}
-
-    def can_serve(self, replica: str, slot: str) -> bool:
-        """Whether every edge that answered sees a slot of a replica up and not kept away."""
-        servers = [s for s in self.of(replica) if s.slot == slot]
-        return bool(servers) and {s.edge for s in servers if s.could_serve} == self.edges()
-
-    def of(self, replica: str) -> tuple[ServerFacts, ...]:
-        """Return every place where a replica stands."""
-        return tuple(s for b in self.backends for s in b.servers if s.replica == replica)
-
-    def edges(self) -> frozenset[str]:
-        """Return the edges that answered."""
-        return frozenset(b.edge for b in self.backends)
-
-    def serves(self, replica: str) -> bool:
-        """Whether every edge that answered sends it requests."""
-        servers = self.of(replica)
-        return bool(servers) and {s.edge for s in servers if s.takes_requests} == self.edges()
-
-    def keeps_away(self, replica: str, among: frozenset[str] | None = None) -> bool:
-        """Whether every edge that answered keeps it away, and will after a restart too."""
-        asked = self.edges() if among is None else among
-        lasting = all(replica in self.away_in_file.get(e, frozenset()) for e in asked)
-        now = all(s.admin is not ServerState.READY for s in self.of(replica) if s.edge in asked)
-        return lasting and now
-
-    def in_flight(self, replica: str, slot: str = "") -> int:
-        """Return the requests that the edges have open at a replica, or at one of its slots."""
-        return sum(s.in_flight for s in self.of(replica) if slot in ("", s.slot))
-
-
-@dataclass(frozen=True, slots=True)
-class StreamsEnded:
-    """How many streams were open at a replica, and how many of them were ended."""
-
-    open: int
-    ended: int
-
-
 class TrafficDirector(Protocol):
     """The edges: who gets requests."""
 
@@ -338,63 +195,6 @@ class TrafficDirector(Protocol):
         """Make every edge know these client keys alone: SHA-256 in hex to ``name:expiry``."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlotFacts:
-    """One slot of a node that is to load something: ``pinned``; ``checkpoint`` is what it has."""
-
-    slot: str
-    state: str
-    pinned: str
-    checkpoint: str
-    in_flight: int = 0
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
-    """What the service on an inference VM says of itself; ``state``: STARTING ADMITTED OUT.
-
-    It speaks of the slot that answers; ``slots`` has all that are to load something.
-    """
-
-    node: str
-    state: str
-    checkpoint: str
-    slot: str
-    pending: int
-    executing: int
-    reason: str = ""
-    slots: Mapping[str, SlotFacts] = field(default_factory=dict)
-
-    @property
-    def in_flight(self) -> int:
-        """Requests that the model server still works on."""
-        return self.pending + self.executing
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeResult:
-    """A quiet probe against the recorded fingerprint."""
-
-    node: str
-    passed: bool
-    checkpoint: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeAnswers:
-    """What a replica answered to a probe set, alone and in silence.
-
-    ``probes`` and ``serving_class`` are documents, as fingerprints carry them.
-    """
-
-    node: str
-    checkpoint: str
-    serving_class: Mapping[str, object]
-    probes: Sequence[Mapping[str, object]]
-
-
 class ModelServer(Protocol):
     """An inference VM: what it serves, and whether it may."""
 
@@ -423,31 +223,6 @@ class ModelServer(Protocol):
 
     def follow(self, node: str) -> None:
         """Let the node fetch the fingerprint that it has to meet."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointFacts:
-    """A checkpoint in the registry.
-
-    ``architecture``: where its own metadata tells it. ``signed_by``: which of the site's signers
-    signed it.
-    """
-
-    name: str
-    digest: str
-    files: int
-    bytes: int
-    has_fingerprint: bool
-    architecture: Architecture | None = None
-    signatures: int = 0
-    signed_by: tuple[str, ...] = ()
-    unsigned_why: tuple[str, ...] = ()
-    context_tokens: int | None = None
-    """The longest context that it can serve, where it says so."""
-    tokenizer: str = ""
-    """A digest of what turns text into tokens, where its files tell."""
-    contract: str = ""
-    """A digest of what shapes prompt and answer for clients: its chat template."""
 
 
 class Fingerprints(Protocol):

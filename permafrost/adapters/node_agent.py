@@ -8,7 +8,7 @@ from typing import Any
 
 from permafrost.adapters.ssh import Shell
 from permafrost.errors import Failed, Problem, Refused
-from permafrost.ports import NodeFacts, ProbeAnswers, ProbeResult, SlotFacts
+from permafrost.facts import NodeFacts, ProbeAnswers, ProbeResult, SlotFacts
 
 COMMAND = ("sudo", "-n", "/usr/bin/permafrost-node")
 STATE_S = 15

@@ -21,7 +21,7 @@ from permafrost.adapters.checkpoint_metadata import architecture_of, clients_vie
 from permafrost.adapters.fingerprints import FINGERPRINT_SIGNED
 from permafrost.adapters.models import open_remote, policy_of, translated
 from permafrost.errors import Failed, Problem, Refused
-from permafrost.ports import CheckpointFacts
+from permafrost.facts import CheckpointFacts
 from permafrost.site.load import LoadedSite
 from permafrost.site.pins import checkpoint_repository, digest_of, image_repository
 

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from permafrost.engine.state import StateStore
 from permafrost.errors import PermafrostError, Problem
+from permafrost.facts import NodeFacts
 from permafrost.planning.live import LiveState
 from permafrost.planning.snapshot import Inventory
-from permafrost.ports import Hypervisor, ModelServer, NodeFacts, TrafficDirector
+from permafrost.ports import Hypervisor, ModelServer, TrafficDirector
 from permafrost.topology import Node, Tier
 
 AT_ONCE = 16

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from permafrost.errors import Problem
+from permafrost.facts import CheckpointFacts
 from permafrost.planning.gpu_memory import GIB, MemoryNeed, memory_need
 from permafrost.planning.gpus import GPUS
 from permafrost.planning.preflight_model import WITHOUT_CACHE
-from permafrost.ports import CheckpointFacts
 from permafrost.site.model import Endpoint, GpuMode
 
 

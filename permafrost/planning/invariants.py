@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from permafrost.errors import Problem
+from permafrost.facts import NodeFacts
 from permafrost.planning.lifecycle import MaintenanceRecord
 from permafrost.planning.live import LiveState
-from permafrost.ports import NodeFacts
 from permafrost.site.model import Site
 from permafrost.topology import Node, replicas
 

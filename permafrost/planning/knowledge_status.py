@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning.knowledge import members, members_with, milvus_of, proxies
-from permafrost.ports import CanaryAnswers, MemberState
 from permafrost.site.model import Site
 from permafrost.topology import service_address
 

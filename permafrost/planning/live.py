@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from permafrost.errors import Problem
+from permafrost.facts import NodeFacts, Traffic
 from permafrost.planning.lifecycle import Declared, DeclaredState, ReplicaState
 from permafrost.planning.release import Release
 from permafrost.planning.snapshot import Inventory
-from permafrost.ports import NodeFacts, Traffic
 from permafrost.topology import Node
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from permafrost.facts import CheckpointFacts
 from permafrost.planning.placement import Placement
 from permafrost.planning.preflight_cluster import cluster_checks
 from permafrost.planning.preflight_model import model_checks
@@ -15,7 +16,7 @@ from permafrost.planning.preflight_power import Starting, power_on_checks
 from permafrost.planning.preflight_report import PreflightCheck, PreflightReport, check, report
 from permafrost.planning.preflight_vm import program_checks
 from permafrost.planning.snapshot import Inventory
-from permafrost.ports import Change, CheckpointFacts
+from permafrost.ports import Change
 from permafrost.site.model import Site
 from permafrost.topology import Node, nodes, vm_shape
 

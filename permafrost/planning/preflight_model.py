@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from permafrost.facts import CheckpointFacts
 from permafrost.planning.gpu_memory import GIB, memory_need, most_concurrent
 from permafrost.planning.gpus import GPUS, GpuKind, mmio_gib
 from permafrost.planning.preflight_report import PreflightCheck, PreflightLevel, check
-from permafrost.ports import CheckpointFacts
 from permafrost.site.model import Endpoint, Site
 
 WITHOUT_CACHE = frozenset({"pulse"})

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from permafrost.errors import Problem, Refused
+from permafrost.facts import CheckpointFacts
 from permafrost.planning.fitting import Accept, client_problems, fit_beside
 from permafrost.planning.lifecycle import MaintenanceRecord
 from permafrost.planning.live import LiveState
@@ -27,7 +28,6 @@ from permafrost.planning.slot_steps import (
     unload_drafts,
 )
 from permafrost.planning.steps import Draft, OperationPlan, numbered
-from permafrost.ports import CheckpointFacts
 from permafrost.site.model import Endpoint, Site
 from permafrost.topology import replicas
 

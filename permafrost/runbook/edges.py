@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from permafrost.engine.observe import observe_machines
 from permafrost.errors import Failed, Problem, Refused
+from permafrost.facts import ServerState, Traffic
 from permafrost.planning.drain import plan_drain
 from permafrost.planning.live import LiveState
-from permafrost.ports import ServerState, Traffic
 from permafrost.runbook.context import Context
 from permafrost.runbook.looking import look
 from permafrost.topology import edges, nodes

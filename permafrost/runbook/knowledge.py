@@ -17,6 +17,7 @@ from permafrost.engine.secrets import own_secret
 from permafrost.engine.state import Phase
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem
+from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.pki.files import locked
 from permafrost.planning.canaries import COLLECTION, DIMENSION, ROWS
 from permafrost.planning.knowledge import members, milvus_of, proxies
@@ -25,7 +26,7 @@ from permafrost.planning.knowledge_status import (
     KnowledgeStatus,
     knowledge_status,
 )
-from permafrost.ports import CanaryAnswers, MemberState, VectorStore
+from permafrost.ports import VectorStore
 from permafrost.runbook.context import Context
 from permafrost.runbook.operations import operation
 from permafrost.site.load import LoadedSite

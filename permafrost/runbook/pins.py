@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from permafrost.errors import Problem, Refused
-from permafrost.ports import CheckpointFacts
+from permafrost.facts import CheckpointFacts
 from permafrost.runbook.context import Context
 from permafrost.site.model import Site
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from permafrost.engine.observe import observe_machines
 from permafrost.errors import Failed, Refused
+from permafrost.facts import CheckpointFacts
 from permafrost.planning.deploy import Plan
 from permafrost.planning.live import LiveState
 from permafrost.planning.placement import plan_placement
 from permafrost.planning.preflight import plan_preflight
 from permafrost.planning.preflight_report import PreflightReport
-from permafrost.ports import CheckpointFacts
 from permafrost.runbook.context import Context
 
 

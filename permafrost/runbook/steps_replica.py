@@ -10,11 +10,11 @@ from permafrost.engine.executor import Evidence
 from permafrost.engine.state import Declared, DeclaredState
 from permafrost.engine.timestamps import rfc3339
 from permafrost.errors import Failed, PermafrostError
+from permafrost.facts import ServerState
 from permafrost.planning.drain import plan_drain
 from permafrost.planning.invariants import proof_problem
 from permafrost.planning.lifecycle import is_automatic
 from permafrost.planning.steps import OperationStep
-from permafrost.ports import ServerState
 from permafrost.runbook.context import Context
 from permafrost.runbook.edges import set_on_edges
 from permafrost.runbook.gate import await_answer, await_up, prove

@@ -10,11 +10,11 @@ from permafrost.engine.releases import record_release
 from permafrost.engine.timestamps import now_text
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
+from permafrost.facts import SlotFacts
 from permafrost.planning.release import Release
 from permafrost.planning.slot_problems import edge_problems, ready_problems
 from permafrost.planning.slot_steps import release_of_arguments
 from permafrost.planning.steps import OperationStep
-from permafrost.ports import SlotFacts
 from permafrost.runbook.context import Context
 from permafrost.runbook.looking import look
 from permafrost.runbook.slots import routes, tell_slots

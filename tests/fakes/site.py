@@ -13,14 +13,8 @@ from permafrost.runbook.context import Context
 from permafrost.site.load import LoadedSite
 from permafrost.site.model import Site
 from permafrost.topology import nodes
-from tests.fakes.ports import (
-    FakeCatalog,
-    FakeConverger,
-    FakeHypervisor,
-    FakeModelServer,
-    FakeProvisioner,
-    FakeTrafficDirector,
-)
+from tests.fakes.deployment import FakeCatalog, FakeConverger, FakeProvisioner
+from tests.fakes.ports import FakeHypervisor, FakeModelServer, FakeTrafficDirector
 from tests.fakes.world import World, WorldClock
 
 DOCUMENT = Path(__file__).with_name("site.yaml")

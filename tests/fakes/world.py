@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from permafrost.facts import ServerState
 from permafrost.planning.cluster import ClusterSettings
 from permafrost.planning.placement import Placement, plan_placement
 from permafrost.planning.snapshot import GpuFacts, HostFacts
-from permafrost.ports import ServerState
 from permafrost.site.model import Site
 from permafrost.topology import edges, nodes, replicas
 

@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from permafrost.engine.state import DeclaredState, Phase
 from permafrost.errors import PermafrostError
-from permafrost.ports import ServerState
+from permafrost.facts import ServerState
 from permafrost.runbook.admit import admit_replica
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import converge_node

@@ -15,6 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from permafrost.errors import Problem, Refused
+from permafrost.facts import (
+    BackendFacts,
+    CheckpointFacts,
+    NodeFacts,
+    ServerFacts,
+    ServerState,
+    SlotFacts,
+    Traffic,
+)
 from permafrost.planning.fitting import Accept
 from permafrost.planning.lifecycle import Declared, DeclaredState
 from permafrost.planning.live import LiveState
@@ -30,15 +39,6 @@ from permafrost.planning.upgrade import (
     plan_rollback,
     plan_upgrade,
     way_back,
-)
-from permafrost.ports import (
-    BackendFacts,
-    CheckpointFacts,
-    NodeFacts,
-    ServerFacts,
-    ServerState,
-    SlotFacts,
-    Traffic,
 )
 from permafrost.site.model import Site
 from permafrost.topology import replicas

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from permafrost.ports import BackendFacts, ServerFacts, ServerState
+from permafrost.facts import BackendFacts, ServerFacts, ServerState
 
 FORCED_MAINT = 0x01
 FORCED_DRAIN = 0x08

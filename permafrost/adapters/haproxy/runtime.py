@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from permafrost.adapters.haproxy.answers import EdgeAnswer, UnreadableAnswerError, parse_edge
 from permafrost.adapters.ssh import Shell
 from permafrost.errors import Failed, PermafrostError, Problem
-from permafrost.ports import BackendFacts, ServerFacts, ServerState, StreamsEnded, Traffic
+from permafrost.facts import BackendFacts, ServerFacts, ServerState, StreamsEnded, Traffic
 
 log = logging.getLogger(__name__)
 

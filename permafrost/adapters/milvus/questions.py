@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from permafrost.adapters.milvus.session import CALL_S
+from permafrost.facts import CanaryAnswers
 from permafrost.planning import canaries
-from permafrost.ports import CanaryAnswers
 
 LOAD_S = 60.0
 

@@ -21,8 +21,8 @@ from permafrost.adapters.milvus.session import (
 from permafrost.adapters.ssh import SshShell
 from permafrost.engine.secrets import own_secret
 from permafrost.errors import Failed, PermafrostError, Problem
+from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning.knowledge import milvus_of, proxies
-from permafrost.ports import CanaryAnswers, MemberState
 from permafrost.site.load import LoadedSite
 
 COMMAND = ("sudo", "-n", "/usr/local/sbin/permafrost-knowledge", "state")

@@ -14,7 +14,7 @@ import pytest
 
 from permafrost.runbook.context import Context
 from permafrost.runbook.doctor import Finding, Level, examine
-from tests.fakes.ports import FakeCatalog, FakeProvisioner
+from tests.fakes.deployment import FakeCatalog, FakeProvisioner
 from tests.fakes.site import context, small_site
 from tests.fakes.world import World
 

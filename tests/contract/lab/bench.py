@@ -20,6 +20,7 @@ from pyVim.connect import SmartConnect
 from pyVmomi import vim, vmodl
 
 from lab.build import parts
+from lab.faults import apply as faults
 from lab.faults import targets
 from lab.hypervisor import guest
 from lab.hypervisor.machine import Machine
@@ -219,6 +220,10 @@ class Bench:
         if self.vm(name).runtime.powerState == "poweredOn":
             self.done(self.vm(name).PowerOffVM_Task())
         self.done(self.vm(name).Destroy_Task())
+
+    def heal(self, fault_id: str) -> None:
+        """Heal one fault, and see that it was that one."""
+        assert [f.id for f in faults.heal(self.instance, fault_id)] == [fault_id]
 
     def views(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
         """Return which VMs are on by vCenter's view, and which machines run."""

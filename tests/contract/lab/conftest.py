@@ -11,7 +11,8 @@ from lab.faults import apply as faults
 from lab.hypervisor.machine import Machine
 from lab.instance.model import CHECKOUT
 from lab.testrun.ownlab import owned
-from tests.contract.lab.bench import Bench, clean
+from tests.contract.lab import wire
+from tests.contract.lab.bench import Bench, clean, until
 
 HOSTS = ("lab-esx-01", "lab-esx-02", "lab-esx-03")
 
@@ -43,3 +44,11 @@ def healed(bench: Bench, pair: tuple[Machine, Machine]) -> Iterator[Bench]:
         bench.power_on(node.name)
     yield bench
     faults.heal(bench.instance, "all")
+
+
+@pytest.fixture
+def echo(healed: Bench) -> Bench:
+    """The lab, ``lab-a`` with an echo service that ``lab-b`` reaches."""
+    wire.serve(healed, "lab-a")
+    until("lab-b reaches it", lambda: wire.reaches(healed, "lab-b", "lab-a"))
+    return healed

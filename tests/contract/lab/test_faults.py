@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyVmomi import vmodl
 
 from lab.errors import LabError
 from lab.faults import apply as faults
@@ -26,18 +25,6 @@ Pair = tuple[Machine, Machine]
 ECHO = f"lab-a:{wire.UNIT}"
 
 
-@pytest.fixture
-def echo(healed: Bench) -> Bench:
-    """The lab, ``lab-a`` with an echo service that ``lab-b`` reaches."""
-    wire.serve(healed, "lab-a")
-    until("lab-b reaches it", lambda: wire.reaches(healed, "lab-b", "lab-a"))
-    return healed
-
-
-def _heal(bench: Bench, fault_id: str) -> None:
-    assert [f.id for f in faults.heal(bench.instance, fault_id)] == [fault_id]
-
-
 @pytest.mark.parametrize("stay_down", ["no", "yes"])
 def test_a_crashed_process_is_gone_and_started_again(echo: Bench, stay_down: str) -> None:
     with wire.talking(echo, "lab-b", "lab-a") as talk:
@@ -47,7 +34,7 @@ def test_a_crashed_process_is_gone_and_started_again(echo: Bench, stay_down: str
     if stay_down == "yes":
         with pytest.raises(LabError):
             echo.inside("lab-a", "systemctl", "start", wire.UNIT)
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     until("it is back", lambda: wire.reaches(echo, "lab-b", "lab-a"))
 
 
@@ -58,7 +45,7 @@ def test_a_hung_service_accepts_and_never_answers(echo: Bench) -> None:
     assert said[1].startswith("error TimeoutError")
     with pytest.raises(LabError, match="FAULT_ALREADY_ACTIVE"):
         faults.apply(echo.instance, "service-hang", ECHO, {})
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     assert wire.reaches(echo, "lab-b", "lab-a")
 
 
@@ -70,7 +57,7 @@ def test_a_slow_service_answers_late(echo: Bench) -> None:
     before = median_ms()
     fault = faults.apply(echo.instance, "service-slow", ECHO, {"share": "0.9", "period_ms": "300"})
     slow = median_ms()
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     after = median_ms()
     assert slow > 5 * max(before, after), (before, slow, after)
 
@@ -79,7 +66,7 @@ def test_a_frozen_machine_runs_and_answers_nothing(echo: Bench) -> None:
     fault = faults.apply(echo.instance, "machine-freeze", "lab-a", {})
     assert echo.machine("lab-a").is_on
     assert not wire.reaches(echo, "lab-b", "lab-a")
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     assert wire.reaches(echo, "lab-b", "lab-a")
 
 
@@ -96,7 +83,7 @@ def test_a_blackhole_between_two_is_silent_and_spares_others(
         assert not wire.reaches(echo, "lab-b", "lab-a")
         registry = _connect(echo, "lab-b", echo.instance.allocation.registry_port)
     assert registry == "connected", "the rest of the network works"
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     heard = [f for f in frames if f["at"] > begun and f.get("sent") is False]
     spec = echo.machine("lab-a").spec()
     assert spec
@@ -131,7 +118,7 @@ def test_a_blackhole_towards_a_server_leaves_the_other_machines_alone(
     assert other == ("connected" if server == "registry" else "TimeoutError")
     assert _connect(echo, "lab-b", port) == "connected"
     assert wire.reaches(echo, "lab-b", "lab-a")
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     assert _connect(echo, "lab-a", port) == "connected"
 
 
@@ -140,7 +127,7 @@ def test_what_is_severed_stays_severed_over_a_power_cycle(echo: Bench) -> None:
     echo.done(echo.vm("lab-a").ResetVM_Task())
     wire.serve(echo, "lab-a")
     assert not wire.reaches(echo, "lab-b", "lab-a")
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     until("lab-b reaches it again", lambda: wire.reaches(echo, "lab-b", "lab-a"))
 
 
@@ -150,7 +137,7 @@ def test_a_cut_tells_both_sides(echo: Bench) -> None:
         until("the established connection is reset", lambda: talk.process.poll() is not None)
     assert "reset" in talk.lines[-1].lower()
     assert "ConnectionRefused" in str(wire.ask(echo, "lab-b", "lab-a"))
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     assert wire.reaches(echo, "lab-b", "lab-a")
 
 
@@ -165,21 +152,21 @@ def test_a_relay_delays_and_loses_and_is_gone_when_healed(echo: Bench) -> None:
     late = times_ms(1)
     assert min(late) >= 160, "each way waits"
     assert before < 80
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     assert statistics.median(times_ms(0.5)) < 80
     fault = faults.apply(echo.instance, "network-relay", "lab-a:lab-b", {"loss": "0.2"})
     until("some are lost", lambda: not wire.reaches(echo, "lab-b", "lab-a"))
     until("and some are not", lambda: wire.reaches(echo, "lab-b", "lab-a"))
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     options = {"delay_ms": "40", "jitter_ms": "30"}
     fault = faults.apply(echo.instance, "network-relay", "lab-a:lab-b", options)
     uneven = times_ms(2)
     assert min(uneven) >= 80, "both ways"
     assert max(uneven) - min(uneven) > 10, "and never the same"
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     fault = faults.apply(echo.instance, "network-relay", "lab-a:lab-b", {"loss": "1"})
     assert not wire.reaches(echo, "lab-b", "lab-a")
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     until("lab-b reaches it again", lambda: wire.reaches(echo, "lab-b", "lab-a"))
     groups = echo.instance.group.path / "_services"
     assert not [g for g in groups.iterdir() if g.name.startswith("relay")]
@@ -208,7 +195,7 @@ def test_a_full_disk_takes_no_byte_and_keeps_what_it_had(echo: Bench) -> None:
     command = f"{private} sh -c 'head -c 9000 /dev/zero > {folder}/other' 2>&1 || :"
     found = echo.inside("lab-a", "sh", "-c", command)
     assert "No space left" in found
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     assert write(f"{folder}/new") == "ok"
     assert "permafrost-full" not in echo.inside("lab-a", "cat", "/proc/mounts")
 
@@ -230,86 +217,8 @@ def test_a_corrupted_file_differs_in_one_bit_and_is_repaired(echo: Bench) -> Non
     different = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
     assert len(different) == 1
     assert (different[0][0] ^ different[0][1]).bit_count() == 1
-    _heal(echo, fault.id)
+    echo.heal(fault.id)
     assert content() == (before, facts)
-
-
-@pytest.mark.parametrize(
-    ("server", "mode", "said"),
-    [
-        ("vcenter", "killed", "ConnectionRefusedError"),
-        pytest.param("registry", "killed", "ConnectionRefusedError", marks=pytest.mark.soak),
-        ("packages", "killed", "ConnectionRefusedError"),
-        pytest.param("vcenter", "hung", "TimeoutError", marks=pytest.mark.soak),
-        ("registry", "hung", "TimeoutError"),
-        pytest.param("packages", "hung", "TimeoutError", marks=pytest.mark.soak),
-    ],
-)
-def test_a_server_of_the_lab_is_away_and_back(
-    echo: Bench, server: str, mode: str, said: str
-) -> None:
-    port = {
-        "vcenter": echo.instance.allocation.vcenter_port,
-        "registry": echo.instance.allocation.registry_port,
-        "packages": echo.instance.allocation.packages_port,
-    }[server]
-
-    def get() -> str:
-        script = (
-            "import socket, ssl, sys\n"
-            "tls = sys.argv[3] == 'tls'\n"
-            "try:\n"
-            "    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2)\n"
-            "    if tls: s = ssl._create_unverified_context().wrap_socket(s)\n"
-            "    s.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')\n"
-            "    print('answered' if s.recv(9) else 'closed')\n"
-            "except OSError as e:\n"
-            "    print(type(e).__name__)\n"
-        )
-        kind = "plain" if server == "packages" else "tls"
-        return echo.inside(
-            "lab-a", "python3", "-c", script, echo.instance.gateway, str(port), kind
-        ).strip()
-
-    assert get() == "answered"
-    fault = faults.apply(echo.instance, f"{server}-away", server, {"mode": mode})
-    assert get() == said
-    assert echo.machine("lab-a").is_on, "machines run on without it"
-    _heal(echo, fault.id)
-    assert get() == "answered"
-    assert echo.agree()
-
-
-def test_a_slow_vcenter_takes_longer_for_each_call(echo: Bench) -> None:
-    def took_s() -> float:
-        begin = time.monotonic()
-        echo.session.CurrentTime()
-        return time.monotonic() - begin
-
-    assert echo.vm("lab-a")
-    before = took_s()
-    fault = faults.apply(echo.instance, "vcenter-slow", "vcenter", {"seconds": "3"})
-    slow = took_s()
-    _heal(echo, fault.id)
-    assert min(before, took_s()) < 3 <= slow
-
-
-def test_a_host_out_of_touch_keeps_its_machines_and_takes_no_orders(echo: Bench) -> None:
-    vm = echo.vm("lab-a")
-    host = vm.runtime.host
-    before = guest.init_pid(echo.machine("lab-a"))
-    fault = faults.apply(echo.instance, "host-disconnected", host.name, {})
-    assert host.runtime.connectionState == "disconnected"
-    assert guest.init_pid(echo.machine("lab-a")) == before, "the machine runs on"
-    assert wire.reaches(echo, "lab-b", "lab-a")
-    with pytest.raises(vmodl.MethodFault):
-        echo.done(vm.PowerOffVM_Task())
-    with pytest.raises(LabError, match="FAULT_ALREADY_ACTIVE"):
-        faults.apply(echo.instance, "host-disconnected", host.name, {})
-    _heal(echo, fault.id)
-    assert host.runtime.connectionState == "connected"
-    assert echo.agree()
-    assert guest.init_pid(echo.machine("lab-a")) == before
 
 
 def test_faults_are_refused_with_a_reason_and_nothing_is_recorded(echo: Bench) -> None:

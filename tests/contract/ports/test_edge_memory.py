@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from permafrost.adapters.haproxy import HaproxyRuntime
-from permafrost.ports import ServerState
+from permafrost.facts import ServerState
 from tests.contract.ports.haproxy import Edge, LocalShell, running_edge
 
 ONE, TWO = "lab-chat-01", "lab-chat-02"

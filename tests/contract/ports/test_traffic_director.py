@@ -12,7 +12,8 @@ import pytest
 
 from permafrost.adapters.haproxy import HaproxyRuntime
 from permafrost.errors import Failed
-from permafrost.ports import ServerState, TrafficDirector
+from permafrost.facts import ServerState
+from permafrost.ports import TrafficDirector
 from tests.contract.ports.haproxy import LocalShell, running_edge
 from tests.fakes.ports import FakeTrafficDirector
 from tests.fakes.site import small_site

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from permafrost.adapters.haproxy.answers import UnreadableAnswerError, parse
-from permafrost.ports import ServerState
+from permafrost.facts import ServerState
 
 STAT = """\
 # pxname,svname,qcur,qmax,scur,smax,slim,stot,status,check_status,last_chk,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning import canaries
 from permafrost.planning.knowledge import members, milvus_roles, proxies, stores_on, units_of
 from permafrost.planning.knowledge_status import (
@@ -17,7 +18,6 @@ from permafrost.planning.knowledge_status import (
 )
 from permafrost.planning.milvus_versions import VERSIONS
 from permafrost.planning.unsupported import unsupported
-from permafrost.ports import CanaryAnswers, MemberState
 from permafrost.site.checks import check_site
 from permafrost.site.model import Site
 from tests.golden.ansible.rendering import golden_site

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from permafrost.adapters.pulumi_stack.changes import Change
+from permafrost.facts import CheckpointFacts
 from permafrost.planning.cluster import LicenseFacts, TemplateFacts
 from permafrost.planning.gpu_memory import Architecture
 from permafrost.planning.placement import Placement, plan_placement
 from permafrost.planning.preflight import VM_TYPE, plan_preflight
 from permafrost.planning.preflight_report import PreflightLevel, PreflightReport
 from permafrost.planning.snapshot import Inventory, RuleFacts, VmFacts
-from permafrost.ports import CheckpointFacts
 from permafrost.site.model import Site
 from tests.fakes.ports import FakeHypervisor
 from tests.fakes.site import small_site

@@ -8,7 +8,7 @@ import pytest
 
 from permafrost.engine.state import DeclaredState
 from permafrost.errors import Refused
-from permafrost.ports import ServerState
+from permafrost.facts import ServerState
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import check_node, converge_node
 from permafrost.runbook.drain import drain_replica

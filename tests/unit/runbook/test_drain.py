@@ -11,8 +11,8 @@ import pytest
 from permafrost.engine.holder import Holder
 from permafrost.engine.state import DeclaredState, Phase
 from permafrost.errors import Failed, Held, Refused
+from permafrost.facts import ServerState
 from permafrost.planning.lifecycle import ReplicaState
-from permafrost.ports import ServerState
 from permafrost.runbook.admit import admit_replica
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica

@@ -14,7 +14,7 @@ from permafrost.runbook.deploy import execute, make_plan
 from permafrost.runbook.drain import drain_replica, preview_drain
 from permafrost.runbook.drift import accept_settings, read_drift
 from permafrost.runbook.status import read_status
-from tests.fakes.ports import FakeProvisioner
+from tests.fakes.deployment import FakeProvisioner
 from tests.fakes.site import context, small_site
 from tests.fakes.world import Machine, World
 

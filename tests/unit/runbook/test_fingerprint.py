@@ -13,7 +13,7 @@ import pytest
 from model_registry.fingerprint.keeping import Verb
 from permafrost.engine.state import DeclaredState, Phase
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
-from permafrost.ports import ProbeAnswers
+from permafrost.facts import ProbeAnswers
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.fingerprint import fingerprint_replica

@@ -26,8 +26,8 @@ from permafrost.runbook.upgrade import (
     rollback,
     upgrade,
 )
+from tests.fakes.deployment import FakeCatalog
 from tests.fakes.killing import KillAt, another_process
-from tests.fakes.ports import FakeCatalog
 from tests.fakes.site import context, small_site
 from tests.fakes.world import Cut, World
 

@@ -1,0 +1,99 @@
+"""Fakes of what a deployment works with: Ansible, Pulumi, the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+from permafrost.errors import Problem, Refused
+from permafrost.facts import (
+    CheckpointFacts,
+)
+from permafrost.planning.gpu_memory import Architecture
+from permafrost.topology import Node
+from tests.fakes.ports import unreachable
+from tests.fakes.world import World
+
+
+@dataclass
+class FakeConverger:
+    world: World
+    changed: int = 1
+
+    def fingerprint(self, node: Node) -> str:
+        return f"as-{node.name}"
+
+    def converge(self, node: Node, *, check: bool = False) -> Any:
+        if not self.world.works(node.name):
+            raise unreachable(node.name)
+        if not check:
+            self.world.effect("configure", node.name, lambda: None)
+        tasks = ("install it",) if self.changed else ()
+        return SimpleNamespace(node=node.name, changed=self.changed, changes=tasks)
+
+
+@dataclass
+class FakeProvisioner:
+    world: World
+    changes: tuple[Any, ...] = ()
+    drifted: tuple[Any, ...] = ()
+    refreshed: bool = False
+    on_up: Callable[[], None] = lambda: None
+    tokens: list[str] = field(default_factory=list)
+
+    def ensure_stack(self) -> None:
+        pass
+
+    def repair(self) -> None:
+        pass
+
+    def preview(self, *, refresh: bool = False) -> tuple[Any, ...]:
+        return (*self.changes, *self.drifted) if refresh else self.changes
+
+    def up(self, lock_token: str, *, refresh: bool = False) -> None:
+        self.refreshed = refresh
+        self.tokens.append(lock_token)
+        self.world.effect("up", "stack", self.on_up)
+        self.changes = self.drifted = ()
+
+    def refresh(self) -> None:
+        pass
+
+    def destroy(self, lock_token: str) -> None:
+        self.tokens.append(lock_token)
+        self.world.effect("destroy", "stack", self.world.machines.clear)
+
+    def env(self) -> dict[str, str]:
+        return {"PULUMI_STACK": "lab"}
+
+
+@dataclass
+class FakeCatalog:
+    missing: frozenset[str] = frozenset()
+    without_fingerprint: frozenset[str] = frozenset()
+    architecture: Architecture | None = field(default_factory=lambda: Architecture(30, 3, 64))
+    signatures: int = 0
+    signed_by: tuple[str, ...] = ()
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """For a digest: what its facts say in another way."""
+
+    def resolve(self, pinned: str) -> CheckpointFacts:
+        name, _, digest = pinned.partition("@")
+        if pinned in self.missing:
+            raise Refused(Problem("CHECKPOINT_MISSING", f"the registry has no {pinned}"))
+        facts = CheckpointFacts(
+            name,
+            digest,
+            3,
+            1000,
+            pinned not in self.without_fingerprint,
+            self.architecture,
+            self.signatures,
+            self.signed_by,
+        )
+        return replace(facts, **self.told.get(digest, {}))
+
+    def has_image(self, pinned: str) -> bool:
+        return pinned not in self.missing
