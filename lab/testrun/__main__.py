@@ -1,4 +1,4 @@
-"""``python3 -m lab.testrun check | lint | test | soak SHARD | bench | abandoned``."""
+"""``python3 -m lab.testrun check | lint | test | soak SHARD [ONLY] | bench | abandoned``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="lab.testrun", description=main.__doc__)
     parser.add_argument("what", choices=["check", "lint", "test", "soak", "bench", "abandoned"])
     parser.add_argument("shard", nargs="?", default="1/1")
+    parser.add_argument("only", nargs="?", default="")
     arguments = parser.parse_args()
     stop_on_signals()
     try:
@@ -32,7 +33,7 @@ def main() -> int:
             case "lint":
                 return _steps([*lint_steps(), *go_steps("vet")])
             case "soak":
-                return soak(arguments.shard)
+                return soak(arguments.shard, arguments.only)
             case "abandoned":
                 ownlab.remove_abandoned(Stages())
                 return 0

@@ -37,23 +37,45 @@ _OFTEN = ("-m", "soak or exhaustive")
 """What ``make test`` runs in full is not run here again; families on a site of their own are."""
 
 
-def soak(shard: str) -> int:
+def families(only: str) -> tuple[str, ...]:
+    """Return the families to run: all of them, or those parts that ``only`` names.
+
+    ``only``: paths under families, with commas between, as ``tests/contract/lab``. Raises
+    ``SystemExit`` with a sentence that says what is no part of a family.
+    """
+    known = (*_FAMILIES, _ON_A_SITE)
+    if not only:
+        return known
+    asked = [path.strip().rstrip("/") for path in only.split(",")]
+    strange = [p for p in asked if not any(p == k or p.startswith(f"{k}/") for k in known)]
+    strange += [p for p in asked if p not in strange and not (CHECKOUT / p).exists()]
+    if strange:
+        raise SystemExit(f"ONLY={only}: {', '.join(strange)}: not in {', '.join(known)}")
+    return tuple(asked)
+
+
+def soak(shard: str, only: str = "") -> int:
     """Run one shard; return an exit status. Run it again to finish what did not fit."""
     match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", shard)
     if match is None or int(match[1]) > int(match[2]):
         raise SystemExit(f"SHARD={shard}: must be k/n with 1 <= k <= n")
+    asked = families(only)
     run = Run(ownlab.new_id())
     begun = time.time()
     run.until = begun + _START_UNTIL_S
-    name = f"{commit()[:12]}-{match[1]}of{match[2]}"
+    part_of = "".join(f"-{path.removeprefix('tests/').replace('/', '.')}" for path in asked)
+    name = f"{commit()[:12]}{part_of if only else ''}-{match[1]}of{match[2]}"
     ledger = CHECKOUT / ".cache" / "soak" / f"{name}.jsonl"
     ledger.parent.mkdir(parents=True, exist_ok=True)
     part = _Part(run, begun + _HARD_STOP_S, shard, ledger)
     try:
         ownlab.remove_abandoned(run.stages)
-        for family in _FAMILIES:
-            part.run(family)
-        part.on_a_site()
+        for path in asked:
+            if not path.startswith(_ON_A_SITE):
+                part.run(path)
+        for path in asked:
+            if path.startswith(_ON_A_SITE):
+                part.on_a_site(path)
     except (CommandFailed, Stopped) as error:
         run.stages.say(f"make soak: {error}")
         run.tally.step(f"run to the end ({error})", well=False)
@@ -78,7 +100,7 @@ class _Part:
 
     def run(self, family: str) -> None:
         """Run what lies in this shard of a family; nothing of it there is no failure."""
-        run, name = self.work, Path(family).name
+        run, name = self.work, Path(family).stem
         until = f"--start-until={run.until}"
         step = pytest_step(name, (family,), run.folder, until, *_OFTEN, *self.options)
         if self._is_empty(step):
@@ -92,10 +114,10 @@ class _Part:
                 return
             run.tally.pytest(name, run.folder / f"{name}.xml", status)
 
-    def on_a_site(self) -> None:
+    def on_a_site(self, family: str) -> None:
         """Run the scenarios that share one deployed site, where this shard has any."""
         run = self.work
-        step = pytest_step("site", (_ON_A_SITE,), run.folder, *_OFTEN, *self.options)
+        step = pytest_step("site", (family,), run.folder, *_OFTEN, *self.options)
         if self._is_empty(step):
             return
         if time.time() > run.until:
@@ -104,7 +126,7 @@ class _Part:
         with ownlab.owned(run.identity):
             try:
                 deploy_raw(run)
-                self.run(_ON_A_SITE)
+                self.run(family)
             finally:
                 take_down(run)
 

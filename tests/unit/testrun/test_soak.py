@@ -1,0 +1,24 @@
+"""What ``make soak`` runs, and what it does not take for a family."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.testrun.soak import families
+
+
+def test_without_a_choice_all_families_run_and_those_on_a_site_last() -> None:
+    every = families("")
+    assert every[-1] == "tests/acceptance"
+    assert "tests/contract/lab" in every
+
+
+def test_parts_of_families_may_be_chosen() -> None:
+    asked = families("tests/contract/lab/test_agreement.py, tests/soak/")
+    assert asked == ("tests/contract/lab/test_agreement.py", "tests/soak")
+
+
+@pytest.mark.parametrize("path", ["tests/unit", "tests/contract/laboratory", "tests/soak/none.py"])
+def test_what_is_in_no_family_is_named(path: str) -> None:
+    with pytest.raises(SystemExit, match=path):
+        families(f"tests/soak,{path}")
