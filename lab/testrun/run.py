@@ -17,7 +17,15 @@ from lab.front.instance import CHECKOUT, PROGRAMS, environment
 from lab.front.processes import CommandFailed, Stopped, call, check, end, start
 from lab.front.stages import Stages
 from lab.testrun import ownlab
-from lab.testrun.steps import Step, go_steps, lint_steps, pytest_step, run_steps, unit_step
+from lab.testrun.steps import (
+    Step,
+    go_steps,
+    lint_steps,
+    pytest_step,
+    run_steps,
+    sample_options,
+    unit_step,
+)
 from lab.testrun.tally import Tally
 
 START_NOTHING_AFTER_S = 55 * 60.0
@@ -77,7 +85,7 @@ class Run:
             return
         until = f"--start-until={self.until}"
         told = self.folder / f"{_file(name)}-sample.json"
-        sample = (f"--sample={self.sample}", f"--sampled={told}")
+        sample = sample_options(self.sample, f"--sampled={told}")
         step = pytest_step(name, (path,), self.folder, until, "-m", "not soak", *sample, *options)
         with suppress(_StageFailed), self.stages.stage(name, about):
             status = call(step.argv, cwd=CHECKOUT, env=self.env, timeout_s=_PYTEST_TIMEOUT_S)
@@ -127,7 +135,7 @@ def _all(run: Run) -> None:
         building = start(build, cwd=CHECKOUT, stdout=out, stderr=subprocess.STDOUT)
         try:
             told = run.folder / "unit-sample.json"
-            unit = unit_step(run.folder, f"--sample={run.sample}", f"--sampled={told}")
+            unit = unit_step(run.folder, *sample_options(run.sample, f"--sampled={told}"))
             run.steps("check", "lint, types, unit tests", [*lint_steps(), unit])
             run.tell_sample(told)
             with run.stages.stage("build", f"the rest of what the lab is made of; log {log}"):

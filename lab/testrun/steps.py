@@ -59,10 +59,26 @@ def lint_steps() -> list[Step]:
 
 def pytest_step(name: str, paths: tuple[str, ...], reports: Path, *options: str) -> Step:
     """Return a pytest run over the paths that exist."""
-    found = [path for path in paths if any((CHECKOUT / path).rglob("test_*.py"))]
+    found = [path for path in paths if _has_tests(CHECKOUT / path)]
     report = reports / f"{name.replace(' ', '-')}.xml"
     argv = (_tool("python"), "-m", "pytest", "-q", "-p", "lab.testrun.plugin")
     return Step(name, (*argv, f"--junit-xml={report}", *options, *found), report=report)
+
+
+def _has_tests(path: Path) -> bool:
+    return path.is_file() or any(path.rglob("test_*.py"))
+
+
+def _seed(commit: str) -> int:
+    return int.from_bytes(commit.encode()[:12], "big")
+
+
+def sample_options(commit: str, *more: str) -> tuple[str, ...]:
+    """Return what makes a run choose by the commit: exhaustive tests, and generated examples.
+
+    The same commit generates the same examples, so that a failure is seen again.
+    """
+    return (f"--sample={commit}", f"--hypothesis-seed={_seed(commit)}", *more)
 
 
 def unit_step(reports: Path, *options: str) -> Step:

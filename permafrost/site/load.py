@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +67,8 @@ def load_site(path: Path, *, with_files: bool = True, is_locked: bool = True) ->
         site = Site.model_validate(document)
     except ValidationError as error:
         problems = [_translate(dict(entry), lines) for entry in error.errors()]
-        raise Refused(*problems) from None
+        # A key with a dot in it may read like a key within another: told once.
+        raise Refused(*dict.fromkeys(problems)) from None
     loaded = LoadedSite(site, path)
     found = check_site(site)
     if with_files:
@@ -159,7 +162,8 @@ def _note_lines(
     if isinstance(node, yaml.MappingNode):
         here: dict[str, int] = {}
         for key, value in node.value:
-            name = f"{path}.{key.value}" if path else str(key.value)
+            part = _part(key.value)
+            name = f"{path}.{part}" if path else part
             line = key.start_mark.line + 1
             if name in here:
                 repeated.append(
@@ -188,8 +192,22 @@ _KINDS: dict[str, tuple[str, str]] = {
 }
 
 
+_PLAIN_KEY = re.compile(r"[\w. -]+")
+
+
+def _part(key: object) -> str:
+    """Return one part of a path: in quotes where it could be taken for something else.
+
+    Names of hosts have dots and are no place for quotes.
+    """
+    text = str(key)
+    return text if _PLAIN_KEY.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+
+
 def _translate(entry: dict[str, Any], lines: Lines) -> Problem:
-    location = [str(part) for part in entry["loc"] if part != "[key]"]
+    location = [_part(part) for part in entry["loc"]]
+    if entry["loc"][-1:] == ("[key]",) and ".".join(location) not in lines:
+        location.pop()  # the validator's word for: the key itself is wrong
     code, hint = _KINDS.get(
         str(entry["type"]), ("SITE_VALUE_INVALID", "`permafrost schema` says what may stand here")
     )

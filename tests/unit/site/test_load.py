@@ -53,6 +53,25 @@ def test_every_problem_of_the_form_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_keys_that_look_like_something_else_are_told_apart(tmp_path: Path) -> None:
+    def edit(values: dict[str, Any]) -> None:
+        values.update({"": None, "[key]": None, "vcenter.colour": 1})
+        values["vcenter"]["colour"] = 1
+
+    assert sorted(found(tmp_path, edit)) == [
+        ("SITE_KEY_UNKNOWN", '""'),
+        ("SITE_KEY_UNKNOWN", '"[key]"'),
+        ("SITE_KEY_UNKNOWN", "vcenter.colour"),
+    ]
+
+
+def test_a_name_that_may_not_be_is_told_at_its_place(tmp_path: Path) -> None:
+    def edit(values: dict[str, Any]) -> None:
+        values["inference"]["[key]"] = values["inference"].pop("pulse")
+
+    assert found(tmp_path, edit) == [("SITE_VALUE_INVALID", 'inference."[key]"')]
+
+
 def test_a_problem_names_its_line_and_what_to_do(tmp_path: Path) -> None:
     path = write_site(tmp_path)
     text = path.read_text(encoding="utf-8").replace("min_ready: 2", "min_ready: 3", 1)
