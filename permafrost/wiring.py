@@ -15,7 +15,7 @@ from permafrost.adapters.vsphere import VcenterSession, VsphereHypervisor
 from permafrost.engine.releases import as_served, release, releases
 from permafrost.engine.state import StateStore
 from permafrost.engine.waiting import SystemClock
-from permafrost.pki import SitePki, ssh_key
+from permafrost.pki import site_pki, ssh_key
 from permafrost.planning.release import SLOTS
 from permafrost.runbook.context import Context
 from permafrost.site.load import LoadedSite, load_site
@@ -93,7 +93,7 @@ def _knowledge(loaded: LoadedSite, shell: SshShell) -> VectorStore | None:
         return None
     from permafrost.adapters.milvus import MilvusStore
 
-    return MilvusStore(loaded, shell, SitePki(loaded.state_dir, loaded.site.site).ca_path)
+    return MilvusStore(loaded, shell, site_pki(loaded).ca_path)
 
 
 def _provisioner(loaded: LoadedSite, progress: Callable[[str], None] | None) -> Provisioner:

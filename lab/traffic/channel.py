@@ -25,7 +25,10 @@ FINAL = "triton_final_response"
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One stream to an endpoint. ``address`` is host:port; ``ca`` the authority's PEM, or none."""
+    """One stream to an endpoint. ``address`` is host:port; ``ca`` the authority's PEM, or none.
+
+    ``called``: by what name the server is verified, where that is not its address.
+    """
 
     name: str
     address: str
@@ -33,6 +36,7 @@ class Channel:
     target: Target
     workload: Workload
     first: int
+    called: str = ""
 
     async def run(self, every_s: float, until: float, keep: Callable[[Record], None]) -> None:
         """Keep the stream open until a moment (monotonic seconds), asking every so often."""
@@ -61,9 +65,11 @@ class Channel:
         keep(self._channel(opened, error, answers, headers))
 
     def _connect(self) -> Any:
-        options = [("grpc.max_receive_message_length", -1)]
+        options: list[tuple[str, Any]] = [("grpc.max_receive_message_length", -1)]
         if self.ca is None:
             return grpc.aio.insecure_channel(self.address, options=options)
+        if self.called:
+            options.append(("grpc.ssl_target_name_override", self.called))
         credentials = grpc.ssl_channel_credentials(self.ca)
         return grpc.aio.secure_channel(self.address, credentials, options=options)
 

@@ -17,6 +17,7 @@ from lab.errors import LabError
 from lab.traffic.channel import Channel
 from lab.traffic.client import Target
 from lab.traffic.workload import FingerprintWorkload, PulseWorkload, Workload
+from permafrost.pki import edge_trust
 from permafrost.site.load import LoadedSite
 from permafrost.site.model import Backend
 from permafrost.topology import service_address
@@ -100,12 +101,21 @@ def workload(
 
 def channel(loaded: LoadedSite, name: str, to: Target, work: Workload) -> Channel:
     """Return a long-open gRPC stream to an endpoint at the first edge."""
-    ca = (loaded.state_dir / "pki" / "ca.pem").read_bytes()
+    trust = edge_trust(loaded)
+    called = "" if trust.name == str(service_address(loaded.site)) else trust.name
     # Asks of its own, far from those of the open-loop load and of other streams.
     first = int(name.rpartition("-g")[2]) * 1_000_000 + 500_000_000
-    return Channel(name, to.base_url.removeprefix("https://"), ca, to, work, first)
+    return Channel(
+        name, to.base_url.removeprefix("https://"), trust.pem.encode(), to, work, first, called
+    )
 
 
 def tls(loaded: LoadedSite) -> ssl.SSLContext:
-    """Return a context that trusts the site's own CA alone."""
-    return ssl.create_default_context(cafile=str(loaded.state_dir / "pki" / "ca.pem"))
+    """Return a context that knows the edges as their clients do, whatever they are called.
+
+    Load goes to an address; a certificate of the site's owner may name none.
+    """
+    trust = edge_trust(loaded)
+    context = trust.context()
+    context.check_hostname = trust.name == str(service_address(loaded.site))
+    return context

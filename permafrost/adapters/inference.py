@@ -1,17 +1,16 @@
-"""Ask an endpoint as any client does: through the edge, over TLS, trusting the site's CA."""
+"""Ask an endpoint as any client does: through the edge, over TLS, knowing the edges as it does."""
 
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 
 import httpx
 
 from permafrost.errors import Failed, Problem
+from permafrost.pki.owners import EdgeTrust
 
 CONNECT_S = 5.0
 
@@ -43,7 +42,7 @@ def ask_endpoint(
     endpoint: str,
     text: str,
     *,
-    ca_file: Path,
+    trust: EdgeTrust,
     max_tokens: int,
     timeout_s: float,
     key: str = "",
@@ -53,15 +52,22 @@ def ask_endpoint(
     sampling = json.dumps({"max_tokens": max_tokens, "temperature": 0})
     body = {"text_input": text, "stream": True, "sampling_parameters": sampling}
     url = f"https://{address}/v2/models/{endpoint}/generate_stream"
-    context = ssl.create_default_context(cafile=str(ca_file))
     limits = httpx.Timeout(timeout_s, connect=CONNECT_S)
     pieces: list[str] = []
     first = 0.0
     began = monotonic()
     try:
         with (
-            httpx.Client(verify=context, http2=True, timeout=limits, trust_env=False) as client,
-            client.stream("POST", url, json=body, headers=_authorization(key)) as response,
+            httpx.Client(
+                verify=trust.context(), http2=True, timeout=limits, trust_env=False
+            ) as client,
+            client.stream(
+                "POST",
+                url,
+                json=body,
+                headers=_authorization(key),
+                extensions={"sni_hostname": trust.name},
+            ) as response,
         ):
             _check(response, endpoint)
             for line in response.iter_lines():

@@ -16,7 +16,7 @@ from permafrost.planning.drain import DrainPlan
 from permafrost.planning.lifecycle import ReplicaState
 from permafrost.planning.reboot import Effect
 from permafrost.planning.status import SiteStatus
-from permafrost.runbook.doctor import Finding, Level
+from permafrost.runbook.findings import Finding, Level
 
 COLOURS = {
     ReplicaState.ADMITTED: "green",

@@ -24,11 +24,12 @@ def validate(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Check the site file; all problems at once."""
+    from permafrost.pki import owners_problems
     from permafrost.planning.unsupported import unsupported
     from permafrost.topology import nodes
 
     loaded = load(site, with_files=files)
-    refused = unsupported(loaded.site)
+    refused = (*unsupported(loaded.site), *(owners_problems(loaded) if files else ()))
     found = [
         {"name": n.name, "tier": n.tier.value, "endpoint": n.endpoint, "address": str(n.address)}
         for n in nodes(loaded.site)
@@ -76,7 +77,8 @@ def env(site: SiteOption = None, output: OutputOption = Output.TEXT) -> None:
 def doctor(site: SiteOption = None, output: OutputOption = Output.TEXT) -> None:
     """Check tools, services and state; say what is a stand-in."""
     from permafrost.cli.render import show_findings
-    from permafrost.runbook.doctor import Level, examine
+    from permafrost.runbook.doctor import examine
+    from permafrost.runbook.findings import Level
 
     ctx = open_site(site)
     findings = examine(ctx)

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from permafrost.pki.owners import edge_certificate, edge_trust, endings, owners_problems, site_pki
 from permafrost.pki.ssh import SshKey, ssh_key
 from permafrost.pki.store import ServerCertificate, SitePki
 
-__all__ = ["ServerCertificate", "SitePki", "SshKey", "ssh_key"]
+__all__ = [
+    "ServerCertificate",
+    "SitePki",
+    "SshKey",
+    "edge_certificate",
+    "edge_trust",
+    "endings",
+    "owners_problems",
+    "site_pki",
+    "ssh_key",
+]

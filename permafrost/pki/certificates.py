@@ -14,7 +14,8 @@ from ipaddress import IPv4Address
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LIFE = timedelta(days=3650)
@@ -77,17 +78,14 @@ def new_server(authority: Issued, wanted: ServerNames, now: datetime) -> Issued:
             authority_certificate.subject,
             key.public_key(),
             now,
-            SERVER_LIFE,
+            min(SERVER_LIFE, authority_certificate.not_valid_after_utc - now),
         )
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
-            critical=False,
-        )
-        .sign(authority_key, hashes.SHA256())
+        .add_extension(_key_of(authority_certificate, authority_key), critical=False)
+        .sign(authority_key, _hash_for(authority_key))
     )
     return _issued(certificate, key)
 
@@ -100,12 +98,15 @@ def reason_to_renew(
         certificate = x509.load_pem_x509_certificate(current)
     except ValueError:
         return "it cannot be read"
-    if certificate.not_valid_after_utc - now < RENEW_BEFORE:
+    authority = x509.load_pem_x509_certificate(authority_pem)
+    ends = certificate.not_valid_after_utc
+    # One that lives as long as its authority gains nothing by being made anew.
+    if ends - now < RENEW_BEFORE and ends < authority.not_valid_after_utc:
         return f"it ends on {certificate.not_valid_after_utc:%Y-%m-%d}"
     if names_of(certificate) != (wanted.names, wanted.addresses):
         return "the node's names or addresses have changed"
     try:
-        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority_pem))
+        certificate.verify_directly_issued_by(authority)
     except (InvalidSignature, ValueError, TypeError):
         return "it was signed by another authority"
     return None
@@ -118,6 +119,12 @@ def key_matches(certificate_pem: bytes, key_pem: bytes) -> bool:
         return _load_key(key_pem).public_key() == public
     except ValueError:
         return False
+
+
+def is_same_key(one_pem: bytes, other_pem: bytes) -> bool:
+    """Say whether two certificates speak for one key: the second may be the first, renewed."""
+    one, other = (x509.load_pem_x509_certificate(pem) for pem in (one_pem, other_pem))
+    return one.public_key() == other.public_key() and one.subject == other.subject
 
 
 def names_of(certificate: x509.Certificate) -> tuple[frozenset[str], frozenset[IPv4Address]]:
@@ -157,6 +164,17 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64])])
 
 
+def _key_of(
+    authority: x509.Certificate, key: CertificateIssuerPrivateKeyTypes
+) -> x509.AuthorityKeyIdentifier:
+    """Return the id of an authority's key, as that authority itself says it."""
+    try:
+        own = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own.value)
+
+
 def _key_usage(*, authority: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=True,
@@ -171,11 +189,24 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def _load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
+def _load_key(pem: bytes) -> CertificateIssuerPrivateKeyTypes:
+    """Return a key that can sign: the authority of a site's owner has whichever was chosen."""
     key = serialization.load_pem_private_key(pem, password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ValueError("not an elliptic curve key")
+    kinds = (
+        ec.EllipticCurvePrivateKey,
+        rsa.RSAPrivateKey,
+        ed25519.Ed25519PrivateKey,
+        ed448.Ed448PrivateKey,
+    )
+    if not isinstance(key, kinds):
+        raise ValueError("not a key that signs certificates")
     return key
+
+
+def _hash_for(key: CertificateIssuerPrivateKeyTypes) -> hashes.SHA256 | None:
+    """Edwards curves bring their own (RFC 8410)."""
+    edwards = isinstance(key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
+    return None if edwards else hashes.SHA256()
 
 
 def _issued(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Issued:

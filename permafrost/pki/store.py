@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from permafrost.errors import Failed, Problem
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from permafrost.errors import Failed, Problem, Refused
 from permafrost.pki import certificates
 from permafrost.pki.certificates import Issued, ServerNames
 from permafrost.pki.files import locked, private_folder, write_whole
+from permafrost.pki.given import chain_of, is_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,14 @@ class SitePki:
     """Authority and server certificates of one site.
 
     Files: ``<state>/pki/ca.pem`` (public), ``ca.key`` and ``servers/<node>.{pem,key}`` (0600).
+    ``brought``: the authority of the site's owner, its chain up to the root; its key stays in its
+    owner's file.
     """
 
-    def __init__(self, state_dir: Path, site: str) -> None:
+    def __init__(self, state_dir: Path, site: str, brought: Issued | None = None) -> None:
         self._folder = state_dir / "pki"
         self._site = site
+        self._brought = brought
 
     @property
     def ca_path(self) -> Path:
@@ -66,11 +72,16 @@ class SitePki:
             ):
                 current = certificates.new_server(authority, wanted, now)
                 _write_pair(certificate, key, current)
-        return ServerCertificate(current.certificate_pem.decode(), current.key_pem.decode())
+        # A client that knows the root alone is shown those in between.
+        between = [c for c in chain_of(authority.certificate_pem) if not is_root(c)]
+        pem = b"".join([current.certificate_pem, *(c.public_bytes(Encoding.PEM) for c in between)])
+        return ServerCertificate(pem.decode(), current.key_pem.decode())
 
     def _authority(self, now: datetime | None = None) -> Issued:
         certificate, key = self._folder / "ca.pem", self._folder / "ca.key"
         with locked(self._folder):
+            if self._brought is not None:
+                return self._take_over(certificate, self._brought)
             current = _read_pair(certificate, key)
             if current is not None:
                 return current
@@ -80,12 +91,32 @@ class SitePki:
                         "PKI_AUTHORITY_BROKEN",
                         f"{certificate} and {key.name} do not belong together",
                         path=str(self._folder),
-                        hint="Restore both from a backup; a new authority would lock clients out.",
+                        hint="Restore both from a backup, or name the owner's authority in "
+                        "`tls.authority` again; a new one would lock clients out.",
                     )
                 )
             current = certificates.new_authority(self._site, now or datetime.now(UTC))
             _write_pair(certificate, key, current)
             return current
+
+    def _take_over(self, certificate: Path, brought: Issued) -> Issued:
+        """Publish the owner's authority as this site's, where nodes trust no other one yet."""
+        before = certificate.read_bytes() if certificate.exists() else b""
+        if before == brought.certificate_pem:
+            return brought
+        has_nodes = any(self._folder.glob("servers/*.pem"))
+        if before and has_nodes and not certificates.is_same_key(before, brought.certificate_pem):
+            raise Refused(
+                Problem(
+                    "PKI_AUTHORITY_CHANGED",
+                    "the nodes of this site trust another authority, and each other by it",
+                    path="tls.authority",
+                    hint="keep the one the site was deployed with (a renewed certificate of the "
+                    "same key is taken), or destroy the site and deploy it anew",
+                )
+            )
+        write_whole(certificate, brought.certificate_pem, mode=0o644)
+        return brought
 
 
 def _read_pair(certificate: Path, key: Path) -> Issued | None:

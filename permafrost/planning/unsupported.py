@@ -72,13 +72,6 @@ def _edge(site: Site) -> Iterator[Problem]:
         yield _not_yet(
             "EDGES_UNSUPPORTED", f"{edge.nodes} edges", "edge.nodes", f"set it to {MOST_EDGES}"
         )
-    if edge.tls is not None:
-        yield _not_yet(
-            "EDGE_TLS_UNSUPPORTED",
-            "a certificate of one's own",
-            "edge.tls",
-            "without it, the site's own authority signs",
-        )
 
 
 def _milvus(milvus: Milvus) -> Iterator[Problem]:
@@ -101,10 +94,6 @@ def _milvus(milvus: Milvus) -> Iterator[Problem]:
 def _rest(site: Site) -> Iterator[Problem]:
     if site.knowledge is not None:
         yield from _milvus(site.knowledge.milvus)
-    if site.tls is not None:
-        yield _not_yet(
-            "TLS_AUTHORITY_UNSUPPORTED", "an authority of one's own", "tls.authority", "leave out"
-        )
     if site.control.pulumi_backend is not None:
         yield _not_yet(
             "PULUMI_BACKEND_UNSUPPORTED",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from permafrost.adapters.inference import Answer, ask_endpoint
-from permafrost.pki import SitePki
+from permafrost.pki import edge_trust
 from permafrost.planning.lookup import endpoint_named
 from permafrost.site.load import LoadedSite
 from permafrost.topology import service_address
@@ -28,7 +28,7 @@ def ask(
         f"{service_address(site)}:{port}",
         endpoint,
         text,
-        ca_file=SitePki(loaded.state_dir, site.site).ca_path,
+        trust=edge_trust(loaded),
         max_tokens=max_tokens,
         timeout_s=timeout_s,
         key=key,

@@ -14,6 +14,7 @@ from typing import Any
 from permafrost.engine.state import Phase
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
+from permafrost.pki import owners_problems
 from permafrost.planning.addresses import moved_addresses
 from permafrost.planning.deploy import Plan, fingerprint_of, plan_deploy
 from permafrost.planning.drift_report import blocks_deploy, needs_refresh, unfinished
@@ -49,6 +50,8 @@ def make_plan(ctx: Context) -> Plan:
 
     What is not built yet is placed and shown, without Pulumi's part (``require_supported``).
     """
+    if problems := owners_problems(ctx.loaded):
+        raise Refused(*problems)
     checkpoints = require_pins(ctx)
     is_supported = not unsupported(ctx.site)
     if is_supported:

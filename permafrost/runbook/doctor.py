@@ -7,8 +7,6 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,37 +14,12 @@ import httpx
 
 from permafrost.errors import PermafrostError
 from permafrost.runbook.context import Context
+from permafrost.runbook.doctor_tls import certificate_findings
+from permafrost.runbook.findings import Finding, Level
 
 PULUMI_SDK = "pulumi"
 VSPHERE_SDK = "pulumi-vsphere"
 PULUMI_S = 60
-
-
-class Level(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    STAND_IN = "stand-in"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. ``production`` says what a real site uses instead."""
-
-    name: str
-    level: Level
-    detail: str
-    production: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """Return plain values for JSON."""
-        return {
-            "name": self.name,
-            "level": self.level.value,
-            "detail": self.detail,
-            "production": self.production,
-        }
 
 
 def examine(ctx: Context) -> tuple[Finding, ...]:
@@ -58,6 +31,7 @@ def examine(ctx: Context) -> tuple[Finding, ...]:
         *_lab_only(ctx),
         *_registry(ctx),
         _packages(ctx),
+        *certificate_findings(ctx.loaded),
         _state(ctx),
     )
 

@@ -23,7 +23,7 @@ from permafrost.adapters.ansible.variables import (
 from permafrost.adapters.ansible.workspace import Workspace, control_folder, remove
 from permafrost.engine.secrets import own_secret
 from permafrost.errors import Failed, Problem
-from permafrost.pki import SitePki, ssh_key
+from permafrost.pki import edge_certificate, site_pki, ssh_key
 from permafrost.pki.files import locked
 from permafrost.planning.release import Release
 from permafrost.site.load import LoadedSite
@@ -57,7 +57,6 @@ class AnsibleConverger:
         self._loaded = loaded
         self._source = source
         self._releases = releases
-        self._pki = SitePki(loaded.state_dir, loaded.site.site)
 
     def fingerprint(self, node: Node) -> str:
         """Return a digest of everything that decides how the node is configured.
@@ -74,11 +73,14 @@ class AnsibleConverger:
     def _variables(self, node: Node, releases: Mapping[str, Release]) -> Variables:
         site, resolve = self._loaded.site, self._loaded.resolve
         names, addresses = server_names(site, node)
-        certificate = self._pki.server_certificate(node.name, names=names, addresses=addresses)
+        pki = site_pki(self._loaded)
+        certificate = edge_certificate(self._loaded) if node.tier is Tier.EDGE else None
+        if certificate is None:
+            certificate = pki.server_certificate(node.name, names=names, addresses=addresses)
         public = PublicMaterial(
             package_key=_text(resolve(site.packages.key_file)),
             registry_ca=_text(resolve(site.registry.ca_file)),
-            site_ca=self._pki.ca_pem(),
+            site_ca=pki.ca_pem(),
         )
         secret = SecretMaterial(
             registry_password=_text(resolve(site.registry.password_file)).strip(),

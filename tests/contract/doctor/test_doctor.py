@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +14,14 @@ from threading import Thread
 import pytest
 
 from permafrost.runbook.context import Context
-from permafrost.runbook.doctor import Finding, Level, examine
+from permafrost.runbook.doctor import examine
+from permafrost.runbook.doctor_tls import certificate_findings
+from permafrost.runbook.findings import Finding, Level
+from permafrost.site.load import LoadedSite
+from permafrost.site.model import Site
 from tests.fakes.deployment import FakeCatalog, FakeProvisioner
-from tests.fakes.site import context, small_site
+from tests.fakes.owners import Certified, certify
+from tests.fakes.site import context, document, small_site
 from tests.fakes.world import World
 
 
@@ -171,3 +177,29 @@ def test_what_is_wrong_is_found_and_nothing_else_is_blamed(
     assert {f.name.split()[0] for f in seen.values() if f.level is Level.PROBLEM} == {
         name.split()[0]
     }
+
+
+def test_the_owners_certificates_and_until_when(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    root = certify("root", is_authority=True)
+
+    def finding(edge: Certified) -> Finding:
+        (folder / "edge.pem").write_bytes(edge.pem)
+        (folder / "edge.key").write_bytes(edge.key_pem)
+        values = document()
+        files = {"certificate_file": "secrets/edge.pem", "key_file": "secrets/edge.key"}
+        values.setdefault("edge", {})["tls"] = files
+        site = Site.model_validate(values)
+        return {f.name: f for f in certificate_findings(LoadedSite(site, tmp_path / "site.yaml"))}[
+            "edge.tls"
+        ]
+
+    names = ("chat.example.com",)
+    assert finding(certify("edge", root, names=names)).level is Level.OK
+    soon = finding(certify("edge", root, names=names, life=timedelta(days=20)))
+    assert soon.level is Level.PROBLEM
+    assert "ends in 19 days" in soon.detail
+    nameless = finding(certify("edge", root))
+    assert nameless.level is Level.PROBLEM
+    assert "no subject alternative name" in nameless.detail

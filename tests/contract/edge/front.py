@@ -20,6 +20,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from permafrost.pki import SitePki
+from permafrost.pki.certificates import Issued
+from permafrost.pki.owners import EdgeTrust
 from tests.golden.ansible.rendering import render
 
 NODES = {f"oslo-chat-0{i}": (f"10.20.0.{21 + i}", f"127.0.0.{10 + i}") for i in (1, 2, 3)}
@@ -81,6 +83,12 @@ class Front:
     folder: Path
     plain: bool = False
     clients: dict[str, str] = field(default_factory=dict)
+    brought: Issued | None = None
+    """The authority of the site's owner, with its chain."""
+    certificate: str = ""
+    """The edge's own, with its key; else the site's authority signs one."""
+    trust: EdgeTrust | None = None
+    """How the edge is known where it has a certificate of its own."""
     _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __enter__(self) -> Front:
@@ -97,6 +105,7 @@ class Front:
         for name in NODES:
             self._run(name, self._moved(render("haproxy/node.cfg.j2", name)))
         edge = self._moved(render("haproxy/edge.cfg.j2", "oslo-edge-01"))
+        edge = edge.replace("/server.pem", "/edge.pem")  # edge and nodes share a folder
         self._run("edge", _with_defaults(edge) if self.plain else edge)
         self._await_all()
         return self
@@ -110,6 +119,9 @@ class Front:
     def ask(self, address: str = OWN, data: bytes = b"{}", **headers: str) -> Asked:
         """Ask as a client does; underscores in header names stand for hyphens."""
         context = ssl.create_default_context(cafile=str(self.folder / "pki/ca.pem"))
+        if self.trust is not None:
+            context = self.trust.context()
+            context.check_hostname = False  # the test's own client calls an address
         url = f"https://{address}:{PORT}/v2/models/chat/generate"
         named = {k.replace("_", "-"): v for k, v in headers.items()}
         request = urllib.request.Request(url, data=data, headers=named)
@@ -135,13 +147,14 @@ class Front:
         subprocess.run(["nft", "-f", "-"], input=text.encode(), check=True)
 
     def _certificates(self) -> None:
-        pki = SitePki(self.folder, "oslo")
+        pki = SitePki(self.folder, "oslo", self.brought)
         certificate = pki.server_certificate(
             "edge", names=NODES, addresses=[IPv4Address(OWN), IPv4Address(VIP)]
         )
         text = certificate.certificate_pem + certificate.key_pem
         (self.folder / "server.pem").write_text(text, encoding="ascii")
         (self.folder / "ca.pem").write_text(pki.ca_pem(), encoding="ascii")
+        (self.folder / "edge.pem").write_text(self.certificate or text, encoding="ascii")
 
     def _moved(self, text: str) -> str:
         text = text.replace("/etc/haproxy/tls/", f"{self.folder}/")

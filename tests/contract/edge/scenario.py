@@ -7,10 +7,16 @@ import json
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.contract.edge.front import NODES, VIP, Asked, Front
+from permafrost.adapters.inference import ask_endpoint
+from permafrost.errors import Failed
+from permafrost.pki.certificates import Issued
+from permafrost.pki.owners import EdgeTrust
+from tests.contract.edge.front import NODES, OWN, PORT, VIP, Asked, Front
+from tests.fakes.owners import certify
 
 RATE, LOST_AFTER_S, LASTS_S = 12, 3.0, 11.0
 LOST = "oslo-chat-02"
@@ -90,10 +96,44 @@ def door(folder: Path) -> dict[str, Any]:
     return {**found, "wrong keys": sorted(set(wrong)), "nodes": sorted(NODES)}
 
 
+def owners(folder: Path) -> dict[str, Any]:
+    """Edge with a certificate of its owner, nodes with its authority; ask as the product does."""
+    root = certify("root", is_authority=True)
+    between = certify("between", root, is_authority=True)
+    edge = certify("edge", between, names=("chat.example.com",))
+    chain = (edge.pem + between.pem).decode()
+    trust = EdgeTrust(chain, "chat.example.com")
+    ways = {
+        "known": trust,
+        "by another name": EdgeTrust(chain, "pulse.example.com"),
+        "by another's certificate": EdgeTrust(
+            certify("edge", between, names=("chat.example.com",)).pem.decode(), trust.name
+        ),
+        "by the root": EdgeTrust(root.pem.decode(), trust.name),
+    }
+    with Front(
+        folder,
+        brought=Issued(between.pem + root.pem, between.key_pem),
+        certificate=chain + edge.key_pem.decode(),
+        trust=trust,
+    ):
+        return {what: _ask(way) for what, way in ways.items()}
+
+
+def _ask(trust: EdgeTrust) -> str:
+    try:
+        ask_endpoint(f"{OWN}:{PORT}", "chat", "hello", trust=trust, max_tokens=1, timeout_s=20)
+    except Failed as error:
+        return error.code
+    return "answered"
+
+
 def main() -> None:
     """Run the scenario that the command line names, in the folder that it names."""
     name, folder = sys.argv[1], Path(sys.argv[2])
-    result = door(folder) if name == "door" else loss(folder, plain=name == "plain")
+    scenarios = {"door": door, "owners": owners}
+    run = scenarios.get(name, partial(loss, plain=name == "plain"))
+    result = run(folder)
     sys.stdout.write(json.dumps(result))
 
 

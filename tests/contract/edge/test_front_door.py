@@ -93,3 +93,13 @@ def test_control_with_haproxys_own_checks_clients_fail_or_wait_for_longer(
     ours, plain = loss["ours"], loss["plain"]
     failed = plain["new_failed"] + plain["under_way_failed"]
     assert failed > 1 or plain["new_slowest_s"] > 3 * ours["new_slowest_s"], loss
+
+
+def test_an_owners_certificates_serve_from_the_client_to_the_node(tmp_path: Path) -> None:
+    """The edge shows its own, trusts nodes by the owner's authority; others are told apart."""
+    assert run("owners", tmp_path) == {
+        "known": "answered",
+        "by another name": "ENDPOINT_UNREACHABLE",
+        "by another's certificate": "ENDPOINT_UNREACHABLE",
+        "by the root": "answered",
+    }
