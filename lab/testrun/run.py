@@ -86,7 +86,9 @@ class Run:
         until = f"--start-until={self.until}"
         told = self.folder / f"{_file(name)}-sample.json"
         sample = sample_options(self.sample, f"--sampled={told}")
-        step = pytest_step(name, (path,), self.folder, until, "-m", "not soak", *sample, *options)
+        slow = ("--durations=12", "--durations-min=5")  # a run's time is dear: say who takes it
+        quick = ("-m", "not soak", *sample, *slow, *options)
+        step = pytest_step(name, (path,), self.folder, until, *quick)
         with suppress(_StageFailed), self.stages.stage(name, about):
             status = call(step.argv, cwd=CHECKOUT, env=self.env, timeout_s=_PYTEST_TIMEOUT_S)
             self.tally.pytest(name, self.folder / f"{_file(name)}.xml", status)
