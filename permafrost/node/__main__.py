@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from . import (
+    baselines,
     collecting,
     control,
     loading,
-    pull,
     recording,
     refusals,
     scrub,
@@ -42,6 +42,7 @@ _REFUSALS = (
     "CHECKPOINT_NOT_PINNED",
     "CHECKPOINT_NOT_HERE",
     "FINGERPRINT_OF_ANOTHER",
+    "FINGERPRINT_UNSIGNED",
     "SLOT_NOT_CONFIGURED",
     "SLOT_TAKEN",
     "NO_WAY_BACK",
@@ -130,11 +131,12 @@ def _pull(told: settings.Settings, given: argparse.Namespace) -> int:
 
 def _follow(told: settings.Settings, given: argparse.Namespace) -> int:
     seen = slots.view(told, given.slot)
-    changed = pull.follow(
+    changed = baselines.follow(
         seen.checkpoint,
         RegistryReader(told.registry),
         told.fingerprint_of(seen.checkpoint),
         lambda: serving_class.observed(seen),
+        told.baseline_signers,
     )
     _say({"schema": 1, "changed": changed, "checkpoint": seen.checkpoint})
     return 0

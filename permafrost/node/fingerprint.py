@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .errors import NodeError
@@ -32,10 +31,13 @@ class Probe:
         )
 
 
-def load(path: Path, checkpoint: str) -> tuple[Probe, ...]:
-    """Read the fingerprint. Raises NodeError where it is missing or of another checkpoint."""
+def parse(content: bytes, checkpoint: str, place: str) -> tuple[Probe, ...]:
+    """Return the probes of a fingerprint that was read from a place.
+
+    Raises NodeError where it is of another checkpoint, or is none.
+    """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(content)
         if dict(document).get("schema", 1) not in SCHEMAS:
             raise ValueError(f"schema {document['schema']!r} is not known")
         of, listed = document["checkpoint"], document["probes"]
@@ -48,14 +50,12 @@ def load(path: Path, checkpoint: str) -> tuple[Probe, ...]:
             )
             for p in listed
         )
-    except OSError as error:
-        raise NodeError("FINGERPRINT_MISSING", f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise NodeError("FINGERPRINT_INVALID", f"{path}: {error}") from error
+        raise NodeError("FINGERPRINT_INVALID", f"{place}: {error}") from error
     if of != checkpoint:
-        raise NodeError("FINGERPRINT_OF_ANOTHER", f"{path} is of {of}, pinned is {checkpoint}")
+        raise NodeError("FINGERPRINT_OF_ANOTHER", f"{place} is of {of}, pinned is {checkpoint}")
     if len(probes) < ADMISSION_PROBES:
-        raise NodeError("FINGERPRINT_INVALID", f"{path} holds {len(probes)} probes")
+        raise NodeError("FINGERPRINT_INVALID", f"{place} holds {len(probes)} probes")
     return probes
 
 
@@ -84,7 +84,7 @@ def choose(documents: Sequence[bytes], checkpoint: str, serving_class: dict[str,
     """
     of_the_engine: bytes | None = None
     for content in documents:
-        document = json.loads(content)
+        document = _document(content, checkpoint)
         if document.get("checkpoint") != checkpoint:
             raise NodeError("FINGERPRINT_OF_ANOTHER", f"the registry's is not of {checkpoint}")
         told = document.get("serving_class")
@@ -95,3 +95,13 @@ def choose(documents: Sequence[bytes], checkpoint: str, serving_class: dict[str,
     if not documents:
         raise NodeError("FINGERPRINT_MISSING", f"{checkpoint} has none")
     return of_the_engine or documents[0]
+
+
+def _document(content: bytes, checkpoint: str) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except ValueError as error:
+        raise NodeError("FINGERPRINT_INVALID", f"the registry's of {checkpoint}") from error
+    if not isinstance(document, dict):
+        raise NodeError("FINGERPRINT_INVALID", f"the registry's of {checkpoint} is no object")
+    return document

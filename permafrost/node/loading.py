@@ -65,6 +65,7 @@ def fetch(told: Settings, checkpoint: str, registry: RegistryReader) -> dict[str
         registry,
         told.fingerprint_of(checkpoint),
         lambda: serving_class.of_checkpoint(told, checkpoint),
+        told.baseline_signers,
     )
 
 

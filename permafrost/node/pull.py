@@ -7,18 +7,17 @@ there and right. A pull that was cut is run again and goes on where it was.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from . import fingerprint
+from . import baselines
 from .errors import NodeError
 from .reading import TreeFile
 from .registry import RegistryReader
-from .store import ModelStore, alone, files_of
+from .store import ModelStore, files_of
 
 AT_ONCE = 4
 """Downloads at a time: enough to fill a link that one connection does not."""
@@ -32,8 +31,12 @@ def pull(
     registry: RegistryReader,
     fingerprint_file: Path,
     serving_class: Callable[[], dict[str, Any]],
+    signers: baselines.Signers = None,
 ) -> dict[str, Any]:
-    """Fetch what is missing or wrong and return what was done; a second run changes nothing."""
+    """Fetch what is missing or wrong and return what was done; a second run changes nothing.
+
+    ``signers``: who must have signed the fingerprint; None where that is not demanded.
+    """
     store.create()
     with store.adding():
         if not store.holds(checkpoint):
@@ -44,7 +47,7 @@ def pull(
             store.keep_bytes(registry.blob(config), config)
         fetched = _fetch(files, store, registry)
         built = store.build_tree(checkpoint, files)
-    recorded = follow(checkpoint, registry, fingerprint_file, serving_class)
+    recorded = baselines.follow(checkpoint, registry, fingerprint_file, serving_class, signers)
     return {
         "schema": 1,
         "changed": bool(fetched or built or recorded),
@@ -52,17 +55,6 @@ def pull(
         "files": len(files),
         "fetched_bytes": fetched,
     }
-
-
-def follow(
-    checkpoint: str,
-    registry: RegistryReader,
-    fingerprint_file: Path,
-    serving_class: Callable[[], dict[str, Any]],
-) -> bool:
-    """Keep the fingerprint that this node's class has to meet; returns whether it is another."""
-    documents = registry.fingerprints(checkpoint)
-    return _keep(fingerprint.choose(documents, checkpoint, serving_class()), fingerprint_file)
 
 
 def _fetch(files: tuple[TreeFile, ...], store: ModelStore, registry: RegistryReader) -> int:
@@ -104,16 +96,3 @@ def _require_room(store: ModelStore, needed: int) -> None:
             f"{needed} bytes are to be fetched, {free} are free below {store.blobs}",
             "permafrost-node gc removes versions that nothing needs",
         )
-
-
-def _keep(content: bytes, target: Path) -> bool:
-    if target.is_file() and target.read_bytes() == content:
-        return False
-    with alone(target.with_name(f".{target.name}.part")) as part:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(0o644)
-        part.replace(target)
-    return True

@@ -21,11 +21,11 @@ from typing import Any
 
 from .errors import NodeError
 from .login import Login
+from .referring import Attached
 from .settings import Registry
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
-FINGERPRINT = "application/vnd.permafrost.fingerprint.v1+json"
 _CHUNK = 1 << 20
 _ATTEMPTS = 5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 60.0
@@ -73,17 +73,15 @@ class RegistryReader:
         _check(content, digest)
         return content
 
-    def fingerprints(self, checkpoint: str) -> list[bytes]:
-        """Return every fingerprint that refers to a checkpoint, the newest first."""
+    def attached(self, subject: str, kind: str) -> list[Attached]:
+        """Return what of a kind refers to a manifest, the newest first."""
         found = []
-        for entry in reversed(self._referrers(checkpoint)):
-            if entry.get("artifactType") == FINGERPRINT:
-                manifest = json.loads(self.manifest(entry["digest"]))
-                found.append(self.blob(manifest["layers"][0]["digest"]))
-        if not found:
-            raise NodeError(
-                "FINGERPRINT_MISSING", f"{self._registry.repository}@{checkpoint} has none"
-            )
+        for entry in reversed(self._referrers(subject)):
+            if entry.get("artifactType") != kind:
+                continue
+            layers = json.loads(self.manifest(entry["digest"])).get("layers")
+            if layers:  # anybody may attach an artifact that holds nothing
+                found.append(Attached(entry["digest"], self.blob(layers[0]["digest"])))
         return found
 
     def download(self, digest: str, size: int, part: Path) -> None:
@@ -122,14 +120,19 @@ class RegistryReader:
             part.unlink()
             raise NodeError("REGISTRY_BYTES_WRONG", f"the registry sent other bytes than {digest}")
 
-    def _referrers(self, checkpoint: str) -> list[dict[str, Any]]:
+    def _referrers(self, subject: str) -> list[dict[str, Any]]:
         try:
-            answer = self._document(f"/referrers/{checkpoint}")
+            answer = self._document(f"/referrers/{subject}")
         except NodeError as error:
             if error.code != "REGISTRY_NOT_FOUND":
                 raise
             # A registry without the referrers call: the fallback tag of the OCI specification
-            answer = self.manifest(checkpoint.replace(":", "-"))
+            try:
+                answer = self.manifest(subject.replace(":", "-"))
+            except NodeError as missing:
+                if missing.code != "REGISTRY_NOT_FOUND":
+                    raise
+                return []
         return list(json.loads(answer).get("manifests", []))
 
     def _document(self, path: str) -> bytes:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import fingerprint, slots
+from . import baselines, slots
 from .errors import NodeError
 from .gate import Gate
 from .servers import EMPTY, ControlServer, HealthServer
@@ -77,7 +77,7 @@ def make_service(settings: Settings) -> NodeService:
     gate = Gate(
         triton,
         settings.checkpoint,
-        lambda: fingerprint.load(file, settings.checkpoint),
+        lambda: baselines.load(file, settings.checkpoint, settings.baseline_signers),
         time.monotonic,
     )
     return NodeService(settings, gate, triton)

@@ -56,6 +56,8 @@ class Settings:
     served_dir: Path
     serving: dict[str, Any] = field(default_factory=dict)
     """Image, parallelism and batch settings: the told half of the serving class."""
+    baseline_signers: dict[str, str] | None = None
+    """Name → PEM of who may sign a fingerprint; None where the site demands no signature."""
 
     @property
     def ports(self) -> SlotPorts:
@@ -123,4 +125,10 @@ def _settings(given: dict[str, Any]) -> Settings:
         health_port=int(given.get("health_port", 9100)),
         served_dir=Path(given.get("served_dir", "/var/lib/permafrost-node")),
         serving=dict(given.get("serving") or {}),
+        baseline_signers=_signers(given.get("baseline_signers")),
     )
+
+
+def _signers(given: dict[str, Any] | None) -> dict[str, str] | None:
+    """Return who may sign baselines. Nobody is not the same as no demand: then nothing counts."""
+    return None if given is None else {str(n): str(pem) for n, pem in dict(given).items()}

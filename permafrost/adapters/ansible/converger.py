@@ -33,6 +33,8 @@ SOURCE = Path(__file__).resolve().parents[3]
 """Where playbooks/, templates/ and permafrost/node lie."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEADLINE_S = 900
+FINGERPRINT = "fingerprint"
+"""What a site names where it demands that fingerprints be signed."""
 GRACE_S = 30
 
 
@@ -81,6 +83,7 @@ class AnsibleConverger:
             package_key=_text(resolve(site.packages.key_file)),
             registry_ca=_text(resolve(site.registry.ca_file)),
             site_ca=pki.ca_pem(),
+            baseline_signers=_baseline_signers(self._loaded),
         )
         secret = SecretMaterial(
             registry_password=_text(resolve(site.registry.password_file)).strip(),
@@ -189,6 +192,14 @@ def _text(path: Path) -> str:
         raise Failed(
             Problem("SITE_FILE_MISSING", f"cannot read {path}: {error.strerror}", path=str(path))
         ) from None
+
+
+def _baseline_signers(loaded: LoadedSite) -> dict[str, str] | None:
+    """Return who may sign fingerprints (name → PEM), None where the site demands no signature."""
+    wanted = loaded.site.registry.signatures
+    if wanted is None or FINGERPRINT not in wanted.required_for:
+        return None
+    return {name: _text(loaded.resolve(file)) for name, file in sorted(wanted.signers.items())}
 
 
 def _failed(node: Node, message: str, folder: Path) -> Failed:

@@ -41,6 +41,8 @@ class PublicMaterial:
     package_key: str
     registry_ca: str
     site_ca: str
+    baseline_signers: Mapping[str, str] | None = None
+    """Name → PEM of who may sign fingerprints; None where the site demands no signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,8 @@ def _inference(site: Site, node: Node, public: PublicMaterial, release: Release)
         "permafrost_node_registry": registry_address(site),
         "permafrost_node_registry_username": site.registry.username,
         "permafrost_node_registry_ca": public.registry_ca,
+        "permafrost_node_baselines_signed": public.baseline_signers is not None,
+        "permafrost_node_baseline_signers": dict(public.baseline_signers or {}),
         "triton_endpoint": node.endpoint,
         "triton_backend": endpoint.backend.value,
         "triton_image": image_reference(site, endpoint.image),

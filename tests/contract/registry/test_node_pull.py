@@ -10,7 +10,8 @@ import pytest
 
 from model_registry.checkpoint import files_of, pack
 from model_registry.client import RegistryClient
-from model_registry.fingerprint.referrers import attach
+from model_registry.fingerprint.baselines import sign
+from model_registry.fingerprint.referrers import attach, found_in_registry
 from model_registry.layout import OciLayout
 from model_registry.transfer import push_layout
 from permafrost.node.errors import NodeError
@@ -20,6 +21,7 @@ from permafrost.node.settings import Registry
 from permafrost.node.store import ModelStore
 from tests.contract.registry.fake import PASSWORD, USER
 from tests.contract.registry.server import Server
+from tests.unit.model_registry.keys import keys
 
 REPOSITORY = "checkpoints/for-a-node"
 
@@ -91,6 +93,27 @@ def test_a_node_has_tree_and_fingerprint_and_the_second_pull_changes_nothing(
     assert checkpoint in recorded.read_text()
     again = pull(checkpoint, store, RegistryReader(settings), recorded, dict)
     assert (again["changed"], again["fetched_bytes"]) == (False, 0)
+
+
+def test_an_unsigned_baseline_is_not_believed_and_a_signed_one_is(
+    server: Server, checkpoint: str, settings: Registry, tmp_path: Path
+) -> None:
+    """Signed in the registry by the site's own code, checked by the node's."""
+    key, trusted = keys(tmp_path, "release")
+    signers = {"release": trusted.anchor.read_text()}
+    store, recorded = ModelStore(tmp_path / "models"), tmp_path / "fingerprint.json"
+    reader = RegistryReader(settings)
+    with pytest.raises(NodeError, match="FINGERPRINT_UNSIGNED"):
+        pull(checkpoint, store, reader, recorded, dict, signers)
+    assert not recorded.exists()
+    with RegistryClient(
+        f"oci://{server.address}", username=USER, password=PASSWORD, ca_file=server.ca_file
+    ) as client:
+        (found,) = found_in_registry(client, REPOSITORY, checkpoint)
+        sign(client, REPOSITORY, found, key)
+    assert pull(checkpoint, store, reader, recorded, dict, signers)["changed"]
+    assert recorded.read_bytes() == found.content
+    assert not pull(checkpoint, store, reader, recorded, dict, signers)["changed"]
 
 
 def test_a_download_goes_on_where_it_was_cut(

@@ -21,8 +21,9 @@ from model_registry.digests import of_bytes
 from model_registry.fingerprint.document import read
 from model_registry.fingerprint.referrers import all_in_registry, push
 from permafrost.node import pull as pulling
+from permafrost.node.baselines import follow
 from permafrost.node.errors import NodeError
-from permafrost.node.pull import follow, pull
+from permafrost.node.pull import pull
 from permafrost.node.registry import RegistryReader
 from permafrost.node.settings import Registry
 from permafrost.node.store import ModelStore, files_of

@@ -33,6 +33,15 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("slots.tmpfiles", "quadlet/slots.tmpfiles.j2", "oslo-chat-02", {}),
     ("node.json", "permafrost_node/node.json.j2", "oslo-chat-02", {}),
     (
+        "node-signed.json",
+        "permafrost_node/node.json.j2",
+        "oslo-chat-02",
+        {
+            "permafrost_node_baselines_signed": True,
+            "permafrost_node_baseline_signers": {"release": "(public key)\n"},
+        },
+    ),
+    (
         "permafrost-node.service",
         "permafrost_node/permafrost-node.service.j2",
         "oslo-chat-02",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 
 from permafrost import topology
 from permafrost.adapters.ansible.variables import (
+    PublicMaterial,
     checkpoint_repository,
     host_variables,
     image_reference,
@@ -22,8 +24,12 @@ def _site(**changes: Any) -> Site:
 
 
 def _variables(site: Site, name: str) -> dict[str, Any]:
+    return _told(site, name, PUBLIC)
+
+
+def _told(site: Site, name: str, public: PublicMaterial) -> dict[str, Any]:
     node = {n.name: n for n in topology.nodes(site)}[name]
-    return host_variables(site, node, PUBLIC, SECRET).plain
+    return host_variables(site, node, public, SECRET).plain
 
 
 def test_an_edge_certificate_speaks_for_every_endpoint() -> None:
@@ -71,3 +77,15 @@ def test_one_slot_serves_and_ports_never_clash() -> None:
     assert [s["name"] for s in slots if s["enabled"]] == ["a"]
     ports = [s[p] for s in slots for p in ("http_port", "grpc_port", "metrics_port")]
     assert len(set(ports)) == len(ports)
+
+
+@pytest.mark.parametrize(
+    ("signers", "demanded", "told"),
+    [(None, False, {}), ({}, True, {}), ({"release": "PEM"}, True, {"release": "PEM"})],
+)
+def test_a_node_is_told_whose_signature_a_baseline_needs(
+    signers: dict[str, str] | None, demanded: bool, told: dict[str, str]
+) -> None:
+    seen = _told(_site(), "oslo-chat-01", replace(PUBLIC, baseline_signers=signers))
+    assert seen["permafrost_node_baselines_signed"] is demanded
+    assert seen["permafrost_node_baseline_signers"] == told

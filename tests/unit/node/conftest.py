@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from permafrost.node.referring import FINGERPRINT, Attached
 from permafrost.node.store import ModelStore
 
 FILES = {"model.weights": b"frozen " * 1000, "nested/vocab.json": b"{}"}
@@ -44,8 +45,11 @@ class FakeReader:
         assert reference == self.checkpoint
         return self.content
 
-    def fingerprints(self, checkpoint: str) -> list[bytes]:
-        return [json.dumps(self.recorded).encode()]
+    def attached(self, subject: str, kind: str) -> list[Attached]:
+        if kind != FINGERPRINT:
+            return []
+        content = json.dumps(self.recorded).encode()
+        return [Attached(sha256(content), content)]
 
     def blob(self, digest: str) -> bytes:
         return self.files[digest]

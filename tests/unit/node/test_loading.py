@@ -11,6 +11,7 @@ import pytest
 from permafrost.node import loading, settings, slots
 from permafrost.node.errors import NodeError
 from permafrost.node.gate import Gate
+from permafrost.node.referring import Attached
 from permafrost.node.roots import Roots
 from permafrost.node.running import Slots
 from permafrost.node.service import NodeService
@@ -64,8 +65,9 @@ class Both(FakeReader):
     def manifest(self, reference: str) -> bytes:
         return self.manifests[reference]
 
-    def fingerprints(self, checkpoint: str) -> list[bytes]:
-        return [json.dumps({**self.recorded, "checkpoint": checkpoint}).encode()]
+    def attached(self, subject: str, kind: str) -> list[Attached]:
+        content = json.dumps({**self.recorded, "checkpoint": subject}).encode()
+        return [Attached(sha256(content), content)]
 
 
 @pytest.fixture

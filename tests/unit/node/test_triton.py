@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from permafrost.node import fingerprint
+from permafrost.node import baselines
 from permafrost.node.errors import NodeError
 from permafrost.node.settings import SlotPorts
 from permafrost.node.triton import Load, Triton, TritonError
@@ -99,16 +99,16 @@ def test_a_fingerprint_must_be_of_the_pin_and_long_enough(tmp_path: Any) -> None
         path.write_text(json.dumps({"checkpoint": checkpoint, "probes": [probe] * count}))
 
     write(pinned, 2)
-    assert [p.token_ids for p in fingerprint.load(path, pinned)] == [(1,), (1,)]
+    assert [p.token_ids for p in baselines.load(path, pinned)] == [(1,), (1,)]
     write("sha256:" + "b" * 64, 2)
     with pytest.raises(NodeError, match="FINGERPRINT_OF_ANOTHER"):
-        fingerprint.load(path, pinned)
+        baselines.load(path, pinned)
     write(pinned, 1)
     with pytest.raises(NodeError, match="FINGERPRINT_INVALID"):
-        fingerprint.load(path, pinned)
+        baselines.load(path, pinned)
     path.write_text("[]")
     with pytest.raises(NodeError, match="FINGERPRINT_INVALID"):
-        fingerprint.load(path, pinned)
+        baselines.load(path, pinned)
     path.unlink()
     with pytest.raises(NodeError, match="FINGERPRINT_MISSING"):
-        fingerprint.load(path, pinned)
+        baselines.load(path, pinned)
