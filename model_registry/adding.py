@@ -1,4 +1,4 @@
-"""A folder becomes an immutable version; and content alone gives a lost catalogue back."""
+"""A folder becomes an immutable version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model_registry.digests import canonical_json
 from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.layout import OciLayout
 from model_registry.lineage import Lineage, Method, from_text
-from model_registry.media_types import LINEAGE, MODEL, UNSAFE
+from model_registry.media_types import LINEAGE, UNSAFE
 from model_registry.meter import Meter
 from model_registry.registry import Registry
 from model_registry.unsafe import unsafe_files
@@ -106,26 +106,6 @@ def register_content(
     )
     registry.layout.tag(digest, f"{name}:{version}")
     return Added(name, version, digest, is_new)
-
-
-def rebuild(registry: Registry, *, why: str = "") -> tuple[Added, ...]:
-    """Register every whole checkpoint that the content names and the catalogue does not know.
-
-    Stages are decisions of people and stand in no content: all come back as candidates.
-    """
-    found = []
-    with registry.adding():
-        for entry in registry.layout.entries():
-            name, colon, version = entry.tag.rpartition(":")
-            manifest = registry.layout.read_json(entry.digest)
-            if not colon or manifest.get("artifactType") != MODEL:
-                continue
-            if not all(registry.layout.has(b) for b in blobs_of(manifest)):
-                continue
-            found.append(
-                register_content(registry, name, version, entry.digest, source="rebuild", why=why)
-            )
-    return tuple(added for added in found if added.is_new)
 
 
 def lineage_of(manifest: dict[str, Any]) -> Lineage | None:

@@ -16,6 +16,7 @@ from model_registry.adding import blobs_of
 from model_registry.catalogue.model import Stage, Version
 from model_registry.layout import OciLayout
 from model_registry.lineage import Method, from_dict
+from model_registry.meter import Meter
 from model_registry.registry import Registry
 
 
@@ -49,17 +50,24 @@ def plan_collection(registry: Registry, *, retired: bool = False) -> Sweep:
     return Sweep(tuple(gone), tuple(sorted(blobs)), size)
 
 
-def collect(registry: Registry, *, retired: bool = False, why: str = "") -> Sweep:
-    """Remove what ``plan_collection`` returns, as things are now; returns what was removed."""
+def collect(
+    registry: Registry, *, retired: bool = False, why: str = "", meter: Meter | None = None
+) -> Sweep:
+    """Remove what ``plan_collection`` returns, as things are now; returns what was removed.
+
+    ``meter`` is told of the bytes as they are freed.
+    """
+    meter = meter or Meter()
     with registry.collecting():
         sweep = plan_collection(registry, retired=retired)
+        meter.expect(sweep.size)
         if sweep.versions:
             registry.catalogue.collect(sweep.versions, why=why)
         gone = set(sweep.blobs)
         if any(entry.digest in gone for entry in registry.layout.entries()):
             registry.layout.forget(gone)
         for blob in sweep.blobs:
-            registry.layout.remove_blob(blob)
+            meter.move(registry.layout.remove_blob(blob))
         parts = registry.layout.remove_parts()
         for version in registry.catalogue.versions():
             if version.is_present:  # an add that was killed before it could name its manifest

@@ -18,7 +18,7 @@ from permafrost.cli.model_options import (
 )
 from permafrost.cli.options import Output, OutputOption, SiteOption, YesOption
 from permafrost.cli.session import confirm, load, print_json, require_answer
-from permafrost.errors import Problem, Refused
+from permafrost.errors import ExitStatus, Problem, Refused
 
 if TYPE_CHECKING:
     from model_registry.catalogue.model import Verb
@@ -124,6 +124,7 @@ def gc(
     """Remove content that nothing needs; never what is pinned, staged, or the way back."""
     if not plan_only:
         require_answer(yes)
+    from permafrost.cli.progress import progress
     from permafrost.runbook.model_changes import plan_removal, remove_unneeded
 
     registry = models_of(site, home)
@@ -134,7 +135,8 @@ def gc(
         typer.echo(f"{len(sweep.blobs)} blobs, {sweep.size:,} bytes")
     if not plan_only:
         confirm("Remove them?", yes)
-        sweep = remove_unneeded(registry, retired=retired, why=why)
+        with progress("gc") as meter:
+            sweep = remove_unneeded(registry, retired=retired, why=why, meter=meter)
     if output is Output.JSON:
         print_json({"schema": 1, "removed": not plan_only, **sweep.as_dict()})
 
@@ -232,11 +234,21 @@ def rebuild(
     home: HomeOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Register what the content names and the catalogue does not know, as candidates."""
+    """Register what the content names and the catalogue does not know, as candidates.
+
+    Every byte is read first; exit 4 where something is not whole, and is left out.
+    """
+    from permafrost.cli.progress import progress
     from permafrost.runbook.model import rebuild_catalogue
 
-    found = rebuild_catalogue(models_of(site, home, create=True), why)
+    registry = models_of(site, home, create=True)
+    with progress("rebuild") as meter:
+        found = rebuild_catalogue(registry, why, meter)
     if output is Output.JSON:
-        print_json({"schema": 1, "versions": [a.as_dict() for a in found]})
+        print_json({"schema": 1, **found.as_dict()})
     else:
-        typer.echo(f"{len(found)} versions registered")
+        for left in found.left_out:
+            typer.echo(f"left out: {left.label} {left.digest}: {left.why}")
+        typer.echo(f"{len(found.versions)} versions registered")
+    if found.left_out:
+        raise typer.Exit(int(ExitStatus.FAILED))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from model_registry.adding import Added, add, rebuild
+from model_registry.adding import Added, add
 from model_registry.ancestry import Relative, ancestors, descendants
 from model_registry.catalogue.chain import Event
 from model_registry.catalogue.clock import parse
@@ -16,6 +16,7 @@ from model_registry.differing import Difference, differ
 from model_registry.lineage import from_text
 from model_registry.media_types import CONTEXT_TOKENS
 from model_registry.meter import Meter
+from model_registry.rebuilding import Rebuilt, rebuild
 from model_registry.registry import Registry
 from permafrost.adapters.models import open_models, translated
 from permafrost.errors import Problem, Refused
@@ -125,6 +126,6 @@ def diff_models(registry: Registry, one: str, other: str) -> Difference:
 
 
 @translated()
-def rebuild_catalogue(registry: Registry, why: str) -> tuple[Added, ...]:
-    """Register what the content names and the catalogue does not know."""
-    return rebuild(registry, why=why)
+def rebuild_catalogue(registry: Registry, why: str, meter: Meter | None = None) -> Rebuilt:
+    """Register what the content names and the catalogue does not know, every byte read."""
+    return rebuild(registry, why=why, meter=meter)

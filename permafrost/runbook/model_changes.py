@@ -41,9 +41,11 @@ def plan_removal(registry: Registry, *, retired: bool) -> Sweep:
 
 
 @translated()
-def remove_unneeded(registry: Registry, *, retired: bool, why: str) -> Sweep:
+def remove_unneeded(
+    registry: Registry, *, retired: bool, why: str, meter: Meter | None = None
+) -> Sweep:
     """Take it."""
-    return collect(registry, retired=retired, why=why)
+    return collect(registry, retired=retired, why=why, meter=meter)
 
 
 @translated()

@@ -112,7 +112,10 @@ def test_damage_and_edits_exit_4_and_are_named(operator: Operator, tmp_path: Pat
     assert checked["wrong"] == ["model.safetensors"]
     for path in operator.home.glob("catalogue.db*"):
         path.unlink()
-    operator.json("rebuild")
+    (left,) = operator.json("rebuild", status=4)["left_out"]
+    assert (left["label"], left["why"].partition(":")[0]) == ("chat:1", "CHECKPOINT_DAMAGED")
+    blob.write_bytes(b"one")
+    assert operator.json("rebuild")["versions"][0]["changed"]
     (finding,) = operator.json("audit", "--against", head, status=4)["findings"]
     assert finding["code"] == "CHAIN_REWRITTEN"
 

@@ -16,12 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from model_registry.adding import add, blobs_of, rebuild
+from model_registry.adding import add, blobs_of
 from model_registry.catalogue.audit import audit
 from model_registry.catalogue.model import Stage, Verb
 from model_registry.checkpoint import files_of
 from model_registry.errors import RegistryError, RegistryRefused
-from model_registry.lineage import Lineage, Method
 from model_registry.registry import Registry
 from model_registry.unsafe import unsafe_files
 from model_registry.verify import verify
@@ -213,20 +212,6 @@ def test_who_is_the_account_whatever_the_environment_says(
     added(registry, "chat", "1")
     (event,) = registry.catalogue.events()
     assert event.who == pwd.getpwuid(os.getuid()).pw_name
-
-
-def test_a_lost_catalogue_comes_back_from_content_without_decisions(registry: Registry) -> None:
-    base = added(registry, "chat", "1", lineage=Lineage(Method.PRETRAIN))
-    registry.catalogue.carry_out(registry.catalogue.plan("chat", "1", Verb.PROMOTE), why="")
-    added(registry, "chat", "2")
-    for path in registry.home.glob("catalogue.db*"):
-        path.unlink()
-    reborn = Registry.open(registry.home, who="eve", create=True)
-    assert [a.version for a in rebuild(reborn)] == ["1", "2"]
-    assert {v.stage for v in reborn.catalogue.versions()} == {Stage.CANDIDATE}
-    assert reborn.catalogue.lineages() == {base.digest: {"method": "pretrain"}}
-    assert rebuild(reborn) == ()
-    assert audit(reborn.catalogue) == ()
 
 
 def test_a_registry_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
