@@ -23,7 +23,9 @@ def _weights(files: Sequence[tuple[str, Path]]) -> Facts:
         for form in (".gguf", ".safetensors", ".onnx")
     }
     if by_form[".gguf"]:
-        facts = gguf.read(by_form[".gguf"][0][1])
+        # An adapter lies in a folder of its own and says less than the weights it is applied to
+        first = min(by_form[".gguf"], key=lambda file: (file[0].count("/"), file[0]))
+        facts = gguf.read(first[1])
         return Facts(
             architecture=facts.architecture,
             family=facts.architecture,

@@ -26,6 +26,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 POLL_S = 0.1
 STALL_S = 300.0
+ADAPTERS = "adapters"
+"""The folder of a checkpoint's LoRA adapters, beside its one file of weights."""
+PROMISES = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+"""What other tools make of an adapter; llama.cpp reads none of these."""
 
 
 class EngineError(Exception):
@@ -193,6 +197,7 @@ def _parameters(checkpoint: Path, context_tokens: int, listen: str) -> xllamacpp
         raise EngineError(f"{checkpoint} holds {len(weights)} GGUF files, one is needed")
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(weights[0])
+    parameters.lora_adapters = [_applied(path) for path in _adapters(checkpoint)]
     parameters.n_ctx = context_tokens
     parameters.fit_params = False
     parameters.n_parallel = 1
@@ -209,6 +214,27 @@ def _parameters(checkpoint: Path, context_tokens: int, listen: str) -> xllamacpp
     parameters.endpoint_slots = False
     parameters.ui = False
     return parameters
+
+
+def _adapters(checkpoint: Path) -> list[Path]:
+    """Return the checkpoint's LoRA adapters; all are applied, at full strength.
+
+    A checkpoint that promises one and brings none that can be applied is not served as its base.
+    """
+    found = sorted(path for path in (checkpoint / ADAPTERS).rglob("*") if path.is_file())
+    others = [path.name for path in found if path.suffix != ".gguf"]
+    if others:
+        raise EngineError(f"{ADAPTERS}/ holds {', '.join(others)}: only GGUF adapters are applied")
+    promised = [name for name in PROMISES if (checkpoint / name).exists()]
+    if promised and not found:
+        raise EngineError(f"{promised[0]} promises an adapter, and {ADAPTERS}/ holds none in GGUF")
+    return found
+
+
+def _applied(adapter: Path) -> xllamacpp.CommonAdapterLoraInfo:
+    applied = xllamacpp.CommonAdapterLoraInfo()
+    applied.path, applied.scale = str(adapter), 1.0
+    return applied
 
 
 def _message(body: bytes) -> str:

@@ -1,7 +1,7 @@
 """What must be told apart is told apart, by live servers; what is the same is the same.
 
 Each control changes one thing on disk and serves it by the real Triton. The judge is not told
-what was changed. (The llama.cpp backend has no adapters, so a missing one cannot be shown.)
+what was changed, and asked both ways: a checkpoint recorded with its adapter and served without.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ CONTROLS: dict[str, tuple[Change, str]] = {
     "another version: a derived model": (variants.child, "Q4_1"),
     "other quantisation": (Q4_0, "Q4_0"),
     "one flipped bit": (variants.flipped, "Q4_1"),
+    "missing adapter": (variants.with_adapter, "Q4_1"),
 }
 
 
@@ -63,7 +64,7 @@ def test_each_control_is_different(
     assert found.difference is not None
     # Not only because one class must be identical: beyond what another class may be off
     assert compare(before, in_another_class(seen)).grade is Grade.DIFFERENT
-    # And the other way round: the base served where its child was recorded
+    # And the other way round: the base served where its child was recorded, the adapter missing
     assert compare(seen, before).grade is Grade.DIFFERENT
     assert weaknesses(seen, (before,)) == ()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFReader
+from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 
 from lab.checkpoints.tensors import Change, rewritten
 
@@ -80,4 +80,32 @@ def _with_weights(source: Path, target: Path, change: Change) -> Path:
         if path.suffix != ".gguf":
             shutil.copyfile(path, target / path.name)
     rewritten(weights(source), target / weights(source).name, change)
+    return target
+
+
+ADAPTER_RANK = 4
+
+
+def with_adapter(source: Path, target: Path) -> Path:
+    """The same weights with a small LoRA adapter beside them, in its own folder."""
+    copied(source, target)
+    reader = GGUFReader(weights(source))
+    architecture = reader.fields["general.architecture"].contents()
+    (target / "adapters").mkdir()
+    writer = GGUFWriter(target / "adapters" / "tuned.gguf", architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", float(ADAPTER_RANK))
+    chance = np.random.default_rng(7)
+    for tensor in reader.tensors:
+        if not tensor.name.endswith(".ffn_down.weight"):
+            continue
+        inner, outer = (int(n) for n in tensor.shape)  # GGUF names the contracted one first
+        for half, shape in (("a", (ADAPTER_RANK, inner)), ("b", (outer, ADAPTER_RANK))):
+            values = chance.normal(0, 0.15, shape).astype(np.float32)
+            writer.add_tensor(f"{tensor.name}.lora_{half}", values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
     return target

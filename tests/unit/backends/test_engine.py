@@ -115,7 +115,9 @@ def module(llama: FakeLlama, monkeypatch: pytest.MonkeyPatch) -> Iterator[Module
             cpuparams_batch=SimpleNamespace(),
         )
 
-    fake = SimpleNamespace(Server=start, CommonParams=parameters)
+    fake = SimpleNamespace(
+        Server=start, CommonParams=parameters, CommonAdapterLoraInfo=SimpleNamespace
+    )
     monkeypatch.setitem(sys.modules, "xllamacpp", fake)
     spec = importlib.util.spec_from_file_location(
         "backend_engine", TEMPLATES / "llamacpp" / "engine.py"
@@ -135,6 +137,29 @@ def module(llama: FakeLlama, monkeypatch: pytest.MonkeyPatch) -> Iterator[Module
 def load(module: ModuleType, tmp_path: Path) -> Callable[[], Any]:
     (tmp_path / "model.gguf").write_bytes(b"")
     return lambda: module.Engine(tmp_path, 512)
+
+
+def test_adapters_are_applied_and_none_is_left_out(
+    load: Callable[[], Any], module: ModuleType, tmp_path: Path
+) -> None:
+    """What promises an adapter is not served as its base."""
+    folder = tmp_path / "adapters"
+    folder.mkdir()
+    for name in ("b.gguf", "a.gguf"):
+        (folder / name).write_bytes(b"")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    given = module._parameters(tmp_path, 512, "socket").lora_adapters
+    assert [(Path(a.path).name, a.scale) for a in given] == [("a.gguf", 1.0), ("b.gguf", 1.0)]
+    (folder / "c.safetensors").write_bytes(b"")
+    (tmp_path / "model.gguf").write_bytes(b"")
+    with pytest.raises(module.EngineError, match=r"c\.safetensors"):
+        load()
+    for path in folder.iterdir():
+        path.unlink()
+    with pytest.raises(module.EngineError, match=r"adapter_config\.json promises an adapter"):
+        load()
+    (tmp_path / "adapter_config.json").unlink()
+    assert module._parameters(tmp_path, 512, "socket").lora_adapters == []
 
 
 def stay() -> bool:

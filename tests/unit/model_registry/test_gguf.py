@@ -74,6 +74,9 @@ def test_the_facts_are_read(tmp_path: Path) -> None:
 def test_a_packed_checkpoint_carries_the_facts(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "tiny.gguf").write_bytes(HEADER)
+    adapter = tmp_path / "files" / "adapters" / "tuned.gguf"  # it says less, and comes first
+    adapter.parent.mkdir()
+    adapter.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + PAIRS[0])
     layout = OciLayout.create(tmp_path / "oci")
     manifest = layout.read_json(pack(tmp_path / "files", layout, "tiny"))
     assert manifest["annotations"]["vnd.permafrost.context-tokens"] == "8192"
