@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import http.client
 import os
 import shutil
 import ssl
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.table import Table
 
-from model_registry.checkpoint import files_of, identify, pack
+from model_registry.checkpoint import files_of, pack
 from model_registry.client import RegistryClient
 from model_registry.layout import OciLayout
 from model_registry.meter import Meter
 from model_registry.transfer import pull, push
-from model_registry.verify import verify
+from tests.bench.pairs import Work, against
+from tests.bench.registry_hashing import hashing_tables
 from tests.contract.registry.fake import PASSWORD, USER
 from tests.contract.registry.oras import oras_command
 from tests.contract.registry.server import Server, docker_registry
 
 MIB = 1 << 20
-ROUNDS = 3
+ROUNDS = 5
 FILES, FILE_MIB = 10, 48
 SPARSE_GIB = 20
+ORAS_PUSH, ORAS_PULL = "oras cp from a layout", "oras cp to a layout"
+UP, DOWN = ("push", ORAS_PUSH), ("pull", ORAS_PULL)
 
 
 def tables() -> list[Table]:
@@ -43,38 +43,7 @@ def tables() -> list[Table]:
         source = _weights(folder / "files", range(FILES))
         with docker_registry(_made(folder / "registry")) as server:
             moved = [_moving(source, folder, server), _sharing(source, folder, server)]
-        return [_hashing(source, folder), *moved, _memory(folder)]
-
-
-def _hashing(source: Path, folder: Path) -> Table:
-    layout = OciLayout.create(folder / "hashing")
-    checkpoint = pack(source, layout, "bench")
-    paths = sorted(source.iterdir())
-    blobs = [layout.blob_path(f.digest) for f in files_of(layout.read_json(checkpoint))]
-    model_signing = _model_signing(source)
-    ways: dict[str, Callable[[], object]] = {
-        "all cores hashing": lambda: _all_cores(paths),
-        "sha256sum, one a core": lambda: _sha256sum(paths),
-        "model_signing": model_signing,
-        "identify": lambda: identify(source, "bench"),
-        "verify": lambda: verify(layout, checkpoint),
-    }
-    size = sum(p.stat().st_size for p in paths)
-    table = _table(
-        f"{len(paths)} files, {size / MIB:.0f} MiB, {os.cpu_count()} cores",
-        ("way", "page cache MiB/s", "ratio", "disk MiB/s", "ratio"),
-    )
-    cached = _in_turn(ways, lambda: None)
-    cold = _in_turn(ways, lambda: _forget([*paths, *blobs]))
-    for name in ways:
-        table.add_row(
-            name,
-            f"{size / MIB / cached[name]:.0f}",
-            f"{cached['all cores hashing'] / cached[name]:.2f}",
-            f"{size / MIB / cold[name]:.0f}",
-            f"{cold['all cores hashing'] / cold[name]:.2f}",
-        )
-    return table
+        return [*hashing_tables(source, folder), *moved, _memory(folder)]
 
 
 def _moving(source: Path, folder: Path, server: Server) -> Table:
@@ -95,35 +64,38 @@ def _moving(source: Path, folder: Path, server: Server) -> Table:
             pull(client, "bench/plain", checkpoint, target)
             shutil.rmtree(target.path)
 
+        def uploaded() -> None:
+            plain.upload(f"plain/{next(rounds)}", paths)
+
+        def downloaded() -> None:
+            plain.download("bench/plain", paths, folder / "copy")
+
         push(layout, client, "bench/plain", checkpoint)
         paths = [(layout.blob_path(f.digest), f.digest) for f in files]
-        ways: dict[str, Callable[[], object]] = {
-            "plain upload": lambda: plain.upload(f"plain/{next(rounds)}", paths),
+        ways: dict[str, Work] = {
             "push": pushed,
-            "plain download": lambda: plain.download("bench/plain", paths, folder / "copy"),
             "pull": pulled,
-            "oras push (cp from a layout)": lambda: _oras_push(
+            ORAS_PUSH: lambda: _oras_push(
                 oras, layout, checkpoint, server, f"oras/{next(rounds)}"
             ),
-            "oras pull (cp to a layout)": lambda: _oras_pull(
+            ORAS_PULL: lambda: _oras_pull(
                 oras, folder / f"oras-{next(rounds)}", checkpoint, server
             ),
         }
         # A repository of its own for each push, so that it sends all of its bytes
-        took = _in_turn(ways, lambda: None)
+        found = {
+            **against(uploaded, {name: ways[name] for name in UP}, ROUNDS),
+            **against(downloaded, {name: ways[name] for name in DOWN}, ROUNDS),
+        }
     table = _table(
         f"{size / MIB:.0f} MiB to and from docker-registry, TLS, loopback",
-        ("way", "MiB/s", "of plain"),
+        ("way", "MiB/s", "of plain HTTP, one stream", "half of them"),
     )
-    for name, base in (
-        ("plain upload", "plain upload"),
-        ("push", "plain upload"),
-        ("plain download", "plain download"),
-        ("pull", "plain download"),
-        ("oras push (cp from a layout)", "plain upload"),
-        ("oras pull (cp to a layout)", "plain download"),
-    ):
-        table.add_row(name, f"{size / MIB / took[name]:.0f}", f"{took[base] / took[name]:.2f}")
+    for name, seen in found.items():
+        table.add_row(
+            name, f"{size / MIB / seen.seconds:.0f}", f"{seen.ratio:.2f}",
+            f"{seen.low:.2f} to {seen.high:.2f}",
+        )  # fmt: skip
     return table
 
 
@@ -241,51 +213,6 @@ def _oras(oras: Path, side: str, server: Server, *words: str) -> None:
         [str(oras), "cp", f"--{side}-ca-file", str(server.ca_file), *login, *words],
         check=True, capture_output=True, timeout=600,
     )  # fmt: skip
-
-
-def _all_cores(paths: Sequence[Path]) -> None:
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(_hash, paths))
-
-
-def _hash(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def _sha256sum(paths: Sequence[Path]) -> None:
-    subprocess.run(
-        ["xargs", "-0", "-n1", f"-P{os.cpu_count()}", "sha256sum"],
-        input="\0".join(map(str, paths)).encode(), check=True, capture_output=True,
-    )  # fmt: skip
-
-
-def _model_signing(source: Path) -> Callable[[], object]:
-    from model_signing import hashing
-
-    return lambda: hashing.Config().hash(source)
-
-
-def _in_turn(
-    ways: dict[str, Callable[[], object]], before: Callable[[], None]
-) -> dict[str, float]:
-    """Return the median seconds of each way, all measured in each round."""
-    took: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, work in ways.items():
-            before()
-            begin = time.monotonic()
-            work()
-            took[name].append(time.monotonic() - begin)
-    return {name: statistics.median(seconds) for name, seconds in took.items()}
-
-
-def _forget(paths: Sequence[Path]) -> None:
-    """Take files out of the page cache, so that the disk is read."""
-    for path in paths:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _weights(folder: Path, numbers: range) -> Path:
