@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from model_registry.adding import annotations_of, refuse_unsafe
+from model_registry.catalogue.model import check_name
 from model_registry.checkpoint import files_of, pack, plain_files
 from model_registry.client import RegistryClient
 from model_registry.errors import RegistryError, RegistryRefused
@@ -33,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     except RegistryError as error:
         sys.stderr.write(f"{error}\n")
         return _REFUSED if isinstance(error, RegistryRefused) else _FAILED
+    except OSError as error:
+        sys.stderr.write(f"STORE_FAILED: {error}\n")
+        return _FAILED
     sys.stdout.write(json.dumps({"schema": 1, **answer}) + "\n")
     return int(status)
 
@@ -65,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(given: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    check_name(given.name)
     unsafe = unsafe_files(plain_files(given.folder))
     refuse_unsafe(given.name, unsafe, given.allow_unsafe)
     layout = OciLayout.create(given.layout)

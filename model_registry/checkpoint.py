@@ -9,7 +9,7 @@ from typing import Any
 
 from model_registry import digests
 from model_registry.digests import canonical_json
-from model_registry.errors import RegistryError
+from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.layout import OciLayout
 from model_registry.media_types import (
     CONTEXT_TOKENS,
@@ -167,15 +167,15 @@ def files_of(manifest: dict[str, Any]) -> tuple[CheckpointFile, ...]:
 
 
 def check_path(path: str) -> None:
-    """Refuse a path that would leave the checkpoint's own tree."""
-    parts = path.split("/")
+    """Refuse a path that would leave the checkpoint's own tree, or cannot be told as text."""
     if (
-        not path
-        or path.startswith("/")
+        any(part in ("", ".", "..") for part in path.split("/"))
         or "\\" in path
-        or any(p in ("", ".", "..") for p in parts)
+        or not path.isprintable()  # a line break, a terminal's command, bytes that are no UTF-8
     ):
-        raise RegistryError("PATH_UNSAFE", f"a checkpoint names the file {path!r}")
+        raise RegistryRefused(
+            "PATH_UNSAFE", f"a checkpoint names the file {path!r}", "give the file a plain name"
+        )
 
 
 def plain_files(folder: Path) -> list[tuple[str, Path]]:
@@ -192,6 +192,7 @@ def plain_files(folder: Path) -> list[tuple[str, Path]]:
             )
         if path.is_file():
             name = path.relative_to(folder).as_posix() if is_folder else path.name
+            check_path(name)
             found.append((name, path))
     if not any(layer_type(relative) == WEIGHT for relative, _ in found):
         raise RegistryError("WEIGHTS_MISSING", f"{folder} holds no weight file")

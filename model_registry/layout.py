@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from model_registry import digests
+from model_registry.digests import DIGEST
 from model_registry.errors import RegistryError
 from model_registry.locking import locked
 from model_registry.media_types import IMAGE_INDEX, IMAGE_MANIFEST, REF_NAME
@@ -78,7 +79,10 @@ class OciLayout:
 
     def read_json(self, digest: str) -> dict[str, Any]:
         """Return a blob that is a JSON object."""
-        document = json.loads(self.read(digest))
+        try:
+            document = json.loads(self.read(digest))
+        except (ValueError, RecursionError):
+            document = None
         if not isinstance(document, dict):
             raise RegistryError("LAYOUT_INVALID", f"{digest} is not a JSON object")
         return document
@@ -220,12 +224,15 @@ class OciLayout:
 
     def _index(self) -> list[dict[str, Any]]:
         try:
-            manifests = json.loads((self.path / "index.json").read_bytes())["manifests"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            manifests = list(json.loads((self.path / "index.json").read_bytes())["manifests"])
+            for entry in manifests:
+                if DIGEST.fullmatch(entry["digest"]) is None or "mediaType" not in entry:
+                    raise ValueError(f"its index names {str(entry)[:100]}")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RegistryError(
                 "LAYOUT_INVALID", f"{self.path} is not an OCI image layout: {error}"
             ) from error
-        return list(manifests)
+        return manifests
 
     def _write_index(self, manifests: list[dict[str, Any]]) -> None:
         index = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": manifests}

@@ -16,6 +16,8 @@ from model_registry.digests import DIGEST
 from model_registry.errors import RegistryRefused
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
+_LARGEST = 1e300
+"""No figure of evidence is larger."""
 
 
 class Method(StrEnum):
@@ -114,7 +116,7 @@ def from_text(text: str | bytes) -> Lineage:
     """Return the lineage that a JSON text says."""
     try:
         return from_dict(json.loads(text))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _invalid(f"it is no JSON: {error}") from error
 
 
@@ -162,7 +164,9 @@ def _choice(kind: type[_Choice], value: Any, what: str) -> _Choice:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= _LARGEST  # no NaN, no infinity: JSON has neither
 
 
 def _invalid(why: str) -> RegistryRefused:

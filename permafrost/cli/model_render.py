@@ -37,16 +37,16 @@ def show_versions(versions: Sequence[Version]) -> None:
 def show_version(found: dict[str, Any]) -> None:
     """Draw one version with its files."""
     out = console()
-    out.print(f"[bold]{escape(found['name'])}:{escape(found['version'])}[/] {found['stage']}")
+    out.print(f"[bold]{plain(found['name'])}:{plain(found['version'])}[/] {found['stage']}")
     out.print(f"  {found['digest']}")
     for key, value in found.get("model", {}).items():
-        out.print(f"  {escape(key)}: {escape(str(value))}")
+        out.print(f"  {plain(key)}: {plain(str(value))}")
     if found["unsafe"]:
-        out.print(f"  [red]unsafe[/]: {escape(', '.join(found['unsafe']))}")
+        out.print(f"  [red]unsafe[/]: {plain(', '.join(found['unsafe']))}")
     if found["pinned_by"]:
-        out.print(f"  pinned by {escape(', '.join(found['pinned_by']))}")
+        out.print(f"  pinned by {plain(', '.join(found['pinned_by']))}")
     for file in found.get("files", []):
-        out.print(f"  {short(file['digest'])} {file['size']:>14,}  {escape(file['path'])}")
+        out.print(f"  {short(file['digest'])} {file['size']:>14,}  {plain(file['path'])}")
 
 
 def show_lineage(root: Relative) -> None:
@@ -60,16 +60,22 @@ def show_history(events: Sequence[Event]) -> None:
     """Draw what was done to a name, a line each."""
     out = console()
     for event in events:
-        why = f": {escape(event.why)}" if event.why else ""
-        out.print(f"{event.at}  {escape(event.who)}  {escape(_what(event))}{why}")
+        why = f": {plain(event.why)}" if event.why else ""
+        out.print(f"{event.at}  {plain(event.who)}  {plain(_what(event))}{why}")
 
 
 def show_moves(plan: MovePlan) -> None:
     """Draw what a promotion, demotion or retirement does."""
     out = console()
     for number, move in enumerate(plan.moves, start=1):
-        label = escape(f"{plan.name}:{move.version}")
+        label = plain(f"{plan.name}:{move.version}")
         out.print(f"{number:02}  {label} {move.origin.value} → {move.to.value}")
+
+
+def plain(text: str) -> str:
+    """Return a text of anybody's as one line that tells a terminal nothing."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return escape(shown)
 
 
 def short(digest: str) -> str:
@@ -84,15 +90,15 @@ def _grow(tree: Tree, relative: Relative) -> None:
 
 def _relative(relative: Relative) -> str:
     name = ", ".join(relative.labels) or f"{relative.outside} (outside)"
-    said = [f"[bold]{escape(name)}[/]", short(relative.digest)]
+    said = [f"[bold]{plain(name)}[/]", short(relative.digest)]
     if relative.lineage is not None:
         said.append(f"by {relative.lineage.method.value}")
         figures = (f"{k} {v:g}" for k, v in relative.lineage.evidence.items())
-        said.append(escape(", ".join(figures)))
+        said.append(plain(", ".join(figures)))
         for data in relative.lineage.data_sets:
             colour = {"yes": "green", "no": "red"}.get(data.consent.value, "yellow")
             name = data.name or short(data.digest)
-            said.append(f"[{colour}]{escape(name)}: consent {data.consent.value}[/]")
+            said.append(f"[{colour}]{plain(name)}: consent {data.consent.value}[/]")
     return "  ".join(part for part in said if part)
 
 

@@ -18,7 +18,7 @@ from permafrost.cli.model_options import (
 )
 from permafrost.cli.options import Output, OutputOption, SiteOption
 from permafrost.cli.session import print_json
-from permafrost.errors import ExitStatus
+from permafrost.errors import ExitStatus, Problem, Refused
 
 if TYPE_CHECKING:
     from model_registry.signing import SigningKey
@@ -115,6 +115,14 @@ def audit(
     """
     from permafrost.runbook import model_signatures as runbook
 
+    if key is not None and export_head is None:
+        raise Refused(
+            Problem(
+                "HEAD_NOT_NAMED",
+                "a key signs an exported head, and none is named",
+                hint="name the file with --export-head",
+            )
+        )
     registry = models_of(site, home)
     signing = _key(key, key_password_file, certificate, chain) if key else None
     found = runbook.audit_models(registry, against, tuple(signer or ()))

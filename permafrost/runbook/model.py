@@ -36,7 +36,9 @@ def add_model(
     meter: Meter | None = None,
 ) -> Added:
     """Register a folder as ``NAME:VERSION``."""
-    name, _, version = label.rpartition(":")
+    name, colon, version = label.rpartition(":")
+    if not colon:
+        raise Refused(Problem("REFERENCE_INVALID", f"{label!r} is not NAME:VERSION"))
     return add(
         registry,
         folder,

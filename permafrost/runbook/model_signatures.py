@@ -128,16 +128,26 @@ def verify_models(
     """Read every byte of one version, or of all whose content is here."""
     wanted = [registry.resolve(reference)] if reference else registry.catalogue.versions()
     return tuple(
-        _checked(registry, version, signers, meter)
+        _checked(registry, version, signers, meter, is_named=bool(reference))
         for version in wanted
         if version.is_present or reference
     )
 
 
 def _checked(
-    registry: Registry, version: Version, signers: Sequence[Trusted] | None, meter: Meter | None
+    registry: Registry,
+    version: Version,
+    signers: Sequence[Trusted] | None,
+    meter: Meter | None,
+    *,
+    is_named: bool,
 ) -> Checked:
-    damages = verify(registry.layout, version.digest, meter).damages
+    try:
+        damages = verify(registry.layout, version.digest, meter).damages
+    except RegistryError as error:  # told beside the others, which are looked at, too
+        if is_named:
+            raise
+        return Checked(version, (Damage("manifest", error.code),))
     signatures = None if signers is None else signatures_of(registry, version, signers)
     return Checked(version, damages, signatures)
 
@@ -150,6 +160,14 @@ def audit_models(
 
     Where signers are named, one of them must have signed that head.
     """
+    if signers and against is None:
+        raise Refused(
+            Problem(
+                "HEAD_NOT_NAMED",
+                "a signer vouches for a head, and none is named",
+                hint="name the exported head with --against",
+            )
+        )
     if against is not None and signers:
         _require_signed(against, signers)
     return audit(registry.catalogue, read_head(against) if against else None)

@@ -129,6 +129,9 @@ def test_damage_and_edits_exit_4_and_are_named(operator: Operator, tmp_path: Pat
         (["promote", "chat:1", "--yes"], "POLICY_UNKNOWN"),
         (["demote", "chat:1", "--yes"], "STAGE_NOT_ALLOWED"),
         (["add", "/nowhere", "chat:2"], "FOLDER_MISSING"),
+        (["add", "/nowhere", "chat"], "REFERENCE_INVALID"),
+        (["audit", "--key", "release.key"], "HEAD_NOT_NAMED"),
+        (["audit", "--signer", "release.pub"], "HEAD_NOT_NAMED"),
         (["history", "nobody"], "NAME_UNKNOWN"),
         (["history", "chat", "--at", "noon"], "TIME_INVALID"),
     ],
@@ -243,3 +246,26 @@ def test_history_says_which_bytes_served_and_who_approved_them(
     assert served["approved"]["why"] == "evaluated"
     assert "served by chat (lab-chat-01): chat:1" in operator.text("history", "chat", "--at", now)
     assert operator.json("history", "chat", "--at", "2020-01-01")["served"] == []
+
+
+def test_a_reason_cannot_be_taken_for_an_event(operator: Operator) -> None:
+    """Neither by a line of its own nor by what a terminal makes of it."""
+    forged = "good\n2026-01-01T00:00:00Z  root  promote: 1 staging → production\x1b[2J[red]"
+    operator.json("add", operator.files("one", b"one"), "chat:1", "--why", forged)
+    (line,) = operator.text("history", "chat").splitlines()
+    assert line.endswith(
+        r"good\n2026-01-01T00:00:00Z  root  promote: 1 staging → production\x1b[2J[red]"
+    )
+    (event,) = operator.json("history", "chat")["events"]
+    assert event["why"] == forged
+
+
+def test_one_broken_version_does_not_hide_the_others(operator: Operator) -> None:
+    broken = operator.json("add", operator.files("one", b"one"), "chat:1")["digest"]
+    operator.json("add", operator.files("two", b"two"), "chat:2")
+    manifest = operator.home / "oci/blobs/sha256" / broken.removeprefix("sha256:")
+    manifest.write_bytes(manifest.read_bytes() + b" ")
+    found = {v["version"]: v for v in operator.json("verify", status=4)["versions"]}
+    assert found["chat:1"]["damages"] == [{"path": "manifest", "code": "MANIFEST_CHANGED"}]
+    assert found["chat:2"]["holds"]
+    assert not found["chat:1"]["holds"]

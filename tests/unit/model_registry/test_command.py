@@ -54,3 +54,21 @@ def test_a_pickle_is_refused_unless_allowed_and_then_marked(
     _, added = run(capsys, "add", str(layout), "tiny", str(file), "--allow-unsafe")
     manifest = OciLayout(layout).read_json(added["checkpoint"])
     assert manifest["annotations"]["vnd.permafrost.unsafe"] == "model.bin"
+
+
+@pytest.mark.parametrize("option", ["--password-file", "--ca-file"])
+def test_a_file_that_cannot_be_read_is_one_clear_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    OciLayout.create(tmp_path / "oci")
+    words = ["push", str(tmp_path / "oci"), "oci://127.0.0.1:9", "tiny"]
+    assert main([*words, option, str(tmp_path / "none")]) == 4
+    assert capsys.readouterr().err.startswith("STORE_FAILED")
+
+
+def test_a_name_is_one_here_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.weights").write_bytes(b"weights")
+    words = ["add", str(tmp_path / "oci"), "Not A Name", str(tmp_path / "model.weights")]
+    assert main(words) == 3
+    assert capsys.readouterr().err.startswith("NAME_INVALID")
+    assert not (tmp_path / "oci").exists()
