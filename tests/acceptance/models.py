@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from tests.acceptance.checkpoints import Layout
 from tests.acceptance.driver import ROOT, Cli
 
 CHAT, PULSE = "smollm2-135m-instruct", "pulse"
+DEMANDED = ("promote", "deploy")
 
 
 class Models:
@@ -65,10 +66,12 @@ def release_key(folder: Path) -> Path:
 
 
 @contextmanager
-def signed_site(site_file: Path, key: Path, **references: str) -> Iterator[Path]:
+def signed_site(
+    site_file: Path, key: Path, *, required_for: Sequence[str] = DEMANDED, **references: str
+) -> Iterator[Path]:
     """Yield a site that demands the key's signature and names endpoints' models by stage."""
     site = site_file.with_name("site-signed.yaml")
-    name_models(site_file, site, key, **references)
+    name_models(site_file, site, key, required_for=required_for, **references)
     try:
         yield site
     finally:
@@ -76,12 +79,22 @@ def signed_site(site_file: Path, key: Path, **references: str) -> Iterator[Path]
         site.with_name("models.lock").unlink(missing_ok=True)
 
 
-def name_models(site_file: Path, site: Path, key: Path, **references: str) -> None:
+def name_models(
+    site_file: Path,
+    site: Path,
+    key: Path,
+    *,
+    required_for: Sequence[str] = DEMANDED,
+    **references: str,
+) -> None:
     """Write ``site``: what ``site_file`` says, with other models and a signer."""
     values = yaml.safe_load(site_file.read_text())
     for endpoint, reference in references.items():
         values["inference"][endpoint]["model"] = reference
-    values["registry"]["signatures"] = {"signers": {"release": str(key.with_suffix(".pub"))}}
+    values["registry"]["signatures"] = {
+        "signers": {"release": str(key.with_suffix(".pub"))},
+        "required_for": list(required_for),
+    }
     site.write_text(yaml.safe_dump(values))
 
 
