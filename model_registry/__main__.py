@@ -15,7 +15,7 @@ from model_registry.adding import annotations_of, refuse_unsafe
 from model_registry.catalogue.model import check_name
 from model_registry.checkpoint import files_of, pack, plain_files
 from model_registry.client import RegistryClient
-from model_registry.errors import RegistryError, RegistryRefused
+from model_registry.errors import RegistryError, RegistryRefused, not_stored
 from model_registry.layout import OciLayout
 from model_registry.media_types import MODEL
 from model_registry.meter import Meter
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return _REFUSED if isinstance(error, RegistryRefused) else _FAILED
     except OSError as error:
-        sys.stderr.write(f"STORE_FAILED: {error}\n")
+        sys.stderr.write(f"{not_stored(str(error.filename or 'a file'), error)}\n")
         return _FAILED
     sys.stdout.write(json.dumps({"schema": 1, **answer}) + "\n")
     return int(status)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 class RegistryError(Exception):
     """Something about a checkpoint, a layout or a registry is not as it must be."""
@@ -15,3 +19,13 @@ class RegistryError(Exception):
 
 class RegistryRefused(RegistryError):  # noqa: N818
     """What was asked for is not allowed as things stand; nothing was changed."""
+
+
+def not_stored(what: str, error: OSError) -> RegistryError:
+    """Return the error about a write that failed: DISK_FULL, or STORE_FAILED for any other."""
+    said = f"{what}: {error.strerror or error}"
+    if error.errno in _FULL:
+        return RegistryError(
+            "DISK_FULL", said, "`gc --retired` frees room; nothing half is visible, run it again"
+        )
+    return RegistryError("STORE_FAILED", said, "may you read and write there?")

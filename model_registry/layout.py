@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from model_registry import digests
 from model_registry.digests import DIGEST
-from model_registry.errors import RegistryError
+from model_registry.errors import RegistryError, not_stored
 from model_registry.locking import locked
 from model_registry.media_types import IMAGE_INDEX, IMAGE_MANIFEST, REF_NAME
 from model_registry.meter import Meter
@@ -130,8 +130,9 @@ class OciLayout:
     ) -> None:
         """Complete a blob: ``fill`` appends what is missing to what arrived so far, and verifies.
 
-        Where it fails but for wrong bytes, what arrived is kept for the next one. Of two at once
-        one waits for the other, and finds it whole. What ``is_damaged`` is replaced.
+        Where it fails, what arrived is kept for the next one, but for wrong bytes and a full
+        disk. Of two at once one waits for the other, and finds it whole. What ``is_damaged`` is
+        replaced.
         """
         part = self._blobs / f".part-{digests.check(digest)}"
         try:
@@ -151,9 +152,10 @@ class OciLayout:
                 part.replace(self.blob_path(digest))
                 sync(self._blobs)
         except OSError as error:
-            raise RegistryError(
-                "STORE_FAILED", f"cannot write {part}: {error}", "is the disk full?"
-            ) from error
+            told = not_stored(f"cannot write {part}", error)
+            if told.code == "DISK_FULL":  # a catalogue on that disk needs room, also to be read
+                part.unlink(missing_ok=True)
+            raise told from error
 
     def add_manifest(self, document: dict[str, Any], tag: str = "") -> str:
         """Store a manifest, name it in the index and return its digest."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from model_registry.errors import RegistryError
+from model_registry.errors import not_stored
 
 
 @contextmanager
@@ -31,9 +31,7 @@ def whole_file(folder: Path) -> Iterator[tuple[BinaryIO, Any]]:
         with os.fdopen(handle, "wb") as file:
             yield file, keep
     except OSError as error:
-        raise RegistryError(
-            "STORE_FAILED", f"cannot write below {folder}: {error}", "is the disk full?"
-        ) from error
+        raise not_stored(f"cannot write below {folder}", error) from error
     finally:
         if part is not None:
             part.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ makes compare-and-swap of two processes safe.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from model_registry.catalogue.migrations import migrate
 from model_registry.errors import RegistryError
 
 _BUSY_MS = 20_000
+_NEEDED = 64 << 10
+"""Bytes without which SQLite cannot even read: the index of its log."""
 
 
 def open_database(path: Path) -> Engine:
@@ -35,8 +38,20 @@ def open_database(path: Path) -> Engine:
         with engine.begin() as connection:
             migrate(connection)
     except DatabaseError as error:
-        raise RegistryError("CATALOGUE_UNUSABLE", f"cannot open {path}: {error.orig}") from error
+        raise unusable(path, error) from error
     return engine
+
+
+def unusable(path: Path, error: DatabaseError) -> RegistryError:
+    """Return the error about a catalogue that cannot be read or written: nothing was changed."""
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    # Where not even the log's index fits, SQLite speaks of a failed write, not of a full disk
+    is_full = code == sqlite3.SQLITE_IOERR and shutil.disk_usage(path.parent).free < _NEEDED
+    if is_full or code == sqlite3.SQLITE_FULL:
+        return RegistryError(
+            "DISK_FULL", f"{path}: {error.orig}", "make room on that disk, then run it again"
+        )
+    return RegistryError("CATALOGUE_UNUSABLE", f"cannot use {path}: {error.orig}")
 
 
 def _configure(connection: sqlite3.Connection, _: Any) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError
 from model_registry.catalogue import projection
 from model_registry.catalogue.chain import Event, Head, append, read
 from model_registry.catalogue.clock import utc_now
-from model_registry.catalogue.database import open_database
+from model_registry.catalogue.database import open_database, unusable
 from model_registry.catalogue.model import (
     MovePlan,
     Stage,
@@ -28,7 +28,7 @@ from model_registry.catalogue.schema import lineage as lineage_table
 from model_registry.catalogue.schema import pins, versions
 from model_registry.catalogue.stages import plan_move
 from model_registry.digests import check as check_digest
-from model_registry.errors import RegistryError, RegistryRefused
+from model_registry.errors import RegistryRefused
 
 
 class Catalogue:
@@ -46,7 +46,7 @@ class Catalogue:
             with self._engine.begin() as connection:
                 yield connection
         except DatabaseError as error:  # disk full, held for too long, broken
-            raise RegistryError("CATALOGUE_UNUSABLE", f"{self.path}: {error.orig}") from error
+            raise unusable(self.path, error) from error
 
     def versions(self, name: str | None = None) -> tuple[Version, ...]:
         """Return the versions of a name, or all, in the order in which they were added."""

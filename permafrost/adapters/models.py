@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from model_registry.client import RegistryClient
-from model_registry.errors import RegistryError, RegistryRefused
+from model_registry.errors import RegistryError, RegistryRefused, not_stored
 from model_registry.registry import Registry
 from model_registry.signatures import Policy
 from model_registry.signing import Trusted
@@ -21,7 +21,7 @@ from permafrost.site.load import LoadedSite
 def translated() -> Iterator[None]:
     """Translate the registry's errors in a block, or in a function that it decorates.
 
-    A file that cannot be read or written is one too (``STORE_FAILED``).
+    A file that cannot be read or written is one too (``STORE_FAILED``, ``DISK_FULL``).
     """
     try:
         yield
@@ -30,9 +30,8 @@ def translated() -> Iterator[None]:
     except RegistryError as error:
         raise Failed(Problem(error.code, error.message, hint=error.hint)) from None
     except OSError as error:
-        seen = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        hint = "is there room, and may you read and write there?"
-        raise Failed(Problem("STORE_FAILED", seen, hint=hint)) from None
+        told = not_stored(str(error.filename or "a file"), error)
+        raise Failed(Problem(told.code, told.message, hint=told.hint)) from None
 
 
 def policy_of(loaded: LoadedSite) -> Policy:

@@ -261,7 +261,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_visible(
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
-        with pytest.raises(RegistryError, match="STORE_FAILED"):
+        with pytest.raises(RegistryError, match="DISK_FULL"):
             added(registry, "chat", "1")
     assert (registry.layout.stored(), registry.catalogue.versions()) == (frozenset(), ())
     assert added(registry, "chat", "1").is_new

@@ -154,7 +154,7 @@ def test_a_head_is_replaced_whole_with_its_signature(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RegistryError, match="STORE_FAILED"):
+    with pytest.raises(RegistryError, match="DISK_FULL"):
         write_head(Head(1, GENESIS), path)
     assert path.read_bytes() == before
     assert list(tmp_path.glob(".part-*")) == []

@@ -76,7 +76,7 @@ def test_a_full_disk_is_told(layout: OciLayout) -> None:
     def full(_: BinaryIO) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(RegistryError, match="STORE_FAILED"):
+    with pytest.raises(RegistryError, match="DISK_FULL"):
         layout.receive(DIGEST, full)
     assert layout.stored() == frozenset()
 
