@@ -137,7 +137,7 @@ def _put(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 def _put_blob(archive: tarfile.TarFile, layout: OciLayout, digest: str, meter: Meter) -> None:
     member = tarfile.TarInfo(f"blobs/sha256/{digest.removeprefix('sha256:')}")
     member.size = layout.size(digest)
-    with layout.blob_path(digest).open("rb") as file:
+    with layout.stream(digest) as file:
         reader = _Hashing(file, meter)
         archive.addfile(member, reader)
     if f"sha256:{reader.sha.hexdigest()}" != digest:

@@ -70,6 +70,10 @@ class OciLayout:
         """Return a blob's size in bytes."""
         return self._existing(digest).stat().st_size
 
+    def stream(self, digest: str) -> BinaryIO:
+        """Return a blob opened for reading, not verified. Raises BLOB_MISSING."""
+        return self._existing(digest).open("rb")
+
     def read(self, digest: str) -> bytes:
         """Return a blob's bytes, verified. Raises RegistryError."""
         content = self._existing(digest).read_bytes()
@@ -258,7 +262,7 @@ def copy_blob(source: OciLayout, target: OciLayout, digest: str) -> None:
     """Copy one blob between layouts, verified on the way."""
     if target.has(digest):
         return
-    with source.blob_path(digest).open("rb") as file:
+    with source.stream(digest) as file:
         target.add_stream(file, expected=digest)
 
 

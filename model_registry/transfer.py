@@ -154,7 +154,7 @@ def _push_manifest(
             _push_manifest(store, client, repository, child["digest"], (), meter, lenders)
 
     def one(blob: _Blob) -> None:
-        with store.blob_path(blob[0]).open("rb") as file:
+        with store.stream(blob[0]) as file:
             others = [r for r in lenders(blob[0]) if r != repository]
             try:
                 client.upload(

@@ -269,3 +269,26 @@ def test_one_broken_version_does_not_hide_the_others(operator: Operator) -> None
     assert found["chat:1"]["damages"] == [{"path": "manifest", "code": "MANIFEST_CHANGED"}]
     assert found["chat:2"]["holds"]
     assert not found["chat:1"]["holds"]
+
+
+def test_every_command_speaks_json() -> None:
+    import typer
+
+    from permafrost.cli.model import app
+
+    def commands(group: Any, prefix: str = "") -> dict[str, Any]:
+        found = {}
+        for name, one in group.commands.items():
+            is_group = hasattr(one, "commands")
+            found |= commands(one, f"{name} ") if is_group else {prefix + name: one}
+        return found
+
+    known = commands(typer.main.get_command(app))
+    silent = [n for n, c in known.items() if all("--output" not in p.opts for p in c.params)]
+    assert silent == []
+    named = {
+        *("add", "list", "show", "lineage", "promote", "demote", "retire", "history", "verify"),
+        *("sign", "pull", "push", "diff", "lock", "audit", "gc", "export", "import", "rebuild"),
+        *("fingerprint record", "fingerprint compare", "fingerprint rebaseline"),
+    }
+    assert named <= known.keys()
