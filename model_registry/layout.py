@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,16 +255,3 @@ def _mismatch(path: Path, digest: str) -> RegistryError:
         f"the bytes of {path} are not those of {digest}",
         "add, import or pull the same files again",
     )
-
-
-def copy_blob(source: OciLayout, target: OciLayout, digest: str) -> None:
-    """Copy one blob between layouts, verified on the way."""
-    if target.has(digest):
-        return
-    with source.stream(digest) as file:
-        target.add_stream(file, expected=digest)
-
-
-def remove(path: Path) -> None:
-    """Remove a layout with all that it holds."""
-    shutil.rmtree(path, ignore_errors=True)
