@@ -10,6 +10,9 @@ from permafrost.site.knowledge import Milvus
 from permafrost.site.model import Site
 from permafrost.topology import Node, Tier, nodes
 
+QUERY_HOMES = 2
+"""Members that query nodes need at least: one of them may be lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -44,20 +47,29 @@ def version_of(site: Site) -> MilvusVersion:
 def milvus_roles(site: Site) -> dict[str, dict[str, int]]:
     """Return member -> role -> how many of it; empty without a knowledge tier.
 
-    Each role is spread evenly, and goes on where the one before ended: no member has all the
-    active coordinators and a replica's only query node, whose loss together is the slowest.
+    Each role is spread evenly, over members with the fewest processes. Where the coordinators
+    begin active no query node is, if three members or more allow it: a coordinator of queries that
+    takes over answers nobody before each replica is whole again, so that both lost at once would
+    cost the time of loading instead of a few seconds.
     """
     if site.knowledge is None:
         return {}
     names = [n.name for n in members(site)]
     found: dict[str, dict[str, int]] = {name: {} for name in names}
-    place = 0
     for role, count in site.knowledge.milvus.roles.model_dump().items():
+        places = names
+        if role == "query" and len(names) > QUERY_HOMES:
+            first = next(n for n in names if found[n].get("coordinators"))
+            places = [n for n in names if n != first]
         for _ in range(count):
-            has = found[names[place % len(names)]]
-            has[role] = has.get(role, 0) + 1
-            place += 1
+            name = min(places, key=lambda n: (found[n].get(role, 0), sum(found[n].values())))
+            found[name][role] = found[name].get(role, 0) + 1
     return found
+
+
+def first_coordinators(site: Site) -> Node:
+    """Return the member whose coordinators are to be the active ones."""
+    return members_with(site, "coordinators")[0]
 
 
 def members_with(site: Site, role: str) -> tuple[Node, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ pytestmark = [pytest.mark.soak, pytest.mark.own_lab]
 BEFORE_S, AFTER_S = 8.0, 45.0
 LONGEST_OUTAGE_S = 30.0
 """Of a lab whose three hosts share two cores; the goal on hardware is 10."""
+SETTLED_S = 30.0
+"""After which replicas that were loading have loaded."""
 KEYS = iter(range(10_000_000, 1_000_000_000, 1_000_000))
 
 
@@ -40,37 +43,53 @@ def observed(
     target = ROOT / ".cache" / "knowledge"
     target.mkdir(parents=True, exist_ok=True)
     history.save(target / f"{event}.jsonl")
-    lines = []
+    lines, verdicts = [], {}
     for kind in ("search", "insert"):
-        verdict = judge(history.of(kind, began, ended), began, ended)
-        lines.append(f"{event}: {kind}: {verdict.sentence()}")
-        assert verdict.ok > 0, lines[-1]
-        assert verdict.outage_s < LONGEST_OUTAGE_S, lines[-1]
+        verdicts[kind] = judge(history.of(kind, began, ended), began, ended)
+        lines.append(f"{event}: {kind}: {verdicts[kind].sentence()}")
         before = judge(history.of(kind, 0, began), 0, began)
         assert before.wrong == before.failed == 0, before.sentence()
     inserts = history.of("insert")
     root = door.client("root", users["root"])
+    acknowledged = sum(a.outcome == "ok" for a in inserts)
     there = keys_there(root, first, max(a.key for a in inserts) - first + 1)
     gone = lost(inserts, there)
-    acknowledged = sum(a.outcome == "ok" for a in inserts)
-    lines.append(f"{event}: {acknowledged} inserts acknowledged, {len(gone)} of them lost")
+    lines.append(f"{event}: {acknowledged} inserts acknowledged, {len(gone)} not read at once")
+    if gone:  # a read that missed them is one finding, a loss another
+        time.sleep(SETTLED_S)
+        there = keys_there(root, first, max(a.key for a in inserts) - first + 1)
+        gone = lost(inserts, there)
+    lines.append(f"{event}: {len(gone)} lost")
     (target / f"{event}.txt").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
     assert acknowledged > 0
     assert gone == []
+    for verdict in verdicts.values():
+        assert verdict.ok > 0, verdict.sentence()
+        assert verdict.outage_s < LONGEST_OUTAGE_S, verdict.sentence()
 
 
 def ready(permafrost: Cli) -> bool:
     return bool(permafrost.json("status")["knowledge"]["ready"])
 
 
-@pytest.mark.parametrize("unit", ["milvus-query", "milvus-coordinators", "etcd", "kafka"])
+def active_member(knowledge: dict[str, Any]) -> str:
+    return next(c["active"] for c in knowledge["coordinators"] if c["role"] == "querycoord")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["milvus-query-1", "milvus-coordinators", "milvus-proxies", "milvus-data", "etcd", "kafka",
+     "minio"],
+)  # fmt: skip
 def test_a_role_is_killed(
     unit: str, permafrost: Cli, lab: Cli, door: Door, users: dict[str, str], known: np.ndarray
 ) -> None:
     status = permafrost.json("status")["knowledge"]
     assert status["ready"], status["problems"]
-    member = next(c["active"] for c in status["coordinators"] if c["role"] == "querycoord")
+    member = next(m["name"] for m in status["members"] if unit in m["units"])
+    if unit == "milvus-coordinators":
+        member = active_member(status)
     if unit == "etcd":
         member = status["quorums"]["etcd"]["leader"]
     with observed(f"killed-{unit}", door, users, known):
@@ -78,17 +97,29 @@ def test_a_role_is_killed(
     wait_until("the tier is ready again", lambda: ready(permafrost), 180, 2)
 
 
+@pytest.mark.parametrize("whose", ["coordinators", "query nodes"])
 def test_a_host_is_lost_without_a_word(
-    permafrost: Cli, lab: Cli, door: Door, users: dict[str, str], known: np.ndarray
+    whose: str, permafrost: Cli, lab: Cli, door: Door, users: dict[str, str], known: np.ndarray
 ) -> None:
+    """The hardest ones: that of all active coordinators, and one of half of all query nodes."""
     status = permafrost.json("status")["knowledge"]
     assert status["ready"], status["problems"]
-    # The hardest one: that of the active coordinators.
-    member = next(c["active"] for c in status["coordinators"] if c["role"] == "querycoord")
+    member = active_member(status)
+    units = {m["name"]: m["units"] for m in status["members"]}
+    assert not any(u.startswith("milvus-query") for u in units[member])
+    if whose == "query nodes":
+        member = max(units, key=lambda m: sum(u.startswith("milvus-query") for u in units[m]))
     host = next(m["host"] for m in status["members"] if m["name"] == member)
-    with observed("host-lost", door, users, known):
+    with observed(f"host-lost-{whose.replace(' ', '-')}", door, users, known):
         fault = lab.run("fault", "apply", "host-lost", host).stdout.split()[-1]
     assert not ready(permafrost)
     lab.run("fault", "heal", fault)
     permafrost.run("deploy", "--yes", timeout=1800)
     wait_until("the tier is ready again", lambda: ready(permafrost), 180, 2)
+    # Coordinators that took over beside query nodes give way to the first ones.
+    wait_until(
+        "the first coordinators are active again",
+        lambda: active_member(permafrost.json("status")["knowledge"]).endswith("-01"),
+        240,
+        3,
+    )

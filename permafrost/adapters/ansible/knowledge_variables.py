@@ -9,6 +9,7 @@ from typing import Any
 
 from permafrost import topology
 from permafrost.adapters.ansible.images import image_reference
+from permafrost.adapters.ansible.knowledge_watch import waits_for_first, watch_settings
 from permafrost.planning.knowledge import (
     Unit,
     members,
@@ -25,8 +26,11 @@ from permafrost.topology import Node
 
 OBJECT_STORE_USER = "permafrost"
 OBJECT_STORE_PORT = 9000
-BALANCER_PORT = 9010
+ETCD_PORT = 2379
+BALANCED_OBJECT_STORE_PORT = 9010
 """On the loopback of each member: Milvus knows one object store, and this is it."""
+BALANCED_ETCD_PORT = 12379
+"""On the loopback of each member: what a lost member leaves hanging is cut there."""
 BUCKET = "milvus"
 STORE_UNITS = {"etcd": "etcd", "object_store": "minio", "queue": "kafka"}
 DATA = "/var/lib/permafrost-data"
@@ -71,22 +75,33 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "knowledge_walls_edge_ports": sorted(
             port for u in units if u.public_port for port in (u.public_port, u.metrics_port)
         ),
-        "object_store_balancer_port": BALANCER_PORT,
-        "object_store_balancer_servers": _places(site, "object_store", OBJECT_STORE_PORT),
+        "store_balancer_object_store_port": BALANCED_OBJECT_STORE_PORT,
+        "store_balancer_object_store_servers": _places(site, "object_store", OBJECT_STORE_PORT),
+        "store_balancer_etcd_port": BALANCED_ETCD_PORT,
+        "store_balancer_etcd_servers": _nearest_first(_places(site, "etcd", ETCD_PORT), node),
         "knowledge_state_units": [*(STORE_UNITS[s] for s in stores), *(u.name for u in units)],
         "knowledge_state_stores": list(stores),
         "knowledge_state_address": str(node.address),
-        "knowledge_state_etcd": _urls(site, "etcd", 2379),
+        "knowledge_state_etcd": _urls(site, "etcd", ETCD_PORT),
         "knowledge_state_root": site.site,
-        "knowledge_state_balancer_port": BALANCER_PORT,
+        "knowledge_state_balancer_port": BALANCED_OBJECT_STORE_PORT,
         "knowledge_state_queue_members": len(members_with(site, "queue")),
+        "knowledge_watch_settings": watch_settings(
+            site,
+            node,
+            f"http://127.0.0.1:{BALANCED_ETCD_PORT}",
+            ETCD_PORT,
+            OBJECT_STORE_PORT,
+        ),
         "milvus_image": images["milvus"],
-        "milvus_units": [_unit(u) for u in units],
+        "milvus_units": [
+            {**_unit(u), "waits_for_first": waits_for_first(site, node, u.role)} for u in units
+        ],
         "milvus_settings": _settings(site),
-        "milvus_object_store_port": BALANCER_PORT,
+        "milvus_object_store_port": BALANCED_OBJECT_STORE_PORT,
         "milvus_data_folder": f"{DATA}/milvus",
         "milvus_container_cgroups": cgroups,
-        "milvus_etcd_urls": _urls(site, "etcd", 2379),
+        "milvus_etcd_urls": _urls(site, "etcd", ETCD_PORT),
     }
     if "etcd" in stores:
         found |= {
@@ -138,10 +153,10 @@ def heap_mib(memory_mib: int) -> int:
 def _settings(site: Site) -> dict[str, Any]:
     """Return what is laid over the image's settings, without secrets."""
     base = version_of(site).settings
-    etcd = {"endpoints": ",".join(_authorities(site, "etcd", 2379)), "rootPath": site.site}
+    etcd = {"endpoints": f"127.0.0.1:{BALANCED_ETCD_PORT}", "rootPath": site.site}
     minio = {
         "address": "127.0.0.1",
-        "port": BALANCER_PORT,
+        "port": BALANCED_OBJECT_STORE_PORT,
         "accessKeyID": OBJECT_STORE_USER,
         "bucketName": BUCKET,
     }
@@ -189,6 +204,12 @@ def _places(site: Site, role: str, port: int) -> list[Mapping[str, Any]]:
     return [
         {"name": n.name, "address": str(n.address), "port": port} for n in members_with(site, role)
     ]
+
+
+def _nearest_first(places: list[Mapping[str, Any]], node: Node) -> list[Mapping[str, Any]]:
+    """Return a member's own place first; those after it follow it, so that not all meet on one."""
+    after = [p for p in places if str(p["name"]) >= node.name]
+    return [*after, *(p for p in places if str(p["name"]) < node.name)]
 
 
 def _authorities(site: Site, role: str, port: int) -> list[str]:

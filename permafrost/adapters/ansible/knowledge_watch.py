@@ -1,0 +1,52 @@
+"""What the watch of a knowledge member is told. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from permafrost.planning.knowledge import (
+    first_coordinators,
+    members_with,
+    milvus_of,
+    stores_on,
+    units_of,
+)
+from permafrost.planning.knowledge_status import COORDINATORS
+from permafrost.site.model import Site
+from permafrost.topology import Node
+
+COORDINATORS_UNIT = "milvus-coordinators"
+
+
+def watch_settings(
+    site: Site, node: Node, etcd: str, etcd_port: int, object_store_port: int
+) -> dict[str, Any]:
+    """Return the settings file of permafrost-knowledge-watch; ``etcd`` is the balancer's URL.
+
+    Leaders of etcd go to members without coordinators first.
+    """
+    stores = stores_on(site, node.name)
+    coordinators = {n.name for n in members_with(site, "coordinators")}
+    others = [n for n in members_with(site, "etcd") if n.name != node.name]
+    others.sort(key=lambda n: n.name in coordinators)
+    own = f"http://{node.address}"
+    return {
+        "units": {
+            unit.name: [f"{node.address}:{port}" for port in unit.ports.values()]
+            for unit in units_of(site, node.name)
+        },
+        "address": str(node.address),
+        "first": str(first_coordinators(site).address),
+        "coordinators": list(COORDINATORS[milvus_of(site).version]),
+        "coordinators_unit": COORDINATORS_UNIT,
+        "root": site.site,
+        "etcd": etcd,
+        "own_etcd": f"{own}:{etcd_port}" if "etcd" in stores else "",
+        "next_leaders": [f"http://{n.address}:{etcd_port}" for n in others],
+        "object_store": f"{own}:{object_store_port}" if "object_store" in stores else "",
+    }
+
+
+def waits_for_first(site: Site, node: Node, role: str) -> bool:
+    """Return whether a process is a coordinator that is to begin as a standby."""
+    return role == "coordinators" and node.name != first_coordinators(site).name
