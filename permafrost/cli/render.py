@@ -29,6 +29,7 @@ COLOURS = {
 LEVELS = {
     Level.OK: "[green]ok[/]",
     Level.STAND_IN: "[yellow]stand-in[/]",
+    Level.EXPOSED: "[yellow]exposed[/]",
     Level.PROBLEM: "[red]problem[/]",
 }
 

@@ -47,12 +47,17 @@ class MilvusVersion:
     processes: tuple[Process, ...]
     settings: Mapping[str, Any]
     is_verified: bool
+    plain: tuple[str, ...]
+    """Connections between members that are neither encrypted nor authenticated by a password."""
 
     @property
     def roles(self) -> frozenset[str]:
         """The roles that this version knows, stores included."""
         return frozenset({*STORES, *(p.role for p in self.processes)})
 
+
+_PLAIN_STORES = ("to etcd and between its members", "to Kafka and between its brokers",
+                 "to MinIO (its keys sign requests) and between its nodes")  # fmt: skip
 
 # A proxy tries three times: a query node that is lost costs a search 1 s instead of 4 to 5.
 _PROXY = {"GRPC_CLIENT_MAXMAXATTEMPTS": "3"}
@@ -147,6 +152,7 @@ V2_3 = MilvusVersion(
         },
     ),
     is_verified=True,
+    plain=("between the roles of Milvus", *_PLAIN_STORES),
 )
 
 V2_6 = MilvusVersion(
@@ -166,6 +172,7 @@ V2_6 = MilvusVersion(
     ),
     _over(_COMMON, {"mixCoord": {"enableActiveStandby": True}}),
     is_verified=False,
+    plain=("between the roles of Milvus", *_PLAIN_STORES),
 )
 
 VERSIONS: Mapping[str, MilvusVersion] = {v.name: v for v in (V2_3, V2_6)}

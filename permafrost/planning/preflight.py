@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from permafrost.facts import CheckpointFacts
 from permafrost.planning.placement import Placement
 from permafrost.planning.preflight_cluster import cluster_checks
+from permafrost.planning.preflight_knowledge import knowledge_checks
 from permafrost.planning.preflight_model import model_checks
 from permafrost.planning.preflight_power import Starting, power_on_checks
 from permafrost.planning.preflight_report import PreflightCheck, PreflightReport, check, report
@@ -41,6 +42,7 @@ def plan_preflight(
     return report(
         cluster_checks(site, inventory),
         model_checks(site, checkpoints),
+        knowledge_checks(site),
         program_checks(c for c in changes if c.type == VM_TYPE),
         _space(site, inventory),
         _addresses(site, inventory),

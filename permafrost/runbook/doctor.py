@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from permafrost.errors import PermafrostError
+from permafrost.planning.knowledge import version_of
 from permafrost.runbook.context import Context
 from permafrost.runbook.doctor_tls import certificate_findings
 from permafrost.runbook.findings import Finding, Level
@@ -33,7 +34,20 @@ def examine(ctx: Context) -> tuple[Finding, ...]:
         _packages(ctx),
         *certificate_findings(ctx.loaded),
         _state(ctx),
+        *_plain(ctx),
     )
+
+
+def _plain(ctx: Context) -> Iterator[Finding]:
+    """Say what passes between knowledge members as plain text."""
+    if ctx.site.knowledge is not None:
+        plain = version_of(ctx.site).plain
+        yield Finding(
+            "knowledge, not encrypted",
+            Level.EXPOSED,
+            f"{'; '.join(plain)}: nftables lets in members alone",
+            "a network of the members' own (knowledge.milvus.network), or an encrypted one",
+        )
 
 
 def _tools() -> Iterator[Finding]:

@@ -11,6 +11,7 @@ class Level(StrEnum):
 
     OK = "ok"
     STAND_IN = "stand-in"
+    EXPOSED = "exposed"
     PROBLEM = "problem"
 
 

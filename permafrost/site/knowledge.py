@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, StringConstraints
@@ -75,6 +76,24 @@ class MilvusAccess(Strict):
     users: dict[Identifier, MilvusUser] = Field(default={})
 
 
+class VectorIndex(StrEnum):
+    """An index in memory, by its name in Milvus."""
+
+    FLAT = "FLAT"
+    IVF_FLAT = "IVF_FLAT"
+    IVF_SQ8 = "IVF_SQ8"
+    HNSW = "HNSW"
+
+
+class Collection(Strict):
+    """What a collection is expected to hold; memory is reckoned from it, nothing is made."""
+
+    vectors: StrictInt = Field(ge=1, le=10**11, description="rows, each with one vector")
+    dimension: StrictInt = Field(ge=1, le=32768, description="of float32")
+    index: VectorIndex = VectorIndex.HNSW
+    m: StrictInt = Field(default=16, ge=2, le=2048, description="HNSW: links of a vector")
+
+
 class Milvus(Strict):
     """A Milvus cluster on VMs; its members stand on failure domains of their own."""
 
@@ -84,6 +103,9 @@ class Milvus(Strict):
     roles: MilvusRoles = MilvusRoles()
     port: StrictInt = Field(default=19530, ge=1, le=65535, description="gRPC, on every edge")
     access: MilvusAccess = MilvusAccess()
+    collections: dict[Identifier, Collection] = Field(
+        default={}, description="expected: `preflight` says whether memory suffices"
+    )
     vm: VmShape = VmShape(cpus=8, memory_mib=32768, disk_gib=40)
     data_disk_gib: StrictInt = Field(default=200, ge=10, le=62 * 1024)
     data_device: Annotated[str, StringConstraints(pattern=r"^/dev/[a-z0-9/:._-]+$")] = "/dev/sdb"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.doctor import examine
 from permafrost.runbook.doctor_tls import certificate_findings
 from permafrost.runbook.findings import Finding, Level
+from permafrost.site.knowledge import Knowledge
 from permafrost.site.load import LoadedSite
 from permafrost.site.model import Site
 from tests.fakes.deployment import FakeCatalog, FakeProvisioner
@@ -101,6 +102,17 @@ def test_a_lab_is_well_and_says_what_stands_in_for_what(bench: Bench) -> None:
         *("language host", "vsphere plugin", "vcenter", "hypervisor", "triton image")
     }
     assert all(stand_ins.values()), "each says what production uses"
+
+
+def test_what_is_not_encrypted_in_the_knowledge_tier_is_said(bench: Bench) -> None:
+    name = "knowledge, not encrypted"
+    assert name not in bench.seen()
+    site = bench.ctx.site.model_copy(update={"knowledge": Knowledge()})
+    bench.ctx = replace(bench.ctx, loaded=replace(bench.ctx.loaded, site=site))
+    found = bench.seen()[name]
+    assert found.level is Level.EXPOSED
+    for said in ("between the roles of Milvus", "etcd", "Kafka", "MinIO"):
+        assert said in found.detail
 
 
 def test_real_tools_are_no_stand_ins(bench: Bench) -> None:
