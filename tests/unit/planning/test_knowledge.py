@@ -9,7 +9,14 @@ import pytest
 
 from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning import canaries
-from permafrost.planning.knowledge import members, milvus_roles, proxies, stores_on, units_of
+from permafrost.planning.knowledge import (
+    first_coordinators,
+    members,
+    milvus_roles,
+    proxies,
+    stores_on,
+    units_of,
+)
 from permafrost.planning.knowledge_status import (
     COORDINATORS,
     KnowledgeFacts,
@@ -71,6 +78,21 @@ def test_any_one_member_may_be_lost(site: Site) -> None:
             if process.role != "index":  # new indexes wait until it is back
                 assert sum(roles[n].get(process.role, 0) for n in left) >= 1
         assert any(node.name in left for node, _ in proxies(site))
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 8])
+def test_no_query_node_stands_beside_the_coordinators_that_begin_active(count: int) -> None:
+    site = site_with(nodes=count)
+    roles, first = milvus_roles(site), first_coordinators(site).name
+    assert roles[first]["coordinators"] == 1
+    assert "query" not in roles[first]
+    homes = [n for n in roles if roles[n].get("query")]
+    assert len(homes) >= 2, "one of them may be lost"
+
+
+def test_two_members_both_have_query_nodes() -> None:
+    roles = {"etcd": 1, "object_store": 1, "queue": 1}
+    assert all(r.get("query") == 2 for r in milvus_roles(site_with(nodes=2, roles=roles)).values())
 
 
 def test_the_layout_that_nothing_has_run_is_refused_at_deployment() -> None:
