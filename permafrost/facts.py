@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from permafrost.counts import Counts
 from permafrost.planning.gpu_memory import Architecture
 
 
@@ -69,7 +70,8 @@ class ServerFacts:
     in_flight: int
     check: str = ""
     is_live: bool = True
-    """Whether this edge sends the endpoint's requests to this backend's slot."""
+    """Whether this edge sends the endpoint's requests, or a share of them, to this slot."""
+    counts: Counts = field(default_factory=Counts)
 
     @property
     def could_serve(self) -> bool:
@@ -194,8 +196,11 @@ class NodeFacts:
 
     @property
     def in_flight(self) -> int:
-        """Requests that the model server still works on."""
-        return self.pending + self.executing
+        """Requests that its model servers still work on, in every slot."""
+        own = self.pending + self.executing
+        if self.slot in self.slots or not self.slots:
+            return own + sum(s.in_flight for name, s in self.slots.items() if name != self.slot)
+        return sum(s.in_flight for s in self.slots.values())
 
 
 @dataclass(frozen=True, slots=True)

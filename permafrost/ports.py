@@ -210,6 +210,12 @@ class ModelServer(Protocol):
     def load(self, node: str, slot: str, checkpoint: str) -> None:
         """Have a slot load a checkpoint: fetched, verified, begun to start; not proven yet."""
 
+    def fetch(self, node: str, checkpoint: str) -> None:
+        """Have a node fetch a checkpoint's bytes, verified; what it serves is not touched."""
+
+    def exchange(self, node: str, slot: str, checkpoint: str) -> None:
+        """Have a slot load a checkpoint instead of the other slot, whose server ends first."""
+
     def unload(self, node: str, slot: str) -> None:
         """Have a slot load nothing; done when its server has ended."""
 

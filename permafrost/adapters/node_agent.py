@@ -60,6 +60,14 @@ class NodeAgent:
         """Have a slot load a checkpoint."""
         self._do(node, LOAD_S, "load", slot, checkpoint)
 
+    def fetch(self, node: str, checkpoint: str) -> None:
+        """Have a node fetch a checkpoint's bytes."""
+        self._do(node, LOAD_S, "pull", checkpoint)
+
+    def exchange(self, node: str, slot: str, checkpoint: str) -> None:
+        """Have a slot load a checkpoint instead of the other slot."""
+        self._do(node, LOAD_S, "exchange", slot, checkpoint)
+
     def unload(self, node: str, slot: str) -> None:
         """Have a slot load nothing."""
         self._do(node, UNLOAD_S, "unload", slot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -116,15 +117,28 @@ def _recover(
 
 
 @receipt_app.command("verify")
-def verify(site: SiteOption = None, output: OutputOption = Output.TEXT) -> None:
-    """Find a receipt that was edited, a chain that was written anew or cut off."""
+def verify(
+    site: SiteOption = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="The signer's public key, as it was kept.")
+    ] = None,
+    kept: Annotated[
+        str, typer.Option("--kept", help="A receipt's digest that must be in the chain.")
+    ] = "",
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Find a receipt that was edited, a chain written anew, cut off, or signed by another."""
     from permafrost.cli.render import line
     from permafrost.errors import Failed
 
-    count, problems = open_site(site).store.receipts.verify()
+    receipts = open_site(site).store.receipts
+    count, problems = receipts.verify(key, kept)
+    head = receipts.head() or None
     if output is Output.JSON:
-        print_json({"schema": 1, "receipts": count, "problems": [p.as_dict() for p in problems]})
+        found = [p.as_dict() for p in problems]
+        print_json({"schema": 1, "receipts": count, "head": head, "problems": found})
     if problems:
         raise Failed(*problems)
     if output is Output.TEXT:
-        line(f"{count} receipts, each as it was written, each following the one before")
+        line(f"{count} receipts, each as it was written and signed, each following the one before")
+        line(f"the latest is {head or 'none'}: keep that, and `--kept` tells of a chain cut off")

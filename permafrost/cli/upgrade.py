@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from permafrost.cli.changing import Asked, change, report
 from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
 from permafrost.planning.fitting import Accept
+from permafrost.planning.upgrade import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,29 @@ if TYPE_CHECKING:
     Execute = Callable[[Context, str, str], RunResult]
 
 app = typer.Typer()
+
+
+class Way(StrEnum):
+    """The strategies, as words of a command line."""
+
+    SIDE_BY_SIDE = "side-by-side"
+    CUT_OVER = "cut-over"
+    ROLLING = "rolling"
+
+
+WAYS = dict(zip(Way, Strategy, strict=True))
+MixedOption = Annotated[
+    bool, typer.Option("--allow-mixed", help="Both versions may answer meanwhile.")
+]
+WayOption = Annotated[
+    Way | None, typer.Option("--way", help="This way and no other; else the safest is chosen.")
+]
+PinsOption = Annotated[
+    float,
+    typer.Option(
+        "--keep-pins", min=0, help="Seconds that pins keep the old version where memory is short."
+    ),
+]
 EndpointArgument = Annotated[str, typer.Argument(help="An endpoint of the site file.")]
 
 
@@ -34,20 +59,34 @@ def upgrade(
         list[Accept] | None,
         typer.Option("--accept", help="What clients may notice and is meant; may be repeated."),
     ] = None,
-    allow_mixed: Annotated[
-        bool, typer.Option("--allow-mixed", help="Both versions may answer meanwhile.")
-    ] = False,
+    allow_mixed: MixedOption = False,
+    way: WayOption = None,
+    canary: Annotated[
+        float | None, typer.Option("--canary", help="First this share of requests, in percent.")
+    ] = None,
+    canary_for: Annotated[
+        float, typer.Option("--canary-for", help="Seconds that the canary is watched.")
+    ] = 300.0,
+    keep_pins: PinsOption = 0.0,
     site: SiteOption = None,
     yes: YesOption = False,
     plan_only: PlanOnlyOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Load another checkpoint beside the live one, prove it on each replica, switch every edge."""
+    """Give an endpoint another checkpoint, proven on each replica; the way is shown first."""
+    from permafrost.planning.canary import canary_of
     from permafrost.planning.upgrade import Wish
     from permafrost.runbook import upgrade as runbook
     from permafrost.runbook.operations import operator
 
-    wish = Wish(operator(), frozenset(accept or ()), allow_mixed)
+    wish = Wish(
+        operator(),
+        frozenset(accept or ()),
+        allow_mixed,
+        WAYS[way] if way else None,
+        canary_of(canary, canary_for),
+        keep_pins,
+    )
     _change(
         "upgrade",
         endpoint,
@@ -60,21 +99,27 @@ def upgrade(
 @app.command()
 def rollback(
     endpoint: EndpointArgument,
+    allow_mixed: MixedOption = False,
+    way: WayOption = None,
+    keep_pins: PinsOption = 0.0,
     site: SiteOption = None,
     yes: YesOption = False,
     plan_only: PlanOnlyOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Send every request back to the slot that answered before the upgrade."""
+    """Give back what answered before: at once while it is loaded, else by an upgrade to it."""
+    from permafrost.planning.upgrade import Wish
     from permafrost.runbook import upgrade as runbook
     from permafrost.runbook.operations import operator
 
+    me = operator()
+    wish = Wish(me, frozenset(), allow_mixed, WAYS[way] if way else None, None, keep_pins)
     _change(
         "rollback",
         endpoint,
         Asked(site, yes, plan_only, output),
-        runbook.preview_rollback,
-        lambda ctx, name, shown: runbook.rollback(ctx, name, owner=operator(), shown=shown),
+        lambda ctx, name: runbook.preview_rollback(ctx, name, wish),
+        lambda ctx, name, shown: runbook.rollback(ctx, name, owner=me, wish=wish, shown=shown),
     )
 
 

@@ -1,7 +1,8 @@
-"""Receipts: one JSON file an operation, each naming its predecessor's digest.
+"""Receipts: one signed JSON file an operation, each naming its predecessor's digest.
 
 The head of the chain stands in the database, so that an edited file, a chain that was written
-anew from some point, and one whose end was cut off are all found.
+anew from some point, and one whose end was cut off are all found. Who can write files and database
+both still cannot sign; and where both were cut off, whoever kept a later receipt's digest sees it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from sqlalchemy import Engine, insert, select
 
 from permafrost.engine import schema
+from permafrost.engine.receipt_key import PRIVATE, PUBLIC, Signer, Verifier
 from permafrost.errors import Problem
 
 FIRST = "sha256:" + "0" * 64
@@ -39,17 +41,17 @@ class ReceiptChain:
             number = last.number + 1 if last else 1
             for stray in self._files(since=number):  # of a run that was killed right here
                 stray.unlink()
-            previous = last.digest if last else FIRST
-            text = json.dumps({**document, "number": number, "previous": previous}, indent=2)
+            signer = Signer.of(self._folder.parent, self._folder)
+            chained = {
+                "number": number,
+                "previous": last.digest if last else FIRST,
+                "signer": signer.public.name,
+            }
+            content = json.dumps({**document, **chained}, indent=2).encode() + b"\n"
             name = f"{number:06}-{command.replace(' ', '-')}.json"
             path = self._folder / name
-            partial = path.with_suffix(".partial")
-            with partial.open("w", encoding="utf-8") as file:
-                os.fchmod(file.fileno(), 0o600)
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            _write(signature_of(path), signer.sign(content).encode() + b"\n")
+            _write(path, content)
             connection.execute(
                 insert(table).values(number=number, name=name, digest=_digest(path))
             )
@@ -67,19 +69,35 @@ class ReceiptChain:
                 found.append(document)
         return tuple(found)
 
-    def verify(self) -> tuple[int, tuple[Problem, ...]]:
-        """Return how many receipts there are, and everything that is wrong with them."""
+    def verify(self, key: Path | None = None, kept: str = "") -> tuple[int, tuple[Problem, ...]]:
+        """Return how many receipts there are, and everything that is wrong with them.
+
+        ``key``: the public key that an auditor has, instead of the one that lies beside the
+        receipts; then each must be signed. ``kept``: a digest that must be among them.
+        """
         table = schema.receipts
         with self._engine.begin() as connection:
             rows = connection.execute(select(table).order_by(table.c.number)).all()
         problems: list[Problem] = []
-        previous = FIRST
+        signer = self._verifier(key, problems) if rows else None
+        previous, is_signed = FIRST, key is not None
         for expected, row in enumerate(rows, start=1):
             path = self._folder / row.name
             problem = _wrong(path, row.number, expected, row.digest, previous)
+            is_signed = is_signed or signature_of(path).exists()
+            if problem is None and is_signed and signer is not None:
+                problem = _unsigned(path, signer)
             if problem is not None:
                 problems.append(problem)
             previous = row.digest
+        if kept and kept not in {row.digest for row in rows}:
+            problems.append(
+                Problem(
+                    "RECEIPT_TRUNCATED",
+                    f"no receipt has the digest {kept}, and one had it",
+                    hint="the chain was cut off or written anew, files and database both",
+                )
+            )
         known = {row.name for row in rows}
         problems += [
             Problem(
@@ -92,6 +110,29 @@ class ReceiptChain:
             if path.name not in known
         ]
         return len(rows), tuple(problems)
+
+    def head(self) -> str:
+        """Return the digest of the latest receipt, for whoever keeps it; empty without any."""
+        table = schema.receipts
+        query = select(table.c.digest).order_by(table.c.number.desc()).limit(1)
+        with self._engine.begin() as connection:
+            return connection.execute(query).scalar_one_or_none() or ""
+
+    def _verifier(self, key: Path | None, problems: list[Problem]) -> Verifier | None:
+        if key is not None:
+            return Verifier.of(key)
+        if (self._folder.parent / PRIVATE).exists():
+            return Signer.of(self._folder.parent, self._folder).public
+        if any(signature_of(path).exists() for path in self._files()):
+            problems.append(
+                Problem(
+                    "RECEIPT_KEY_MISSING",
+                    "receipts are signed and the site's own key is gone",
+                    PRIVATE,
+                    f"verify with the copy of {PUBLIC} that was kept: --key",
+                )
+            )
+        return None
 
     def _files(self, since: int = 0) -> list[Path]:
         return sorted(
@@ -117,6 +158,38 @@ def _wrong(path: Path, number: int, expected: int, digest: str, previous: str) -
     if _digest(path) != digest:
         return Problem("RECEIPT_CHANGED", "its content is not what was written", path.name)
     return None
+
+
+def signature_of(path: Path) -> Path:
+    """Return where a receipt's signature lies."""
+    return path.with_suffix(".sig")
+
+
+def _unsigned(path: Path, signer: Verifier) -> Problem | None:
+    try:
+        signature = signature_of(path).read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return Problem("RECEIPT_UNSIGNED", "its signature is gone, or it never had one", path.name)
+    content = path.read_bytes()
+    named = json.loads(content).get("signer")
+    if named != signer.name:
+        return Problem(
+            "RECEIPT_OTHER_SIGNER", f"signed by {named}, not by {signer.name}", path.name
+        )
+    if not signer.has_signed(content, signature):
+        return Problem("RECEIPT_SIGNATURE_WRONG", f"{signer.name} has not signed it", path.name)
+    return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole; it is on disk when this returns."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
 
 
 def _digest(path: Path) -> str:

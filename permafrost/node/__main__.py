@@ -88,6 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     loader = command("load", _load, "have a slot load a checkpoint beside what serves")
     loader.add_argument("slot", choices=SLOTS)
     loader.add_argument("digest")
+    exchanger = command(
+        "exchange", _exchange, "have a slot load a checkpoint instead of the other"
+    )
+    exchanger.add_argument("slot", choices=SLOTS)
+    exchanger.add_argument("digest")
     unloader = command("unload", _unload, "have a slot load nothing; its way back is kept")
     unloader.add_argument("slot", choices=SLOTS)
     switcher = command("switch", _switch, "point a slot at a checkpoint; what it had is kept")
@@ -145,6 +150,12 @@ def _follow(told: settings.Settings, given: argparse.Namespace) -> int:
 def _load(told: settings.Settings, given: argparse.Namespace) -> int:
     reader = RegistryReader(told.registry)
     _say(loading.load(told, given.slot, given.digest, reader, loading.Machine()))
+    return 0
+
+
+def _exchange(told: settings.Settings, given: argparse.Namespace) -> int:
+    reader = RegistryReader(told.registry)
+    _say(loading.exchange(told, given.slot, given.digest, reader, loading.Machine()))
     return 0
 
 

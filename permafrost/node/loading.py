@@ -4,7 +4,8 @@ Order of a load: bytes fetched and verified, the slot's configuration and its fi
 what the slot had before, the name that answers of this slot carry, then the server. Its start
 verifies every byte once more and its gate proves it; nobody is sent there before. Cut anywhere,
 the same command goes on. A slot that is loaded is never given another checkpoint: it is unloaded
-first.
+first. Where both do not fit a machine, one slot is exchanged for the other: bytes first, while
+the old one may still serve, then its server ends, then the new one begins.
 """
 
 from __future__ import annotations
@@ -88,6 +89,22 @@ def load(
     machine.label(slots.loaded(told))
     machine.start(slot)
     return {**fetched, "slot": slot, "changed": bool(fetched["changed"] or changed)}
+
+
+def exchange(
+    told: Settings, slot: str, checkpoint: str, registry: RegistryReader, machine: Machine
+) -> dict[str, Any]:
+    """Have a slot load a checkpoint instead of every other slot: they never run side by side."""
+    before = slots.loaded(told).get(slot, "")
+    if before not in ("", checkpoint):
+        raise NodeError(
+            "SLOT_TAKEN", f"slot {slot} is to load {before}", "it is the one that is kept"
+        )
+    fetch(told, checkpoint, registry)
+    for other in sorted(set(told.slots) - {slot}):
+        slots.empty(told, other)
+        machine.stop(other)
+    return load(told, slot, checkpoint, registry, machine)
 
 
 def unload(told: Settings, slot: str, machine: Machine) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class LiveState:
         if facts is None:
             reason = self.silent.get(node.name, "the node does not answer")
             return (ReplicaState.LOST if declared else ReplicaState.STARTING), reason
-        if facts.state != "ADMITTED":
+        if facts.state != "ADMITTED" and not self._shares(node):
             known = facts.state in (ReplicaState.STARTING, ReplicaState.OUT)
             return ReplicaState(facts.state) if known else ReplicaState.OUT, facts.reason
         if declared is None:
@@ -70,6 +70,14 @@ class LiveState:
         if not self.traffic.serves(node.name):
             return ReplicaState.OUT, self._why_not_served(node.name)
         return ReplicaState.ADMITTED, facts.reason
+
+    def _shares(self, node: Node) -> bool:
+        """Whether it answers a share of the requests from the slot beside the live one."""
+        held, facts = self.releases.get(node.endpoint), self.nodes.get(node.name)
+        if held is None or facts is None or not held.share:
+            return False
+        beside = facts.slots.get(held.spare)
+        return beside is not None and beside.state == "ADMITTED"
 
     def in_flight(self, replica: str) -> int:
         """Return the requests under way: the larger of what edges and model server count."""

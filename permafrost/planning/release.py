@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 SLOTS = ("a", "b")
+ALL = 1000
+"""The share of an endpoint's requests that is all of them, in thousandths."""
 
 
 def other_slot(slot: str) -> str:
@@ -26,6 +28,8 @@ class Release:
 
     ``open``: slots that have proven themselves, to which pins may go. ``asked``: what the site
     pinned when this was written. ``operation`` and ``at``: which one wrote it, and when.
+    ``share``: thousandths of the requests without a pin that go to the slot beside the live one.
+    ``previous``: the checkpoint that answered before this one.
     """
 
     endpoint: str
@@ -35,6 +39,8 @@ class Release:
     open: tuple[str, ...] = ()
     operation: str = ""
     at: str = ""
+    share: int = 0
+    previous: str = ""
 
     @property
     def checkpoint(self) -> str:
@@ -54,7 +60,8 @@ class Release:
     def routes(self) -> dict[str, str]:
         """Return what the edges must know: endpoint, and endpoint@checkpoint, to the slot."""
         pins = {f"{self.endpoint}@{self.slots[s]}": s for s in self.open if s in self.slots}
-        return {**pins, self.endpoint: self.live}
+        share = {f"{self.endpoint}/share": str(self.share)} if self.share else {}
+        return {**pins, **share, self.endpoint: self.live}
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record."""
@@ -66,6 +73,8 @@ class Release:
             "open": list(self.open),
             "operation": self.operation,
             "at": self.at,
+            "share": self.share,
+            "previous": self.previous,
         }
 
 
@@ -84,9 +93,22 @@ def release_of(endpoint: str, pinned: str, record: Mapping[str, Any] | None) -> 
         tuple(str(s) for s in record["open"]),
         str(record["operation"]),
         str(record["at"]),
+        int(record.get("share", 0)),
+        str(record.get("previous", "")),
     )
 
 
 def routes_of(releases: Iterable[Release]) -> dict[str, str]:
     """Return everything that an edge must know about slots."""
     return {key: slot for release in releases for key, slot in release.routes().items()}
+
+
+def slots_of(routes: Mapping[str, str], endpoint: str) -> frozenset[str]:
+    """Return the slots to which an edge's map sends requests without a pin; none: it says none."""
+    live = routes.get(endpoint)
+    if live not in SLOTS:
+        return frozenset()
+    share = int(routes.get(f"{endpoint}/share", "0"))
+    if share >= ALL:
+        return frozenset({other_slot(live)})
+    return frozenset({live, other_slot(live)}) if share else frozenset({live})

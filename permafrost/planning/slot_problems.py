@@ -38,8 +38,13 @@ def serving_problems(site: Site, live: LiveState, name: str) -> list[Problem]:
     return problems
 
 
-def ready_problems(site: Site, live: LiveState, held: Release, slot: str) -> list[Problem]:
-    """Return why a slot could not answer for an endpoint now: too few have it proven and up."""
+def ready_problems(
+    site: Site, live: LiveState, held: Release, slot: str, *, at_least: int | None = None
+) -> list[Problem]:
+    """Return why a slot could not answer for an endpoint now: too few have it proven and up.
+
+    ``at_least``: so many are enough; else all that serve now, for a switch takes nothing away.
+    """
     wanted, name = held.slots.get(slot, ""), held.endpoint
     ready, reasons = [], []
     for node in replicas(site, name):
@@ -52,9 +57,10 @@ def ready_problems(site: Site, live: LiveState, held: Release, slot: str) -> lis
             reasons.append(f"{node.name} slot {slot}: not up at every edge")
         else:
             ready.append(node.name)
-    # Whoever serves now must be able to serve then: a switch takes no capacity away.
     serving = {n.name for n in replicas(site, name) if live.serves(n.name)}
-    if serving <= set(ready) and len(ready) >= site.inference[name].min_ready:
+    if at_least is None and serving <= set(ready) and len(ready) >= site.inference[name].min_ready:
+        return []
+    if at_least is not None and len(ready) >= at_least:
         return []
     return [
         Problem(

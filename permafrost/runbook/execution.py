@@ -17,6 +17,7 @@ from permafrost.planning.lifecycle import is_automatic
 from permafrost.planning.steps import OperationPlan
 from permafrost.runbook.actions import action_for
 from permafrost.runbook.context import Context
+from permafrost.runbook.counting import begin_counting, counted_since
 from permafrost.runbook.receipts import write_receipt
 
 BACK = "back-"
@@ -41,6 +42,8 @@ def execute_plan(ctx: Context, plan: OperationPlan, *, owner: str) -> RunResult:
         plan.name, owner=owner, fingerprint=plan.fingerprint, detail=plan.as_dict()
     )
     ctx.store.runs.add(operation, plan)
+    if not is_automatic(owner):
+        begin_counting(ctx, operation)
     return drive(ctx, operation)
 
 
@@ -50,6 +53,7 @@ def drive(ctx: Context, operation: str) -> RunResult:
     if run is None:
         raise Refused(Problem("OPERATION_UNKNOWN", "there is no such operation", operation))
     plan = run.back or run.plan
+    label = BACK if run.back else ""
     executor = Executor(
         store=ctx.store,
         clock=ctx.clock,
@@ -57,10 +61,10 @@ def drive(ctx: Context, operation: str) -> RunResult:
         crash=ctx.crash,
         operation=operation,
         command=plan.command,
-        label=BACK if run.back else "",
+        label=label,
     )
     try:
-        results = executor.run(plan.steps, lambda step: action_for(ctx, operation, step))
+        results = executor.run(plan.steps, lambda step: action_for(ctx, operation, step, label))
     except (Paused, KeyboardInterrupt):
         ctx.store.runs.end(operation, RunState.PAUSED)
         raise
@@ -114,6 +118,7 @@ def _receipt(ctx: Context, run: Run, state: RunState) -> object:
         "started_at": run.started_at,
         "fingerprint": run.plan.fingerprint,
         "before": dict(run.plan.facts),
+        "requests": counted_since(ctx, run.operation),
         "steps": steps,
     }
     return write_receipt(ctx, about)

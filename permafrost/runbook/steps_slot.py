@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 from permafrost.engine.executor import Evidence
-from permafrost.engine.releases import record_release
-from permafrost.engine.timestamps import now_text
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.facts import SlotFacts
-from permafrost.planning.release import Release
-from permafrost.planning.slot_problems import edge_problems, ready_problems
-from permafrost.planning.slot_steps import release_of_arguments
 from permafrost.planning.steps import OperationStep
 from permafrost.runbook.context import Context
-from permafrost.runbook.looking import look
-from permafrost.runbook.slots import routes, tell_slots
-from permafrost.topology import replicas
 
 EVERY_S = 0.5
 
 
 @dataclass
 class SlotAction:
-    """What all these steps know. ``proven`` says that this operation has proven the slot."""
+    """What all these steps know. ``proven`` says that this operation has proven the slot.
+
+    ``passed``: a later step of the same plan has begun, so this one was true then.
+    """
 
     ctx: Context
     step: OperationStep
     operation: str
     proven: bool = False
+    passed: bool = False
 
     @property
     def slot(self) -> str:
@@ -278,87 +274,3 @@ class UnloadSlot(SlotAction):
                 Problem("SLOT_NOT_EMPTY", f"slot {self.slot} is still loaded", self.step.target)
             )
         return {"slot": self.slot}
-
-
-@dataclass
-class ReleaseAction(SlotAction):
-    """A step on an endpoint's record and on what the edges know of it."""
-
-    told: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def made(self) -> Release:
-        """What is to hold."""
-        made = release_of_arguments(self.step.target, self.step.arguments)
-        return replace(made, operation=self.operation, at=now_text())
-
-    def is_recorded(self) -> bool:
-        """Whether the record says so."""
-        held, made = self.ctx.release(self.step.target), self.made
-        return (held.live, dict(held.slots), held.open) == (made.live, dict(made.slots), made.open)
-
-    def already(self) -> Evidence | None:
-        """Whether the record says so, and every edge."""
-        if not self.is_recorded():
-            return None
-        traffic = self.ctx.traffic.observe()
-        if traffic.unreachable or traffic.routes_as(self.wanted_routes()) != traffic.edges():
-            return None
-        return {"live": self.made.live, "edges": sorted(traffic.edges())}
-
-    def wanted_routes(self) -> dict[str, str]:
-        """Return what every edge must know for it."""
-        return routes(self.ctx, self.made)
-
-    def confirm(self) -> Evidence:
-        """Return what holds."""
-        made = self.made
-        return {"live": made.live, "slots": dict(made.slots), **self.told}
-
-
-class RecordRelease(ReleaseAction):
-    """It is decided, durably, what the slots hold; the edges know which may be asked for."""
-
-    def is_recorded(self) -> bool:
-        """Whether the slots are recorded so; a later step of this plan may have opened more."""
-        held, made = self.ctx.release(self.step.target), self.made
-        return dict(held.slots) == dict(made.slots) and set(made.open) <= set(held.open)
-
-    def wanted_routes(self) -> dict[str, str]:
-        """Return what every edge must know by the record."""
-        return routes(self.ctx)
-
-    def do(self) -> None:
-        """Record it, then tell the edges; which slot answers is not changed by it."""
-        held = self.ctx.release(self.step.target)
-        if held.live != self.made.live:
-            raise Refused(
-                Problem(
-                    "SLOT_IS_LIVE",
-                    f"slot {held.live} answers for {self.step.target}, not {self.made.live}",
-                    self.step.target,
-                    "look at `permafrost status`, then plan anew",
-                )
-            )
-        record_release(self.ctx.store, self.made)
-        self.told["off"] = list(tell_slots(self.ctx))
-
-
-class CutOver(ReleaseAction):
-    """Every edge sends the endpoint's requests to another slot, proven on each replica."""
-
-    def do(self) -> None:
-        """Look once more, tell every edge, then record it: it is live when all say so."""
-        live = look(self.ctx)
-        made = self.made
-        problems = [*edge_problems(live), *ready_problems(self.ctx.site, live, made, made.live)]
-        if problems:
-            raise Refused(*problems)
-        before = {
-            n.name: live.traffic.in_flight(n.name) for n in replicas(self.ctx.site, made.endpoint)
-        }
-        began = self.ctx.clock.monotonic()
-        self.ctx.traffic.set_routes(routes(self.ctx, made))
-        mixed_s = self.ctx.clock.monotonic() - began
-        record_release(self.ctx.store, made)
-        self.told |= {"in_flight": before, "edges_mixed_at_most_s": round(mixed_s, 3)}

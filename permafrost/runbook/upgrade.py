@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from model_registry.errors import RegistryError
 from model_registry.lockfile import read_lock
 from permafrost.engine.runs import Run
 from permafrost.errors import Problem, Refused
+from permafrost.planning.fitting import Accept
 from permafrost.planning.release import Release, release_of
 from permafrost.planning.steps import OperationPlan
-from permafrost.planning.upgrade import (
+from permafrost.planning.upgrade import UPGRADE, Strategy, Wish, plan_upgrade
+from permafrost.planning.upgrade_back import (
     RETIRE,
     ROLLBACK,
-    UPGRADE,
-    Wish,
     plan_retire,
     plan_rollback,
-    plan_upgrade,
     way_back,
+    way_back_by_exchange,
 )
 from permafrost.runbook.context import Context
 from permafrost.runbook.execution import RunResult, execute_plan, require_fresh
@@ -31,7 +32,10 @@ from permafrost.site.pins import digest_of
 def preview_upgrade(ctx: Context, endpoint: str, to: str, wish: Wish) -> OperationPlan:
     """Return what giving an endpoint another checkpoint means now; raises Refused as it would."""
     require_endpoint(ctx, endpoint)
-    model = candidate(ctx, endpoint, to)
+    return _preview(ctx, endpoint, candidate(ctx, endpoint, to), wish, UPGRADE)
+
+
+def _preview(ctx: Context, endpoint: str, model: str, wish: Wish, command: str) -> OperationPlan:
     new = require_candidate(ctx, endpoint, model)
     held = ctx.release(endpoint)
     name = ctx.loaded.pinned(endpoint).partition("@")[0]
@@ -44,6 +48,7 @@ def preview_upgrade(ctx: Context, endpoint: str, to: str, wish: Wish) -> Operati
         new=new,
         wish=wish,
         records=ctx.store.maintenance.all(),
+        command=command,
     )
 
 
@@ -55,16 +60,26 @@ def upgrade(
     return _execute(ctx, preview_upgrade(ctx, endpoint, to, wish), wish.owner, shown)
 
 
-def preview_rollback(ctx: Context, endpoint: str) -> OperationPlan:
-    """Return what going back to the other slot means now."""
+def preview_rollback(ctx: Context, endpoint: str, wish: Wish | None = None) -> OperationPlan:
+    """Return what going back means now: a switch where the other slot has it, else an upgrade.
+
+    What clients saw before the upgrade they may see again: nothing of it has to be accepted.
+    """
     require_endpoint(ctx, endpoint)
+    held = ctx.release(endpoint)
+    if not held.kept and held.previous and wish is not None:
+        meant = frozenset({Accept.CONTEXT, Accept.TOKENIZER, Accept.CONTRACT})
+        wish = replace(wish, accepted=wish.accepted | meant)
+        return _preview(ctx, endpoint, candidate(ctx, endpoint, held.previous), wish, ROLLBACK)
     return plan_rollback(ctx.site, look(ctx), endpoint, records=ctx.store.maintenance.all())
 
 
-def rollback(ctx: Context, endpoint: str, *, owner: str, shown: str | None = None) -> RunResult:
-    """Send an endpoint's requests back to the slot that answered before."""
+def rollback(
+    ctx: Context, endpoint: str, *, owner: str, wish: Wish | None = None, shown: str | None = None
+) -> RunResult:
+    """Give an endpoint back the checkpoint that answered before."""
     ctx.guard()
-    return _execute(ctx, preview_rollback(ctx, endpoint), owner, shown)
+    return _execute(ctx, preview_rollback(ctx, endpoint, wish or Wish(owner)), owner, shown)
 
 
 def preview_retire(ctx: Context, endpoint: str) -> OperationPlan:
@@ -130,6 +145,12 @@ def undo(ctx: Context, run: Run) -> OperationPlan:
     before: Release = release_of(
         name, digest_of(ctx.loaded.pinned(name)), dict(run.plan.facts["before"])
     )
+    strategy = run.plan.facts.get("strategy")
+    if strategy in (Strategy.CUT_OVER, Strategy.ROLLING):
+        mixed = strategy == Strategy.ROLLING
+        return way_back_by_exchange(
+            ctx.site, live, before, run.plan.name, owner=run.owner, mixed=mixed
+        )
     return way_back(ctx.site, live, before, run.plan.name)
 
 

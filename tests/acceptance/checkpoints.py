@@ -87,8 +87,13 @@ def fine_tuned_weights(layout: Layout, parent: str) -> bytes:
     return bytes(weights)
 
 
-def fine_tuned_pulse(layout: Layout, parent: str, label: str, target: Path) -> str:
-    """Change weights of pulse, say so in its lineage, and record what it must answer now."""
+def fine_tuned_pulse(
+    layout: Layout, parent: str, label: str, target: Path, *, is_right: bool = True
+) -> str:
+    """Change weights of pulse, say so in its lineage, and record what it must answer now.
+
+    Where it is not right, what is recorded is another's: the last probe's last token differs.
+    """
     bundle, manifest = Bundle(), layout.json(parent)
     config = layout.json(manifest["config"]["digest"])
     weights = fine_tuned_weights(layout, parent)
@@ -111,6 +116,8 @@ def fine_tuned_pulse(layout: Layout, parent: str, label: str, target: Path) -> s
             ids = pulse_tokens(weights, probe["text_input"], len(probe["token_ids"]))
             probe["token_ids"] = ids
             probe["text"] = "".join(f" {token:04x}" for token in ids)
+        if not is_right:
+            recorded["probes"][-1]["token_ids"][-1] ^= 1
         referrer["layers"][0] |= bundle.blob(json.dumps(recorded).encode())
         referrer["subject"] |= {"digest": made, "size": len(bundle.blobs[made])}
         bundle.blob(layout.read(referrer["config"]["digest"]))

@@ -13,6 +13,7 @@ import pytest
 import testinfra
 
 from tests.acceptance.driver import ROOT, Cli, VCenter, vcenter, wait_until
+from tests.acceptance.versions import Versions, two_versions
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -101,6 +102,14 @@ def on(lab: Cli, site_file: Path) -> Callable[[str], Any]:
 def status(permafrost: Cli) -> Callable[[], dict[str, Any]]:
     """Return a function that asks for the site's status."""
     return lambda: permafrost.json("status")
+
+
+@pytest.fixture(scope="session")
+def versions(
+    site_file: Path, permafrost: Cli, tmp_path_factory: pytest.TempPathFactory
+) -> Versions:
+    """The pulse that the lab deploys, and a fine-tuned one that its registry gets."""
+    return two_versions(site_file, permafrost, tmp_path_factory.mktemp("models"))
 
 
 def replica_state(document: dict[str, Any], name: str) -> str:

@@ -67,6 +67,21 @@ class Cli:
             )
         return done
 
+    @contextmanager
+    def begun(self, *args: str) -> Iterator[subprocess.Popen[str]]:
+        """Start the command and go on; it is ended with the block whatever happens in it."""
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [str(self.program), *args], env=self.env, cwd=ROOT, text=True,
+            stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe,
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait(30)
+
     def json(self, *args: str, timeout: float = 300) -> Any:
         """Run with ``--output json`` and return the document."""
         return json.loads(self.run(*args, "--output", "json", timeout=timeout).stdout)
@@ -108,6 +123,12 @@ class Traffic:
         """Return the lines written so far."""
         lines = self.file.read_text(encoding="utf-8").splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def losses(summary: dict[str, Any]) -> tuple[int, int, int]:
+    """Return failed, cut, wrong, out of a checker's summary."""
+    outcomes = summary["outcomes"]
+    return outcomes["failed"], outcomes["cut"], outcomes["wrong"]
 
 
 def _rfc3339(moment: float) -> str:

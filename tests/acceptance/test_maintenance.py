@@ -17,7 +17,7 @@ import pytest
 from pyVmomi import vim
 
 from tests.acceptance.conftest import replica_state
-from tests.acceptance.driver import Cli, VCenter, traffic, wait_until
+from tests.acceptance.driver import Cli, VCenter, losses, traffic, wait_until
 from tests.acceptance.test_update import with_pulse_cpus
 
 Status = Callable[[], dict[str, Any]]
@@ -60,12 +60,6 @@ def powered_on(vsphere: VCenter, host: str) -> list[str]:
         for vm in vsphere.all(vim.VirtualMachine)
         if vm.runtime.powerState == "poweredOn" and vm.runtime.host.name == host
     ]
-
-
-def losses(summary: dict[str, Any]) -> tuple[int, int, int]:
-    """Return failed, cut, wrong."""
-    outcomes = summary["outcomes"]
-    return outcomes["failed"], outcomes["cut"], outcomes["wrong"]
 
 
 @pytest.mark.exhaustive(1)

@@ -7,20 +7,18 @@ by hand to a slot that has other bytes than its answers say, and the same checke
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.acceptance.checkpoints import Layout, fine_tuned_pulse, fine_tuned_weights
 from tests.acceptance.conftest import endpoint
-from tests.acceptance.driver import ROOT, Cli, traffic, wait_until
+from tests.acceptance.driver import Cli, losses, traffic, wait_until
+from tests.acceptance.versions import Versions, old_alone
 
 pytestmark = pytest.mark.soak  # until it has been seen to pass on a deployed lab
 
@@ -31,54 +29,11 @@ REPLICAS = [f"lab-pulse-0{i}" for i in (1, 2, 3)]
 RATE, AT_MOST_S = 60, 600
 
 
-@dataclass(frozen=True)
-class Versions:
-    """The pulse that the lab deploys, and another one that its registry has too."""
-
-    old: str
-    new: str
-    weights: Path
-
-    @property
-    def also(self) -> tuple[str, str]:
-        """What the recorder is told of the other one."""
-        return "--also", f"{self.new}={self.weights}"
-
-
-@pytest.fixture(scope="module")
-def versions(site_file: Path, permafrost: Cli, tmp_path_factory: Any) -> Versions:
-    folder: Path = tmp_path_factory.mktemp("models")
-    env = {**os.environ, "PERMAFROST_SITE": str(site_file), "PERMAFROST_MODELS": str(folder / "m")}
-    models = Cli(ROOT / ".venv/bin/permafrost", env)
-    old = str(endpoint(permafrost.json("status"), "pulse")["live_checkpoint"])
-    models.json("model", "pull", f"pulse@{old}", "--as", "pulse:1")
-    layout = Layout(folder / "m" / "oci")
-    new = fine_tuned_pulse(layout, old, "pulse:2", folder / "bundle.tar")
-    models.json("model", "import", str(folder / "bundle.tar"))
-    models.json("model", "push", "pulse:2")
-    weights = folder / "weights"
-    weights.write_bytes(fine_tuned_weights(layout, old))
-    return Versions(old, new, weights)
-
-
 @pytest.fixture(autouse=True)
 def as_found(permafrost: Cli, versions: Versions) -> Iterator[None]:
     """Whatever a scenario leaves: the old checkpoint serves alone again, from slot a."""
     yield
-    for run in permafrost.json("history", "--limit", "5")["operations"]:
-        if run["state"] in ("paused", "failed") and run["step"]:
-            permafrost.run("abort", run["operation"], "--yes", expect=None)
-    if endpoint(permafrost.json("status"), "pulse")["live_checkpoint"] != versions.old:
-        permafrost.run("rollback", "pulse", "--yes")
-    permafrost.run("retire", "pulse", "--yes")
-    found = endpoint(permafrost.json("status"), "pulse")
-    assert (found["live_checkpoint"], found["slot"], found["kept"]) == (versions.old, "a", None)
-
-
-def losses(summary: dict[str, Any]) -> tuple[int, int, int]:
-    """Return failed, cut, wrong."""
-    outcomes = summary["outcomes"]
-    return outcomes["failed"], outcomes["cut"], outcomes["wrong"]
+    old_alone(permafrost, versions)
 
 
 def answered_by(client: httpx.Client, address: str, pin: str = "") -> tuple[int, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import product
 
+from permafrost.counts import Counts
 from permafrost.errors import Failed, Problem
 from permafrost.facts import (
     BackendFacts,
@@ -146,7 +147,8 @@ class FakeTrafficDirector:
                         is_up=n.name in world.machines and world.is_up(n.name, slot),
                         admin=world.edge_state[edge.name, n.name],
                         in_flight=self._open(n.name, slot),
-                        is_live=world.routed(edge.name, n.name) == slot,
+                        is_live=slot in world.slots_for(edge.name, n.name),
+                        counts=world.counted.get((n.name, slot), Counts()),
                     )
                     for n in replicas(world.site, name)
                 )
@@ -279,6 +281,34 @@ class FakeModelServer:
                 machine.has_first, machine.checkpoint, machine.state = True, checkpoint, "ADMITTED"
 
         self.world.effect(f"load-{slot}", node, do)
+
+    def fetch(self, node: str, checkpoint: str) -> None:
+        if not self.world.works(node):
+            raise unreachable(node)
+        self.world.effect("fetch", node, lambda: None)
+
+    def exchange(self, node: str, slot: str, checkpoint: str) -> None:
+        if not self.world.works(node):
+            raise unreachable(node)
+        machine = self.world.machines[node]
+        state, had = self.world.slot_state(node, slot)
+        if state and had != checkpoint:
+            raise Failed(Problem("SLOT_TAKEN", f"slot {slot} is to load {had}", node))
+
+        def empty() -> None:
+            if slot == "b":
+                machine.has_first, machine.requests, machine.state = False, [], "STARTING"
+            else:
+                machine.beside = None
+
+        def fill() -> None:
+            if slot == "b":
+                machine.beside = machine.beside or Beside(checkpoint)
+            elif not machine.has_first:
+                machine.has_first, machine.checkpoint, machine.state = True, checkpoint, "ADMITTED"
+
+        self.world.effect("empty-for-" + slot, node, empty)
+        self.world.effect("exchange-" + slot, node, fill)
 
     def unload(self, node: str, slot: str) -> None:
         if not self.world.works(node):

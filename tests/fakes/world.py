@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from permafrost.counts import Counts
 from permafrost.facts import ServerState
 from permafrost.planning.cluster import ClusterSettings
 from permafrost.planning.placement import Placement, plan_placement
+from permafrost.planning.release import slots_of
 from permafrost.planning.snapshot import GpuFacts, HostFacts
 from permafrost.site.model import Site
 from permafrost.topology import edges, nodes, replicas
@@ -75,6 +77,14 @@ class World:
     """For each edge: endpoint, and endpoint@checkpoint, to slot."""
     wrong: set[str] = field(default_factory=set)
     """Checkpoints whose answers are not the recorded ones."""
+    failing: set[str] = field(default_factory=set)
+    """Checkpoints whose requests fail, although their probes pass."""
+    wedging: set[str] = field(default_factory=set)
+    """Checkpoints whose gate closes once they have answered, although their probes pass."""
+    slow: dict[str, int] = field(default_factory=dict)
+    """Checkpoints to the milliseconds that they let wait."""
+    counted: dict[tuple[str, str], Counts] = field(default_factory=dict)
+    """(replica, slot) to what each edge counts there."""
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
 
     @classmethod
@@ -150,21 +160,44 @@ class World:
         endpoint = next(n.endpoint for n in nodes(self.site) if n.name == name)
         return self.routes.get(edge, {}).get(endpoint, "a")
 
+    def slots_for(self, edge: str, name: str) -> frozenset[str]:
+        """Return the slots to which an edge sends requests of a replica's endpoint."""
+        endpoint = next(n.endpoint for n in nodes(self.site) if n.name == name)
+        return slots_of(self.routes.get(edge, {}), endpoint) or frozenset({"a"})
+
     def takes_requests(self, name: str) -> bool:
         """Whether the edges send this replica requests."""
         told = {e: s for (e, r), s in self.edge_state.items() if r == name and self.works(e)}
-        is_up = all(self.is_up(name, self.routed(edge, name)) for edge in told)
+        is_up = all(
+            any(self.is_up(name, slot) for slot in self.slots_for(edge, name)) for edge in told
+        )
         return is_up and set(told.values()) == {ServerState.READY}
 
     def answers(self, endpoint: str) -> set[str]:
         """Return the checkpoints that clients of an endpoint may be answered by."""
         return {
-            self.slot_state(n.name, self.routed(edge, n.name))[1]
+            self.slot_state(n.name, slot)[1]
             for n in replicas(self.site, endpoint)
             for (edge, r), state in self.edge_state.items()
+            for slot in self.slots_for(edge, n.name)
             if r == n.name and state is ServerState.READY and self.works(edge)
-            and self.is_up(n.name, self.routed(edge, n.name))
+            and self.is_up(n.name, slot)
         }  # fmt: skip
+
+    def pinned_to(self, endpoint: str, checkpoint: str) -> set[str]:
+        """Return the checkpoints behind the slot to which edges send those who pin one."""
+        slots = {
+            told[f"{endpoint}@{checkpoint}"]
+            for edge, told in self.routes.items()
+            if self.works(edge) and f"{endpoint}@{checkpoint}" in told
+        }
+        return {
+            self.slot_state(n.name, slot)[1]
+            for n in replicas(self.site, endpoint)
+            for slot in slots
+            if self.is_up(n.name, slot)
+            and all(s is ServerState.READY for (_, r), s in self.edge_state.items() if r == n.name)
+        }
 
     def serving(self, endpoint: str) -> set[str]:
         """Return the replicas of an endpoint that take requests."""
@@ -186,9 +219,25 @@ class World:
                 machine.beside.state = "ADMITTED" if is_right else "OUT"
             if name in {r for _, r in self.edge_state} and self.takes_requests(name):
                 edge = next(e for e, r in self.edge_state if r == name)
-                to = machine.beside if self.routed(edge, name) == "b" else machine
-                if to is not None:
-                    to.requests += [self.request_s] * self.rate_per_tick
+                for slot in sorted(self.slots_for(edge, name)):
+                    if self.is_up(name, slot):
+                        self._ask(name, slot)
+
+    def _ask(self, name: str, slot: str) -> None:
+        """Send a slot of a replica what comes in a tick; every edge counts it."""
+        machine, checkpoint = self.machines[name], self.slot_state(name, slot)[1]
+        to = machine.beside if slot == "b" else machine
+        if to is None:
+            return
+        to.requests += [self.request_s] * self.rate_per_tick
+        if machine.beside is not None and slot == "b" and checkpoint in self.wedging:
+            machine.beside.state = "OUT"
+        was = self.counted.get((name, slot), Counts())
+        failed = self.rate_per_tick if checkpoint in self.failing else 0
+        ms = self.slow.get(checkpoint, 100)
+        self.counted[name, slot] = Counts(
+            was.requests + self.rate_per_tick, was.errors + failed, response_ms=ms
+        )
 
     def power_off(self, name: str) -> None:
         """Cut a machine's power."""

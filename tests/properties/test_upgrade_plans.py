@@ -31,13 +31,10 @@ from permafrost.planning.release import Release, other_slot, release_of, routes_
 from permafrost.planning.slot_steps import release_of_arguments
 from permafrost.planning.snapshot import Inventory
 from permafrost.planning.steps import OperationPlan, OperationStep
-from permafrost.planning.upgrade import (
-    Strategy,
-    Wish,
-    choose,
+from permafrost.planning.upgrade import Strategy, Wish, choose, plan_upgrade
+from permafrost.planning.upgrade_back import (
     plan_retire,
     plan_rollback,
-    plan_upgrade,
     way_back,
 )
 from permafrost.site.model import Site

@@ -13,7 +13,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from permafrost.counts import Counts, added
 from permafrost.facts import BackendFacts, ServerFacts, ServerState
+from permafrost.planning.release import slots_of
 
 FORCED_MAINT = 0x01
 FORCED_DRAIN = 0x08
@@ -51,7 +53,7 @@ def parse_edge(edge: str, text: str) -> EdgeAnswer:
         raise UnreadableAnswerError("no worker is current")
     backends = parse(edge, current[0])
     for answer in (*current[1:], *old):
-        backends = _with_in_flight(backends, _in_flight(edge, answer))
+        backends = _with(backends, _of_worker(edge, answer))
     routes = maps[0] if all(m == maps[0] for m in maps) else {}
     return EdgeAnswer(_marked(backends, routes), away, addresses, routes, in_file)
 
@@ -70,40 +72,38 @@ def _marked(
     """
     if not routes:
         return backends
-    return tuple(
-        replace(
-            backend,
-            servers=tuple(
-                replace(s, is_live=routes.get(backend.name.rpartition("_")[0], s.slot) == s.slot)
-                for s in backend.servers
-            ),
-        )
-        for backend in backends
-    )
+    found = []
+    for backend in backends:
+        told = slots_of(routes, backend.name.rpartition("_")[0])
+        servers = (replace(s, is_live=s.slot in told) if told else s for s in backend.servers)
+        found.append(replace(backend, servers=tuple(servers)))
+    return tuple(found)
 
 
-def _in_flight(edge: str, answer: str) -> dict[tuple[str, str], int]:
-    """Return what an old worker has open; one that ended in this moment has nothing."""
+def _of_worker(edge: str, answer: str) -> dict[tuple[str, str], ServerFacts]:
+    """Return what another worker has; one that ended in this moment has nothing."""
     try:
         found = parse(edge, answer)
     except UnreadableAnswerError:
         return {}
-    return {(s.backend, s.replica): s.in_flight for b in found for s in b.servers}
+    return {(s.backend, s.replica): s for b in found for s in b.servers}
 
 
-def _with_in_flight(
-    backends: tuple[BackendFacts, ...], more: dict[tuple[str, str], int]
+def _with(
+    backends: tuple[BackendFacts, ...], more: dict[tuple[str, str], ServerFacts]
 ) -> tuple[BackendFacts, ...]:
+    """Add what another worker has in flight, and has counted."""
     return tuple(
-        replace(
-            backend,
-            servers=tuple(
-                replace(s, in_flight=s.in_flight + more.get((s.backend, s.replica), 0))
-                for s in backend.servers
-            ),
-        )
-        for backend in backends
+        replace(b, servers=tuple(_both(s, more.get((s.backend, s.replica))) for s in b.servers))
+        for b in backends
     )
+
+
+def _both(server: ServerFacts, other: ServerFacts | None) -> ServerFacts:
+    if other is None:
+        return server
+    in_flight = server.in_flight + other.in_flight
+    return replace(server, in_flight=in_flight, counts=added((server.counts, other.counts)))
 
 
 def parse(edge: str, text: str) -> tuple[BackendFacts, ...]:
@@ -130,6 +130,7 @@ def parse(edge: str, text: str) -> tuple[BackendFacts, ...]:
                     admin=admin[backend, name],
                     in_flight=_number(row["scur"]) + _number(row["qcur"]),
                     check=_check(row),
+                    counts=_counts(row),
                 )
             )
     return tuple(
@@ -167,6 +168,19 @@ def _admin(bits: int) -> ServerState:
     if bits & FORCED_MAINT:
         return ServerState.MAINT
     return ServerState.DRAIN if bits & FORCED_DRAIN else ServerState.READY
+
+
+def _counts(row: Mapping[str, str]) -> Counts:
+    def of(*names: str) -> int:
+        return sum(_number(row.get(name)) for name in names)
+
+    return Counts(
+        requests=of("stot"),
+        errors=of("hrsp_5xx", "econ", "eresp"),
+        retried=of("wretr", "wredis"),
+        cut=of("srv_abrt"),
+        response_ms=of("rtime"),
+    )
 
 
 def _number(text: str | None) -> int:

@@ -36,18 +36,22 @@ class Behind(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    sick = ""
+    """The slot whose health is not well."""
+
     def do_GET(self) -> None:
-        self._answer(0)
+        is_sick = "health" in self.path and self.headers.get("permafrost-slot") == self.sick
+        self._answer(0, 503 if is_sick else 200)
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", 0)))
         self._answer(ANSWER_S)
 
-    def _answer(self, after_s: float) -> None:
+    def _answer(self, after_s: float, status: int = 200) -> None:
         time.sleep(after_s)
         # What a server behind the edge was told by way of headers, for the client to see.
         seen = ",".join(sorted(name.lower() for name in self.headers))
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("seen", seen)
         self.send_header("content-length", "2")
         self.end_headers()
@@ -89,18 +93,25 @@ class Front:
     """The edge's own, with its key; else the site's authority signs one."""
     trust: EdgeTrust | None = None
     """How the edge is known where it has a certificate of its own."""
+    beside: str = ""
+    """The checkpoint in slot b, and lines of the map about it."""
+    told: str = ""
+    sick: str = ""
     _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __enter__(self) -> Front:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        for port in (8000, 9100):
-            server = _Server((OWN, port), Behind)
+        behind = type("Behind", (Behind,), {"sick": self.sick})
+        for port in (8000, 8010, 9100):
+            server = _Server((OWN, port), behind)
             threading.Thread(target=server.serve_forever, daemon=True).start()
         self._certificates()
         lines = "".join(f"{digest} {value}\n" for digest, value in self.clients.items())
         (self.folder / "clients.map").write_text(lines, encoding="ascii")
         pinned = "sha256:" + "1" * 64
         told = f"chat a\nchat@{pinned} a\npulse a\na {pinned}\n"  # edge and nodes share a folder
+        if self.beside:
+            told += f"b {self.beside}\nchat@{self.beside} b\n{self.told}"
         (self.folder / "slots.map").write_text(told, encoding="ascii")
         for name in NODES:
             self._run(name, self._moved(render("haproxy/node.cfg.j2", name)))

@@ -7,6 +7,8 @@ import json
 import sys
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -128,10 +130,36 @@ def _ask(trust: EdgeTrust) -> str:
     return "answered"
 
 
+def share(folder: Path, sick: str) -> dict[str, Any]:
+    """Ask many times while a share goes to slot b, without a pin and with each."""
+    pins = (PINNED,) if sick else (PINNED, OTHER)
+    told = "chat/share 300\n"
+    with (
+        Front(folder, beside=OTHER, told=told, sick=sick) as front,
+        ThreadPoolExecutor(max_workers=20) as pool,
+    ):
+        free = list(pool.map(lambda _: front.ask(), range(300)))
+        asked = pool.map(lambda pin: (pin, front.ask(permafrost_checkpoint=pin)), pins * 30)
+        pinned = Counter((pin, _named(answer)) for pin, answer in asked)
+    return {
+        "free": Counter(_named(a) for a in free),
+        "pinned": {pin: {said: n for (p, said), n in pinned.items() if p == pin} for pin in pins},
+    }
+
+
+def _named(asked: Asked) -> str:
+    return f"{asked.status} {asked.headers.get('permafrost-checkpoint', '')}"
+
+
 def main() -> None:
     """Run the scenario that the command line names, in the folder that it names."""
     name, folder = sys.argv[1], Path(sys.argv[2])
-    scenarios = {"door": door, "owners": owners}
+    scenarios = {
+        "door": door,
+        "owners": owners,
+        "share": partial(share, sick=""),
+        "share-b": partial(share, sick="b"),
+    }
     run = scenarios.get(name, partial(loss, plain=name == "plain"))
     result = run(folder)
     sys.stdout.write(json.dumps(result))

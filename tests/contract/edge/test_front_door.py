@@ -69,6 +69,19 @@ def test_keys_are_taken_until_they_end_and_go_no_further_than_the_edge(
     assert door["wrong keys"] == [401]
 
 
+def test_a_share_goes_to_the_other_slot_and_pins_stay_where_they_belong(tmp_path: Path) -> None:
+    seen = run("share", tmp_path)
+    old, new = (f"200 sha256:{c * 64}" for c in "12")
+    assert set(seen["free"]) == {old, new}
+    assert 50 <= seen["free"][new] <= 130, "of 300, three in ten: 90, deviation 8"
+    assert seen["pinned"] == {old[4:]: {old: 30}, new[4:]: {new: 30}}
+
+
+def test_a_share_for_a_slot_that_nobody_has_up_stays_where_it_was(tmp_path: Path) -> None:
+    seen = run("share-b", tmp_path)
+    assert seen["free"] == {f"200 sha256:{'1' * 64}": 300}
+
+
 @pytest.fixture(scope="module")
 def loss(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """A node lost without a word, once with our settings and once with HAProxy's own."""

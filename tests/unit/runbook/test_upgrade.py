@@ -13,7 +13,7 @@ from permafrost.engine.runs import RunState
 from permafrost.errors import Failed, PermafrostError, Refused
 from permafrost.planning.fitting import Accept
 from permafrost.planning.gpu_memory import Architecture
-from permafrost.planning.upgrade import Wish
+from permafrost.planning.upgrade import Strategy, Wish
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.recovery import abort_run, resume_run, run_named
@@ -199,19 +199,14 @@ def test_what_clients_rely_on_is_kept_unless_it_is_meant_otherwise(
     assert is_upgraded(ctx, world)
 
 
-def test_where_both_do_not_fit_the_way_is_named_and_not_pretended(
-    ctx: Context, world: World
-) -> None:
+def test_where_there_is_no_way_that_is_said(ctx: Context, world: World) -> None:
     large = {"architecture": Architecture(80, 8, 128), "bytes": 60 << 30}
     old = world.site.inference["chat"].model.partition("@")[2]
     ctx.catalog = FakeCatalog(told={old: large, NEW: large})
-    for wish, code in (
-        (ME, "UPGRADE_NO_CAPACITY"),
-        (replace(ME, allow_mixed=True), "UPGRADE_STRATEGY_UNSUPPORTED"),
-    ):
+    for way in (None, Strategy.SIDE_BY_SIDE, Strategy.CUT_OVER, Strategy.ROLLING):
         with pytest.raises(Refused) as caught:
-            upgrade(ctx, "chat", NEW, wish)
-        assert [p.code for p in caught.value.problems] == [code]
+            upgrade(ctx, "chat", NEW, replace(ME, way=way))
+        assert [p.code for p in caught.value.problems] == ["UPGRADE_NO_CAPACITY"]
     assert world.effects == []
 
 
