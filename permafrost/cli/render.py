@@ -120,6 +120,8 @@ def show_drain_plan(plan: DrainPlan) -> None:
     for number, step in enumerate(plan.steps, start=1):
         out.print(f"{number:02}  {step.value}")
     out.print(f"    {plan.endpoint} stays served by {', '.join(plan.served_by) or 'nobody'}")
+    for waived in plan.waived:
+        out.print(f"    [bold]waived:[/bold] {escape(waived)}")
 
 
 def show_findings(findings: Sequence[Finding]) -> None:

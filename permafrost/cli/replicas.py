@@ -8,6 +8,7 @@ import typer
 
 from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
 from permafrost.cli.session import confirm, open_site, print_json, require_answer
+from permafrost.planning.force import Force
 
 app = typer.Typer()
 ReplicaArgument = Annotated[str, typer.Argument(help="A replica of the site.")]
@@ -28,6 +29,10 @@ def drain(
     cut: Annotated[
         bool, typer.Option("--cut", help="At the deadline end what is left, and count it.")
     ] = False,
+    force: Annotated[
+        Force | None,
+        typer.Option("--force", help="What may be waived: fewer serve, nobody, edges unseen."),
+    ] = None,
     yes: YesOption = False,
     plan_only: PlanOnlyOption = False,
     output: OutputOption = Output.TEXT,
@@ -49,6 +54,7 @@ def drain(
         deadline_s=deadline_s,
         cut=cut,
         despite_drift=despite_drift,
+        force=force,
     )
     if output is Output.TEXT:
         show_drain_plan(made)
@@ -73,6 +79,7 @@ def drain(
             reason=reason,
             deadline_s=deadline_s,
             cut=cut,
+            force=force,
             shown=shown,
         )
     if output is Output.JSON:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from permafrost.errors import Problem, Refused
+from permafrost.planning.force import Force, floor_under, waived
 from permafrost.planning.lifecycle import DeclaredState
 from permafrost.planning.live import LiveState
 from permafrost.site.model import Site
@@ -36,6 +37,7 @@ class DrainPlan:
     served_by: tuple[str, ...]
     in_flight: int
     why_nothing: str = ""
+    waived: tuple[str, ...] = ()
 
 
 def floor_of(site: Site, node: Node) -> int:
@@ -44,11 +46,16 @@ def floor_of(site: Site, node: Node) -> int:
     return endpoint.min_ready if endpoint is not None else 0
 
 
-def plan_drain(site: Site, live: LiveState, node: Node) -> DrainPlan:
-    """Return the steps, or raise Refused, naming who serves and who does not."""
+def plan_drain(
+    site: Site, live: LiveState, node: Node, *, force: Force | None = None
+) -> DrainPlan:
+    """Return the steps, or raise Refused, naming who serves and who does not.
+
+    ``force``: what may be waived; the plan says what is.
+    """
     others = tuple(n for n in _members(site, node) if n.name != node.name)
     serving = tuple(n.name for n in others if live.serves(n.name))
-    floor = floor_of(site, node)
+    floor = floor_under(force, floor_of(site, node))
     nothing = _why_nothing(live, node)
     takes_away = any(s.takes_requests for s in live.traffic.of(node.name))
     if takes_away and len(serving) < floor:
@@ -61,6 +68,9 @@ def plan_drain(site: Site, live: LiveState, node: Node) -> DrainPlan:
         serving,
         live.in_flight(node.name),
         nothing,
+        waived(site, node, len(serving), frozenset(live.traffic.unreachable), force)
+        if takes_away and not nothing
+        else (),
     )
 
 

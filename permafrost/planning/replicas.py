@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from permafrost.planning.drain import DrainStep
+from permafrost.planning.force import Force
 from permafrost.planning.steps import Draft
 from permafrost.site.model import Site
 from permafrost.site.pins import digest_of
@@ -37,15 +38,18 @@ def drain_drafts(
     reason: str,
     deadline_s: float | None = None,
     cut: bool = False,
+    force: Force | None = None,
 ) -> tuple[Draft, ...]:
     """Return the steps that take a replica out of rotation.
 
-    ``deadline_s``: instead of the endpoint's own. ``cut``: end what is left then.
+    ``deadline_s``: instead of the endpoint's own. ``cut``: end what is left then. ``force``: what
+    each step may waive when it looks once more.
     """
     endpoint = site.inference.get(node.endpoint)
     if deadline_s is None:
         deadline_s = float(endpoint.drain_deadline_s) if endpoint else DRAIN_S
     who = {"owner": owner, "reason": reason, "patience_s": f"{deadline_s:g}", **_where(node)}
+    who |= {"force": force.value} if force else {}
     idle = {**who, **RENEWS, **({"cut": "yes"} if cut else {})}
     return (
         Draft(DrainStep.DECLARE_DRAINING.value, node.name, DECLARE_S, arguments=who),

@@ -7,11 +7,13 @@ again: each step sees whether it is already done. Until it is undrained the decl
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from permafrost.engine.state import DeclaredState
 from permafrost.planning.drain import DrainPlan, DrainStep, plan_drain
 from permafrost.planning.drift_report import blocks_drain
+from permafrost.planning.force import Force
 from permafrost.planning.lifecycle import is_automatic
 from permafrost.planning.live import LiveState
 from permafrost.planning.replicas import drain_drafts
@@ -22,6 +24,8 @@ from permafrost.runbook.edges import require_answers
 from permafrost.runbook.execution import execute_plan, require_fresh
 from permafrost.runbook.looking import as_replica, look_around
 from permafrost.topology import Node
+
+log = logging.getLogger(__name__)
 
 COMMAND = "drain"
 
@@ -71,20 +75,23 @@ def preview_drain(
     deadline_s: float | None = None,
     cut: bool = False,
     despite_drift: bool = False,
+    force: Force | None = None,
 ) -> tuple[DrainPlan, str]:
     """Return what a drain would do now, and its fingerprint; raises Refused as it would."""
     node = as_replica(ctx, replica)
     live = look_around(ctx, node)
-    plan = plan_drain(ctx.site, live, node)
+    plan = plan_drain(ctx.site, live, node, force=force)
     if plan.steps and not despite_drift:
         refuse(blocks_drain(drift_of(ctx, live), node.name, node.endpoint))
     drafts = drain_drafts(
-        ctx.site, node, owner=owner, reason=reason, deadline_s=deadline_s, cut=cut
+        ctx.site, node, owner=owner, reason=reason, deadline_s=deadline_s, cut=cut, force=force
     )
-    return plan, operation_of(plan, live, drafts).fingerprint
+    return plan, operation_of(plan, live, drafts, force).fingerprint
 
 
-def operation_of(plan: DrainPlan, live: LiveState, drafts: tuple[Draft, ...]) -> OperationPlan:
+def operation_of(
+    plan: DrainPlan, live: LiveState, drafts: tuple[Draft, ...], force: Force | None = None
+) -> OperationPlan:
     """Return a drain as an operation: its steps, and what undoing it must know."""
     declared = live.declared.get(plan.replica)
     return OperationPlan(
@@ -97,6 +104,8 @@ def operation_of(plan: DrainPlan, live: LiveState, drafts: tuple[Draft, ...]) ->
             "in_flight": plan.in_flight,
             "served_by": list(plan.served_by),
             "floor": plan.floor,
+            "force": force.value if force else None,
+            "waived": list(plan.waived),
         },
     )
 
@@ -109,25 +118,30 @@ def drain_replica(
     reason: str = "",
     deadline_s: float | None = None,
     cut: bool = False,
+    force: Force | None = None,
     shown: str | None = None,
 ) -> DrainEvidence:
     """Take a replica out of rotation; nothing happens when it is out already.
 
     ``deadline_s``: instead of the endpoint's own. ``cut``: end what is left then, and count it.
+    ``force``: what may be waived.
     Drift is looked at by who asks (``preview_drain``): a deployment drains to mend it.
     ``shown`` is the fingerprint of the plan that was confirmed; another one is refused.
     """
     node = as_replica(ctx, replica)
     ctx.guard()
     live = look_around(ctx, node)
-    plan = plan_drain(ctx.site, live, node)
+    plan = plan_drain(ctx.site, live, node, force=force)
     if not plan.steps:
         return _nothing_to_do(ctx, node, plan, owner, reason)
-    require_answers(live, node.name)
+    if force is not Force.UNSEEN:
+        require_answers(live, node.name)
+    if plan.waived:
+        log.warning("force %s of %s: %s", force, owner, "; ".join(plan.waived))
     drafts = drain_drafts(
-        ctx.site, node, owner=owner, reason=reason, deadline_s=deadline_s, cut=cut
+        ctx.site, node, owner=owner, reason=reason, deadline_s=deadline_s, cut=cut, force=force
     )
-    made = operation_of(plan, live, drafts)
+    made = operation_of(plan, live, drafts, force)
     require_fresh(shown, made)
     began = ctx.clock.monotonic()
     done = execute_plan(ctx, made, owner=owner)

@@ -44,13 +44,20 @@ def edges_that_are_off(ctx: Context, traffic: Traffic, what: str) -> frozenset[s
     return require_answers(live, what)
 
 
-def set_on_edges(ctx: Context, replica: str, state: ServerState) -> tuple[str, ...]:
+def set_on_edges(
+    ctx: Context, replica: str, state: ServerState, *, unseen: bool = False
+) -> tuple[str, ...]:
     """Set a replica's state on every edge; return the edges whose machine is off.
+
+    ``unseen``: also those that run and do not answer are left as they are.
 
     An edge that is off sends nobody anything; when it comes back it is told again
     (``reassert_drains``). An edge that runs and does not answer is a failure.
     """
-    off = edges_that_are_off(ctx, ctx.traffic.observe(), replica)
+    traffic = ctx.traffic.observe()
+    off = frozenset(traffic.unreachable)
+    if not unseen:
+        off = edges_that_are_off(ctx, traffic, replica)
     ctx.traffic.set_state(replica, state, but=off)
     return tuple(sorted(off))
 

@@ -31,12 +31,15 @@ class Idle:
     note: str = ""
 
 
-def await_idle(ctx: Context, node: Node, *, deadline_s: float, cut: bool) -> Idle:
+def await_idle(
+    ctx: Context, node: Node, *, deadline_s: float, cut: bool, unseen: bool = False
+) -> Idle:
     """Wait for zero in flight; raise Failed (DRAIN_DEADLINE) when the deadline passes.
 
-    ``cut``: at the deadline end what is left instead, and count it.
+    ``cut``: at the deadline end what is left instead, and count it. ``unseen``: edges that do not
+    answer are not waited for.
     """
-    watch = _Watch(ctx, node)
+    watch = _Watch(ctx, node, unseen=unseen)
     if wait_until(watch.is_idle, clock=ctx.clock, deadline_s=deadline_s, every_s=EVERY_S):
         return watch.found
     if cut:
@@ -59,8 +62,8 @@ def await_idle(ctx: Context, node: Node, *, deadline_s: float, cut: bool) -> Idl
 class _Watch:
     """Looks at edges and model server, and remembers since when the latter has had nothing."""
 
-    def __init__(self, ctx: Context, node: Node) -> None:
-        self._ctx, self._node = ctx, node
+    def __init__(self, ctx: Context, node: Node, *, unseen: bool) -> None:
+        self._ctx, self._node, self._unseen = ctx, node, unseen
         self._quiet_since: float | None = None
         endpoint = ctx.site.inference.get(node.endpoint)
         self._idle_s = float(endpoint.drain_idle_stream_s) if endpoint else IDLE_STREAM_S
@@ -75,7 +78,8 @@ class _Watch:
         self._ctx.guard()
         traffic = self._ctx.traffic.observe()
         try:
-            edges_that_are_off(self._ctx, traffic, self._node.name)
+            if not self._unseen:
+                edges_that_are_off(self._ctx, traffic, self._node.name)
         except PermafrostError as error:
             self.left = f"{error.problems[0].path} does not answer"
             self._quiet_since = None

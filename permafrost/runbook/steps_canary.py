@@ -23,7 +23,7 @@ LOOK_EVERY_S = 1.0
 class WatchCanary(ReleaseAction):
     """The new slot has answered a share of the requests for as long as it was to, as well."""
 
-    seen: dict[str, Any] = field(default_factory=dict)
+    compared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def canary(self) -> Canary:
@@ -59,7 +59,7 @@ class WatchCanary(ReleaseAction):
 
     def confirm(self) -> Evidence:
         """Return what both slots did meanwhile."""
-        return {**super().confirm(), **self.seen}
+        return {**super().confirm(), **self.compared}
 
     def _watch(self, made: Release, before: tuple[Sides, Sides]) -> str:
         canary, clock = self.canary, self.ctx.clock
@@ -71,7 +71,7 @@ class WatchCanary(ReleaseAction):
             new, old = (
                 since(now, was) for now, was in zip(self._sides(live), before, strict=True)
             )
-            self.seen = {"canary": new.as_dict(), "live_slot": old.as_dict()}
+            self.compared = {"canary": new.as_dict(), "live_slot": old.as_dict()}
             reason = self._why_stop(live, made, new, old)
             if reason or is_last:
                 return reason or self._untried(new)

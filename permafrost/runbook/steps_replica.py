@@ -12,6 +12,7 @@ from permafrost.engine.timestamps import rfc3339
 from permafrost.errors import Failed, PermafrostError
 from permafrost.facts import ServerState
 from permafrost.planning.drain import plan_drain
+from permafrost.planning.force import Force, force_of
 from permafrost.planning.invariants import proof_problem
 from permafrost.planning.lifecycle import is_automatic
 from permafrost.planning.steps import OperationStep
@@ -46,6 +47,11 @@ class ReplicaAction:
         """What is declared about it now."""
         return self.ctx.store.declared().get(self.step.target)
 
+    @property
+    def force(self) -> Force | None:
+        """What the operator waived."""
+        return force_of(self.step.arguments.get("force"))
+
     def said_by(self) -> tuple[str, str]:
         """Return owner and reason; what a person took away stays that person's."""
         owner, reason = self.step.arguments["owner"], self.step.arguments["reason"]
@@ -70,6 +76,8 @@ class ReplicaAction:
 class DeclareDraining(ReplicaAction):
     """It is decided, durably, that the replica goes; refused below ``min_ready``."""
 
+    waived: tuple[str, ...] = ()
+
     def already(self) -> Evidence | None:
         """Whether it is declared DRAINED by whom it is to be; while it drains, say until when."""
         declared = self.declared
@@ -83,7 +91,8 @@ class DeclareDraining(ReplicaAction):
     def do(self) -> None:
         """Take the turn, then say whose it is."""
         owner, reason = self.said_by()
-        take_turn(self.ctx, self.node, owner=owner, reason=reason)
+        plan = take_turn(self.ctx, self.node, owner=owner, reason=reason, force=self.force)
+        self.waived = plan.waived
         patience = timedelta(seconds=float(self.step.arguments["patience_s"]))
         self.ctx.store.declare(
             self.node.name,
@@ -95,7 +104,8 @@ class DeclareDraining(ReplicaAction):
 
     def confirm(self) -> Evidence:
         """Return what is declared."""
-        return {"declared": str(self.declared)}
+        forced = {"force": self.force.value, "waived": list(self.waived)} if self.force else {}
+        return {"declared": str(self.declared), **forced}
 
 
 class SetEdgesToDrain(ReplicaAction):
@@ -113,8 +123,10 @@ class SetEdgesToDrain(ReplicaAction):
 
     def do(self) -> None:
         """Set it on every edge, unless too few would be left by now."""
-        plan_drain(self.ctx.site, look_around(self.ctx, self.node), self.node)
-        self.skipped = set_on_edges(self.ctx, self.node.name, ServerState.DRAIN)
+        plan_drain(self.ctx.site, look_around(self.ctx, self.node), self.node, force=self.force)
+        self.skipped = set_on_edges(
+            self.ctx, self.node.name, ServerState.DRAIN, unseen=self.force is Force.UNSEEN
+        )
 
     def confirm(self) -> Evidence:
         """Return what was in flight when it was set, and which edges are off."""
@@ -130,7 +142,13 @@ class AwaitIdle(ReplicaAction):
     def do(self) -> None:
         """Wait; at the deadline end what is left, where that was asked for."""
         cut = "cut" in self.step.arguments
-        self.found = await_idle(self.ctx, self.node, deadline_s=self.step.deadline_s, cut=cut)
+        self.found = await_idle(
+            self.ctx,
+            self.node,
+            deadline_s=self.step.deadline_s,
+            cut=cut,
+            unseen=self.force is Force.UNSEEN,
+        )
 
     def confirm(self) -> Evidence:
         """Return that nothing is in flight, and what was ended on the way."""

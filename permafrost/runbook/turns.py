@@ -10,6 +10,7 @@ from __future__ import annotations
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.planning.drain import DrainPlan, plan_drain
+from permafrost.planning.force import Force
 from permafrost.planning.lifecycle import Declared, is_automatic
 from permafrost.runbook.context import Context
 from permafrost.runbook.edges import require_answers
@@ -80,14 +81,17 @@ def _has_to_drain(ctx: Context, node: Node) -> bool:
         return True
 
 
-def take_turn(ctx: Context, node: Node, *, owner: str, reason: str) -> DrainPlan:
+def take_turn(
+    ctx: Context, node: Node, *, owner: str, reason: str, force: Force | None = None
+) -> DrainPlan:
     """Take the turn now, or raise Refused; return the plan of the drain."""
     live = look_around(ctx, node)
-    plan = plan_drain(ctx.site, live, node)
+    plan = plan_drain(ctx.site, live, node, force=force)
     if not plan.steps:
         return plan
     # What an edge that runs does is not known while it does not answer: nothing is begun.
-    require_answers(live, node.name)
+    if force is not Force.UNSEEN:
+        require_answers(live, node.name)
     members = replicas(ctx.site, node.endpoint) if node.endpoint in ctx.site.inference else ()
     in_the_way = ctx.store.take_turn(
         node.name,
