@@ -23,6 +23,7 @@ from permafrost.topology import replicas
 from tests.bench import registry
 from tests.bench.echo import echo_table
 from tests.bench.measure import closed_loop, in_turn
+from tests.bench.planned import journal_table, planned_table
 from tests.bench.planning import planning_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +103,8 @@ def main() -> None:
     console.print(path_table(site))
     console.print(deploy_table(site))
     console.print(planning_table())
+    console.print(journal_table())
+    Console(width=200).print(planned_table(site))
     for table in registry.tables():
         console.print(table)
 

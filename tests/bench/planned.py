@@ -1,0 +1,177 @@
+"""Planned work under load against the same load just before it; and what a step costs by itself.
+
+*Wall / floor*: how long the command took against the time that machines needed: the drain, the
+power, the load and the proof, as the journal took it. The rest is ours: looking, telling edges,
+writing the journal, starting the command.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from rich.table import Table
+from sqlalchemy import create_engine, text
+
+from permafrost.engine.executor import Executor
+from permafrost.engine.state import StateStore
+from permafrost.engine.waiting import SystemClock
+from permafrost.planning.steps import Draft, numbered
+from tests.acceptance.driver import ROOT, Cli, Traffic, traffic, wait_until
+
+HEADINGS = (
+    "work", "requests", "losses", "p50 before", "during", "ratio", "p99 before", "during", "ratio",
+    "wall s", "floor s", "wall/floor",
+)  # fmt: skip
+BEFORE_S, RATE, STEPS = 20.0, 40, 200
+MACHINES = (
+    "await-idle", "shut-down", "power-on", "enter-maintenance-mode", "exit-maintenance-mode",
+    "move-vm", "await-answer", "prove", "await-up", "load-slot", "await-slot", "prove-slot",
+    "await-slot-up", "unload-slot", "await-slot-idle",
+)  # fmt: skip
+"""Kinds of steps whose time is the machines'."""
+
+
+def planned_table(site: Path, upgrade_to: str = "", weights: str = "") -> Table:
+    """Each planned work on pulse, under a steady load; lab."""
+    env = {**os.environ, "PERMAFROST_SITE": str(site)}
+    permafrost = Cli(ROOT / ".venv/bin/permafrost", env)
+    lab = Cli(ROOT / ".venv/bin/permafrost-lab", env)
+    host = permafrost.json("status")["endpoints"][0]["replicas"][0]["host"]
+    works: list[tuple[str, ...]] = [
+        ("drain", "lab-pulse-02"), ("undrain", "lab-pulse-02"),
+        ("maintenance", "enter", host), ("maintenance", "exit", host),
+    ]  # fmt: skip
+    also: tuple[str, ...] = ()
+    if upgrade_to:
+        works += [("upgrade", "pulse", "--to", upgrade_to), ("rollback", "pulse"),
+                  ("retire", "pulse")]  # fmt: skip
+        also = ("--also", f"{upgrade_to}={weights}")
+    table = Table(title=f"planned work under {RATE}/s on pulse, against the same before it (lab)")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right")
+    with tempfile.TemporaryDirectory() as folder:
+        for number, work in enumerate(works):
+            file = Path(folder) / f"{number}.jsonl"
+            with traffic(lab, "pulse", RATE, 900, 0.5, file, *also) as load:
+                table.add_row(*_row(permafrost, load, work))
+    return table
+
+
+def _row(permafrost: Cli, load: Traffic, work: Sequence[str]) -> list[str]:
+    load.await_steady()
+    first = time.time()
+    wait_until("the load before", lambda: time.time() >= first + BEFORE_S, BEFORE_S + 10, 1)
+    began = time.time()
+    done = permafrost.json(*work, "--yes", timeout=600)
+    ended = time.time()
+    load.end()
+    load.finish()
+    records = [r for r in load.records() if r["kind"] in ("whole", "stream", "streamed")]
+    before = [r for r in records if first <= _start(r) < began - 5]
+    during = [r for r in records if began <= _start(r) < ended]
+    losses = sum(r["outcome"] != "ok" for r in records)
+    p50, p99 = (_pair(before, during, cut) for cut in (50, 99))
+    floor = _floor(permafrost, done["operation"])
+    wall = ended - began
+    ratio = f"{wall / floor:.2f}" if floor else "-"
+    return [
+        " ".join(work)[:40], str(len(records)), str(losses), *p50, *p99,
+        f"{wall:.1f}", f"{floor:.1f}", ratio,
+    ]  # fmt: skip
+
+
+def _floor(permafrost: Cli, operation: str) -> float:
+    journal = permafrost.json("show", operation)["journal"]
+    return sum(
+        float(e["detail"].get("took_s", 0))
+        for e in journal
+        if e["phase"] == "DONE" and e["kind"] in MACHINES
+    )
+
+
+def _start(record: dict[str, Any]) -> float:
+    from lab.traffic.record import moment
+
+    told = record["start"]
+    return float(told) if isinstance(told, int | float) else moment(told)
+
+
+def _end(record: dict[str, Any]) -> float:
+    return _start({"start": record["end"]})
+
+
+def _pair(before: list[dict[str, Any]], during: list[dict[str, Any]], cut: int) -> list[str]:
+    found = []
+    for records in (before, during):
+        took = [1000 * (_end(r) - _start(r)) for r in records if r["outcome"] == "ok"]
+        found.append(statistics.quantiles(took, n=100)[cut - 1] if len(took) > 1 else 0.0)
+    ratio = found[1] / found[0] if found[0] else 0.0
+    return [f"{found[0]:.0f}", f"{found[1]:.0f}", f"{ratio:.2f}"]
+
+
+def journal_table() -> Table:
+    """What the executor adds to a step, against one durable commit to the same kind of file."""
+    table = Table(title="a step that does nothing, against one durable SQLite commit")
+    for heading in ("", "ms", "ratio"):
+        table.add_column(heading, justify="right")
+    with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as folder:
+        commit = _median(_commit(Path(folder) / "one.db"))
+        step = _steps(Path(folder) / "state")
+    table.add_row("durable commit", f"{commit:.2f}", "1.00")
+    table.add_row("step: lock, intent, evidence", f"{step:.2f}", f"{step / commit:.2f}")
+    return table
+
+
+def _commit(path: Path) -> Callable[[], None]:
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.execute(text("PRAGMA journal_mode=WAL"))
+        connection.execute(text("PRAGMA synchronous=FULL"))
+        connection.execute(text("CREATE TABLE t (a TEXT)"))
+
+    def once() -> None:
+        with engine.begin() as connection:
+            connection.execute(text("INSERT INTO t VALUES ('x')"))
+
+    return once
+
+
+def _median(once: Callable[[], None]) -> float:
+    took = []
+    for _ in range(STEPS):
+        began = time.monotonic()
+        once()
+        took.append(1000 * (time.monotonic() - began))
+    return statistics.median(took)
+
+
+def _steps(state_dir: Path) -> float:
+    store = StateStore(state_dir)
+    operation = store.begin("bench", owner="bench")
+    nothing = SimpleNamespace(already=lambda: None, do=lambda: None, confirm=dict)
+    with store.lock.held("bench") as token:
+        executor = Executor(
+            store, SystemClock(), lambda: store.lock.check(token), lambda *_: None, operation,
+            "bench",
+        )  # fmt: skip
+        steps = numbered(Draft("nothing", "bench", 10.0) for _ in range(STEPS))
+        began = time.monotonic()
+        executor.run(steps, lambda _: nothing)
+        took = time.monotonic() - began
+    return 1000 * took / STEPS
+
+
+if __name__ == "__main__":
+    from rich.console import Console
+
+    Console(width=160).print(journal_table())
+    if "PERMAFROST_SITE" in os.environ:
+        to, of = os.environ.get("BENCH_TO", ""), os.environ.get("BENCH_WEIGHTS", "")
+        Console(width=200).print(planned_table(Path(os.environ["PERMAFROST_SITE"]), to, of))
