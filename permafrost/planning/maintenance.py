@@ -100,7 +100,8 @@ def plan_enter(
     if blockers:
         raise Refused(*blockers)
     mine = [r for r in records if r.host in verdict.hosts]
-    if mine and all(r.state is MaintenanceState.IN for r in mine):
+    is_whole = {r.host for r in mine} == set(verdict.hosts)
+    if is_whole and all(r.state is MaintenanceState.IN for r in mine):
         return OperationPlan(ENTER, verdict.name, (), notes=("it is in maintenance already",))
     away = _away(site, live, verdict, Away.of_records(mine))
     reason = f"maintenance of {verdict.name}"
@@ -229,8 +230,10 @@ def _away(site: Site, live: LiveState, verdict: Verdict, begun: Away) -> Away:
     moved: dict[str, tuple[str, str]] = dict(begun.moved)
     for node in stopping:
         vm = machines[node.name]
-        if node.tier is Tier.EDGE and vm.is_on and node.name not in moved:
-            moved[node.name] = (vm.host, _target(site, live, node, verdict, moved))
+        # One that an earlier try moved within what goes now, moves on; its way back stays.
+        source, to = moved.get(node.name, (vm.host, vm.host))
+        if node.tier is Tier.EDGE and vm.is_on and to in verdict.hosts:
+            moved[node.name] = (source, _target(site, live, node, verdict, moved))
     return Away(
         verdict.hosts,
         _with(begun.replicas, (n.name for n in inference if _is_to_come_back(live, n))),
