@@ -5,10 +5,12 @@
     ADMITTED --Triton silent or gone-------------> STARTING      (the gate again)
     ADMITTED --a token differs, withdrawn--------> OUT
     OUT      --Triton restarted, or asked--------> STARTING      (never while withdrawn)
+    any      --its backend died, or long silence-> STARTING, and it must be started anew
 
 Invariants: ADMITTED is entered only by ``_enter`` after its probes passed against the Triton
 that now answers; ``healthy`` is true only while ADMITTED and Triton answered a moment ago.
-Slowness alone does not withdraw: a late answer makes the health call fail, the state stays.
+Slowness alone does not withdraw: a server that answers late and gives tokens meanwhile stays
+healthy; one that does neither fails the health call, and its state stays for a while.
 
 ``tick`` is called a few times a second by one thread and asks only what is quick. ``step`` does
 what may take long (generations); it is called by another thread, so a hung generation never
@@ -20,60 +22,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from .fingerprint import ADMISSION_PROBES, Probe, first_difference
 from .triton import Load, TritonError
+from .view import Server, Verdict, View
 
 STARTING, ADMITTED, OUT = "STARTING", "ADMITTED", "OUT"
-FRESH_S = 1.8
+FRESH_S = 1.3
 SILENT_S = 6.0
+HUNG_S = 30.0
 LIFE_EVERY_S = 5.0
 STALLED_S = 30.0
 LIFE_DEADLINE_S = 10.0
 PROBE_DEADLINE_S = 60.0
 PROBE_EVERY_S = 1.0
-
-
-class Server(Protocol):
-    """What the gate needs of Triton."""
-
-    def check_ready(self) -> None:
-        """Raise TritonError unless ready."""
-
-    def checkpoint(self) -> str:
-        """Return the loaded digest."""
-
-    def load(self) -> Load:
-        """Return what is in flight."""
-
-    def generate(
-        self, text_input: str, sampling: dict[str, Any], deadline_s: float
-    ) -> tuple[int, ...]:
-        """Return the tokens of an answer."""
-
-
-@dataclass(frozen=True)
-class View:
-    """The gate's state at one moment."""
-
-    state: str
-    reason: str
-    load: Load
-    healthy: bool
-    loaded: str = ""
-    """The digest that this Triton itself said; empty before it was asked and once it is gone."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The result of a probe that somebody asked for."""
-
-    passed: bool
-    detail: str
-    quiet: bool
-    probes: int
 
 
 class Gate:
@@ -101,6 +64,8 @@ class Gate:
         self._life: tuple[Probe, ...] = ()
         self._incarnation = 0
         self._loaded = ""
+        self._silent_since: float | None = None
+        self._backend_ended = False
 
     def view(self) -> View:
         """Return state, reason, load and health as of now."""
@@ -110,20 +75,45 @@ class Gate:
             reason = self._reason
             if self._state == ADMITTED and not fresh:
                 reason = "Triton does not answer"
-            return View(self._state, reason, self._load, healthy, self._loaded)
+            hung = self._silent_since is not None and self._now() - self._silent_since > HUNG_S
+            must_restart = hung or self._backend_ended
+            return View(self._state, reason, self._load, healthy, self._loaded, must_restart)
 
     def tick(self) -> None:
-        """Look at Triton: ready, gone, silent; and at what it works on."""
+        """Look at Triton: ready, gone, silent, without a backend; and at what it works on."""
         try:
             self._server.check_ready()
         except TritonError as error:
-            self._not_ready(error)
+            if not (error.silent and self._gives_tokens()):
+                self._not_ready(error)
             return
+        if self._server.backend_has_ended():
+            dead = TritonError("the backend's process has ended", gone=True)
+            self._not_ready(dead, backend_ended=True)
+            return
+        self._is_there()
+        self.look_at_load()
+
+    def _is_there(self) -> None:
         with self._lock:
             if self._ready_at is None:
                 self._alive_at = self._now()
             self._ready_at = self._now()
-        self.look_at_load()
+            self._silent_since, self._backend_ended = None, False
+
+    def _gives_tokens(self) -> bool:
+        """Whether tokens came since the last look: then a late answer is slow and not hung."""
+        try:
+            tokens = self._server.tokens()
+        except TritonError:
+            return False
+        with self._lock:
+            if self._ready_at is None or tokens == self._load.tokens:
+                return False
+            self._load = Load(self._load.pending, self._load.executing, tokens)
+            self._ready_at = self._alive_at = self._now()
+            self._silent_since = None
+            return True
 
     def look_at_load(self) -> Load:
         """Return what Triton works on now; what it last said where it does not answer."""
@@ -226,8 +216,13 @@ class Gate:
                 with self._lock:
                     self._alive_at = self._now()
 
-    def _not_ready(self, error: TritonError) -> None:
+    def _not_ready(self, error: TritonError, *, backend_ended: bool = False) -> None:
         with self._lock:
+            self._backend_ended = backend_ended
+            if not error.silent:
+                self._silent_since = None
+            elif self._silent_since is None:
+                self._silent_since = self._now()
             silent = self._ready_at is None or self._now() - self._ready_at > SILENT_S
             if not (error.gone or silent):
                 return

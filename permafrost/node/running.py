@@ -21,6 +21,8 @@ from .settings import Settings
 from .triton import Triton
 
 LOOK_EVERY_S = 0.3
+WITHOUT_TOKEN_IDS = frozenset({"vllm"})
+"""Backends whose answers name their tokens only among the log-probabilities."""
 _log = logging.getLogger("permafrost-node")
 
 
@@ -72,7 +74,13 @@ class Slots:
 
 def make_service(settings: Settings) -> NodeService:
     """Return the service of a slot, wired to its Triton."""
-    triton = Triton(settings.ports, settings.model_name, settings.counters_file)
+    backend = settings.serving.get("batch", {}).get("backend", "")
+    triton = Triton(
+        settings.ports,
+        settings.model_name,
+        settings.counters_file,
+        gives_ids=backend not in WITHOUT_TOKEN_IDS,
+    )
     file = settings.fingerprint_of(settings.checkpoint)
     gate = Gate(
         triton,

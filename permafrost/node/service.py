@@ -10,8 +10,10 @@ from typing import Any
 
 from . import recording, refusals, scrub, served, serving_class
 from .errors import NodeError
-from .gate import ADMITTED, OUT, STARTING, Gate, View
+from .gate import ADMITTED, OUT, STARTING, Gate
+from .mending import Mending
 from .settings import Settings
+from .view import View
 
 SLOT_HEADER = "permafrost-slot"
 TICK_S = 0.4
@@ -31,6 +33,7 @@ class NodeService:
         self.gate = gate
         self._engine = engine
         self.serving_class = serving_class.observed(settings)
+        self._mending = Mending(settings.control_socket.parent, settings.slot)
         self._stop = threading.Event()
         self._said = ""
 
@@ -151,6 +154,7 @@ class NodeService:
                 _log.error("%s failed: %s", threading.current_thread().name, type(error).__name__)
             if work == self.gate.tick:
                 self.tell()
+                self._mend()
 
     def tell(self) -> None:
         """Log what has changed, and note what the slot serves where it is admitted now."""
@@ -166,3 +170,12 @@ class NodeService:
             served.note(self.settings.served_dir, self.settings.slot, view.loaded)
         except OSError as error:  # who cannot say so serves nevertheless
             _log.error("what is served was not noted: %s", error.strerror)
+
+    def _mend(self) -> None:
+        """Have Triton started anew where nothing else brings it back."""
+        try:
+            needed = self.gate.view().must_restart
+            if self._mending.look(needed=needed, now=time.monotonic()):
+                _log.error("slot %s: Triton is started anew", self.settings.slot)
+        except OSError as error:
+            _log.error("nobody could be asked to start Triton anew: %s", error.strerror)

@@ -16,6 +16,15 @@ from permafrost.topology import Tier, groups
 
 MOST_EDGES = 2
 SERVED_BACKENDS = (Backend.LLAMACPP, Backend.PULSE)
+WHY_NOT = {
+    Backend.VLLM: "its templates never ran on hardware, and what it works on cannot be counted, "
+    "so a drain would not know when it is done",
+    Backend.TENSORRTLLM: "its templates never ran on hardware, and what it works on cannot be "
+    "counted, so a drain would not know when it is done",
+    Backend.ONNXRUNTIME: "an encoder generates no tokens, so no probe could prove a replica",
+    Backend.PYTHON: "there is no template for code of one's own",
+}
+"""What stands against a backend that a site file may name."""
 
 
 def unsupported(site: Site) -> tuple[Problem, ...]:
@@ -41,7 +50,7 @@ def _endpoints(site: Site) -> Iterator[Problem]:
             served = ", ".join(b.value for b in SERVED_BACKENDS)
             yield _not_yet(
                 "BACKEND_UNSUPPORTED",
-                f"backend {endpoint.backend.value}",
+                f"backend {endpoint.backend.value} ({WHY_NOT[endpoint.backend]})",
                 f"{here}.backend",
                 f"served are: {served}",
             )

@@ -238,6 +238,7 @@ def _inference(site: Site, node: Node, public: PublicMaterial, release: Release)
         "triton_max_concurrent": endpoint.max_concurrent,
         # In the lab the GPU is a record in vCenter; there is no device in the machine.
         "triton_gpu": site.environment == "hardware" and endpoint.gpu.mode is GpuMode.PASSTHROUGH,
+        "triton_gpus": endpoint.gpu.count if endpoint.gpu.mode is not GpuMode.NONE else 1,
         "triton_container_cgroups": site.nodes.container_cgroups,
         "node_haproxy_node_name": node.name,
         "node_haproxy_address": str(node.address),

@@ -30,6 +30,21 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("triton-a.container", "quadlet/triton.container.j2", "oslo-chat-02", {"slot": 0}),
     ("triton-b.container", "quadlet/triton.container.j2", "oslo-chat-02", {"slot": 1}),
     ("triton-a-no-gpu.container", "quadlet/triton.container.j2", "oslo-pulse-01", {"slot": 0}),
+    *(
+        (
+            f"{name}.config.pbtxt",
+            f"triton/{folder}config.pbtxt.j2",
+            "oslo-chat-02",
+            {"triton_checkpoint": "sha256:" + "1" * 64},
+        )
+        for name, folder in (
+            ("llamacpp", ""),
+            ("vllm", "vllm/"),
+            ("tensorrtllm", "tensorrtllm/"),
+            ("onnxruntime", "onnxruntime/"),
+        )
+    ),
+    ("vllm.model.json", "triton/vllm/model.json.j2", "oslo-chat-02", {"triton_gpus": 2}),
     ("slots.tmpfiles", "quadlet/slots.tmpfiles.j2", "oslo-chat-02", {}),
     ("node.json", "permafrost_node/node.json.j2", "oslo-chat-02", {}),
     (
@@ -58,6 +73,10 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "permafrost_node/permafrost-node-scrub.timer.j2",
         "oslo-chat-02",
         {},
+    ),
+    *(
+        (unit, f"permafrost_node/{unit}.j2", "oslo-chat-02", {})
+        for unit in ("permafrost-triton-restart@.path", "permafrost-triton-restart@.service")
     ),
     ("permafrost-node", "permafrost_node/permafrost-node.j2", "oslo-chat-02", {}),
     ("auth.json", "container_runtime/auth.json.j2", "oslo-chat-02", {}),

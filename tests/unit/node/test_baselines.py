@@ -167,7 +167,7 @@ def test_the_gate_is_closed_by_it(
 
     server = FakeTriton()
     server.digest = CHECKPOINT
-    monkeypatch.setattr("permafrost.node.running.Triton", lambda *_: server)
+    monkeypatch.setattr("permafrost.node.running.Triton", lambda *_, **__: server)
     told = settings.load(node_json(baseline_signers=site.signers))
     site.file = told.fingerprint_of(CHECKPOINT)
 

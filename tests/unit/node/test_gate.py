@@ -27,6 +27,7 @@ ANSWERS = {p.text_input: p.token_ids for p in PROBES}
 class FakeTriton:
     def __init__(self) -> None:
         self.up, self.hung, self.generates = True, False, True
+        self.backend_lives = True
         self.digest = PINNED
         self.answers = dict(ANSWERS)
         self.flight = Load(0, 0, 100)
@@ -36,7 +37,7 @@ class FakeTriton:
         if not self.up:
             raise TritonError("Triton does not listen", gone=True)
         if self.hung:
-            raise TritonError("Triton did not answer in time")
+            raise TritonError("Triton did not answer in time", silent=True)
 
     def check_ready(self) -> None:
         self._reach()
@@ -48,6 +49,12 @@ class FakeTriton:
     def load(self) -> Load:
         self._reach()
         return self.flight
+
+    def tokens(self) -> int:
+        return self.flight.tokens
+
+    def backend_has_ended(self) -> bool:
+        return not self.backend_lives
 
     def generate(self, text: str, sampling: dict[str, Any], deadline_s: float) -> tuple[int, ...]:
         self._reach()
@@ -142,6 +149,47 @@ def test_a_hung_triton_fails_the_health_call_within_two_seconds(admitted: Bench)
     admitted.triton.hung = False
     admitted.run()
     assert admitted.healthy, "a late answer needs no new gate"
+
+
+def test_a_slow_triton_that_gives_tokens_stays_in_rotation(admitted: Bench) -> None:
+    """Slow is not hung: readiness comes late, and tokens come nevertheless."""
+    admitted.triton.hung = True
+    for tokens in range(101, 140):
+        admitted.triton.flight = Load(0, 5, tokens)
+        admitted.run(1.2)
+        assert admitted.healthy, tokens
+    assert not admitted.gate.view().must_restart
+    admitted.run(1.2)
+    admitted.time += 0.2
+    assert not admitted.healthy, "no token and no answer: hung"
+
+
+def test_a_backend_that_died_behind_a_ready_server_is_out_at_the_next_look(
+    admitted: Bench,
+) -> None:
+    admitted.triton.backend_lives = False
+    admitted.run()
+    view = admitted.gate.view()
+    assert (view.state, view.healthy, view.must_restart) == (STARTING, False, True)
+    assert "ended" in view.reason
+    admitted.triton.backend_lives, admitted.triton.up = True, False
+    admitted.run()
+    assert not admitted.gate.view().must_restart
+    admitted.triton.up = True
+    admitted.run(1.0)
+    assert (admitted.state, admitted.healthy) == (ADMITTED, True)
+
+
+def test_only_a_long_silence_asks_for_a_restart(admitted: Bench) -> None:
+    admitted.triton.hung = True
+    for _ in range(30):
+        admitted.run(1.0)
+        assert not admitted.gate.view().must_restart
+    admitted.run(1.5)
+    assert admitted.gate.view().must_restart
+    admitted.triton.hung = False
+    admitted.run()
+    assert not admitted.gate.view().must_restart
 
 
 def test_health_goes_stale_by_itself_when_nobody_ticks(admitted: Bench) -> None:

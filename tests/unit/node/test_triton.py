@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,21 @@ def test_counters_of_another_shape_are_not_guessed_at(
         triton.load()
 
 
+def test_a_backend_lives_as_long_as_it_holds_its_lock(triton: Triton, counters: Path) -> None:
+    assert not triton.backend_has_ended(), "one that counts nothing tells nothing"
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'r+b'); fcntl.flock(f, 2); print(flush=True)"
+    counters.write_bytes(struct.pack("<qq", 0, 7))
+    argv = [sys.executable, "-c", f"{hold}; input()", str(counters)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as backend:
+        assert backend.stdout is not None
+        backend.stdout.readline()
+        assert not triton.backend_has_ended()
+        assert triton.tokens() == 7
+        backend.kill()
+        backend.wait(10)
+        assert triton.backend_has_ended()
+
+
 def test_one_token_comes_as_a_scalar(answered: dict[str, Any], triton: Triton) -> None:
     path = "/v2/models/chat/generate"
     answered[path] = {"token_ids": 7}
@@ -79,6 +96,29 @@ def test_one_token_comes_as_a_scalar(answered: dict[str, Any], triton: Triton) -
         "sampling_parameters": '{"max_tokens": 2}',
         "return_token_ids": True,
     }
+
+
+def test_vllms_tokens_are_the_likeliest_ones(answered: dict[str, Any], counters: Path) -> None:
+    """vLLM's backend gives no ids: its log-probabilities are asked for, and name them."""
+    triton = Triton(SlotPorts(8000, 8002), "chat", counters, gives_ids=False)
+    at = {
+        "50": {"logprob": -1.5, "rank": 2, "decoded_token": "b"},
+        "7": {"logprob": -0.1, "rank": 1, "decoded_token": "a"},
+    }
+    other = {"9": {"logprob": -0.2, "rank": 1, "decoded_token": "c"}}
+    path = "/v2/models/chat/generate"
+    answered[path] = {"text_output": "ac", "logprobs": json.dumps([at, other])}
+    assert triton.generate("x", {"max_tokens": 2}, 1.0) == (7, 9)
+    sent = answered["sent"][3]
+    assert sent["return_logprobs"] is True
+    assert "return_token_ids" not in sent
+    asked = json.loads(sent["sampling_parameters"])
+    assert asked == {"temperature": 0, "max_tokens": 2, "logprobs": 1}
+    assert triton.answer("x", {}, 1.0, top_k=2).top_logprobs[0] == ((7, -0.1), (50, -1.5))
+    for nothing in ("null", "", "[{}]"):
+        answered[path] = {"text_output": "ac", "logprobs": nothing}
+        with pytest.raises(TritonError, match="no token is known"):
+            triton.generate("x", {"max_tokens": 2}, 1.0)
 
 
 def test_the_digest_is_taken_from_the_loaded_configuration(
