@@ -160,6 +160,9 @@ class Converger(Protocol):
     def converge(self, node: Node, *, check: bool = False) -> ConvergeResult:
         """Configure the node; with ``check`` only say what would change."""
 
+    def renew_certificate(self, node: Node) -> None:
+        """Let the node get another certificate with its next configuration."""
+
 
 class TrafficDirector(Protocol):
     """The edges: who gets requests."""

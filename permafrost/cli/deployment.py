@@ -91,10 +91,15 @@ def converge(
     node: Annotated[str, typer.Argument(help="A node of the site.")],
     site: SiteOption = None,
     check: Annotated[bool, typer.Option("--check", help="Only say what would change.")] = False,
+    renew: Annotated[
+        bool, typer.Option("--renew-certificate", help="With another key and certificate.")
+    ] = False,
     yes: YesOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Configure one node again; a replica is drained before and admitted after."""
+    if check and renew:
+        raise typer.BadParameter("--check changes nothing, so it renews nothing")
     if not check:
         require_answer(yes)
     from permafrost.cli.render import line
@@ -109,7 +114,9 @@ def converge(
     else:
         confirm(f"Configure {node} again?", yes)
         with site_held(ctx, f"converge {node}"):
-            evidence = converge_node(ctx, target, owner="converge", turn_deadline_s=0)
+            evidence = converge_node(
+                ctx, target, owner="converge", turn_deadline_s=0, renew_certificate=renew
+            )
     if output is Output.JSON:
         print_json(evidence.as_dict())
         return

@@ -77,6 +77,16 @@ class SitePki:
         pem = b"".join([current.certificate_pem, *(c.public_bytes(Encoding.PEM) for c in between)])
         return ServerCertificate(pem.decode(), current.key_pem.decode())
 
+    def retire(self, node: str) -> None:
+        """Forget a node's certificate: it gets another one when it is next asked for.
+
+        The old one stays valid where it is in use; nobody is told of it before the new one is.
+        """
+        folder = private_folder(self._folder / "servers")
+        with locked(self._folder):
+            for file in (folder / f"{node}.pem", folder / f"{node}.key"):
+                file.unlink(missing_ok=True)
+
     def _authority(self, now: datetime | None = None) -> Issued:
         certificate, key = self._folder / "ca.pem", self._folder / "ca.key"
         with locked(self._folder):

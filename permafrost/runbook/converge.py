@@ -56,26 +56,29 @@ def converge_node(
     vm: str = "",
     fingerprint: str = "",
     turn_deadline_s: float = TURN_DEADLINE_S,
+    renew_certificate: bool = False,
 ) -> ConvergeEvidence:
     """Configure a node and admit it. ``vm`` and ``fingerprint`` say what it is configured as.
 
     When the same VM was last configured with the same fingerprint, its disk already says so:
-    then it is only admitted.
+    then it is only admitted. ``renew_certificate``: with another key and certificate.
     """
     node = node if isinstance(node, Node) else node_named(ctx.site, node)
     ctx.guard()
     is_settled = bool(vm and fingerprint) and ctx.store.converged(node.name) == (vm, fingerprint)
     if node.tier is Tier.EDGE:
-        return _converge_edge(ctx, node, owner, vm, fingerprint)
+        return _converge_edge(ctx, node, owner, vm, fingerprint, renew=renew_certificate)
     if node.tier is Tier.KNOWLEDGE:
-        return _converge_member(ctx, node, owner, vm, fingerprint, is_settled=is_settled)
+        return _converge_member(
+            ctx, node, owner, vm, fingerprint, is_settled=is_settled, renew=renew_certificate
+        )
     drained = False
     if not is_settled:
         reason = "it is configured anew"
         require_signed(ctx, node.endpoint)
         await_turn(ctx, node, owner, reason=reason, deadline_s=turn_deadline_s)
         drained = drain_replica(ctx, node, owner=owner, reason=reason).changed
-        evidence = _configure(ctx, node, owner, vm, fingerprint)
+        evidence = _configure(ctx, node, owner, vm, fingerprint, renew=renew_certificate)
     else:
         evidence = ConvergeEvidence(node.name, 0, notes=("configured already",))
     admitted = admit_replica(ctx, node, owner=owner)
@@ -93,9 +96,9 @@ def check_node(ctx: Context, node: Node | str) -> ConvergeEvidence:
 
 
 def _converge_edge(
-    ctx: Context, node: Node, owner: str, vm: str, fingerprint: str
+    ctx: Context, node: Node, owner: str, vm: str, fingerprint: str, *, renew: bool
 ) -> ConvergeEvidence:
-    evidence = _configure(ctx, node, owner, vm, fingerprint)
+    evidence = _configure(ctx, node, owner, vm, fingerprint, renew=renew)
     again = reassert_drains(ctx, node.name)
     tell_edges(ctx, node.name)
     tell_slots(ctx, node.name)
@@ -104,13 +107,20 @@ def _converge_edge(
 
 
 def _converge_member(
-    ctx: Context, node: Node, owner: str, vm: str, fingerprint: str, *, is_settled: bool
+    ctx: Context,
+    node: Node,
+    owner: str,
+    vm: str,
+    fingerprint: str,
+    *,
+    is_settled: bool,
+    renew: bool,
 ) -> ConvergeEvidence:
     if is_settled:
         return ConvergeEvidence(node.name, 0, notes=("configured already",))
     serves = ctx.store.converged(node.name) is not None
     with member_turn(ctx, node.name):
-        evidence = _configure(ctx, node, owner, vm, fingerprint)
+        evidence = _configure(ctx, node, owner, vm, fingerprint, renew=renew)
         if serves:
             # The next member waits until this one answers right again.
             await_ready(ctx)
@@ -118,11 +128,13 @@ def _converge_member(
 
 
 def _configure(
-    ctx: Context, node: Node, owner: str, vm: str, fingerprint: str
+    ctx: Context, node: Node, owner: str, vm: str, fingerprint: str, *, renew: bool
 ) -> ConvergeEvidence:
     with operation(ctx, f"converge {node.name}", owner=owner) as journal:
         journal("converge", node.name, Phase.INTENT, {"fingerprint": fingerprint})
         ctx.guard()
+        if renew:
+            ctx.converger.renew_certificate(node)
         try:
             result = ctx.converger.converge(node)
         except PermafrostError as error:

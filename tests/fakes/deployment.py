@@ -21,9 +21,14 @@ from tests.fakes.world import World
 class FakeConverger:
     world: World
     changed: int = 1
+    renewed: list[str] = field(default_factory=list)
 
     def fingerprint(self, node: Node) -> str:
         return f"as-{node.name}"
+
+    def renew_certificate(self, node: Node) -> None:
+        """Remember which node is to have another certificate."""
+        self.renewed.append(node.name)
 
     def converge(self, node: Node, *, check: bool = False) -> Any:
         if not self.world.works(node.name):

@@ -22,7 +22,7 @@ from permafrost.adapters.ansible.variables import (
 )
 from permafrost.adapters.ansible.workspace import Workspace, control_folder, remove
 from permafrost.engine.secrets import own_secret
-from permafrost.errors import Failed, Problem
+from permafrost.errors import Failed, Problem, Refused
 from permafrost.pki import edge_certificate, site_pki, ssh_key
 from permafrost.pki.files import locked
 from permafrost.planning.release import Release
@@ -96,6 +96,22 @@ class AnsibleConverger:
             ),
         )
         return host_variables(site, node, public, secret, releases)
+
+    def renew_certificate(self, node: Node) -> None:
+        """Let the node get another certificate with its next configuration.
+
+        Raises Refused for an edge whose certificate the site's owner has brought.
+        """
+        if node.tier is Tier.EDGE and edge_certificate(self._loaded) is not None:
+            raise Refused(
+                Problem(
+                    "CERTIFICATE_BROUGHT",
+                    f"{node.name} has the certificate that edge.tls names",
+                    node.name,
+                    "replace its file and run converge without --renew-certificate",
+                )
+            )
+        site_pki(self._loaded).retire(node.name)
 
     def converge(self, node: Node, *, check: bool = False) -> NodeConverged:
         """Configure the node; with ``check`` only say what would change. Waits for its SSH."""

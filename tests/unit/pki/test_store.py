@@ -21,6 +21,18 @@ def test_asking_twice_gives_the_same_certificate(tmp_path: Path) -> None:
     assert first == again
 
 
+def test_one_that_is_retired_is_replaced_by_another_of_the_same_authority(tmp_path: Path) -> None:
+    pki = SitePki(tmp_path, "lab")
+    first, authority = pki.server_certificate("lab-edge-01"), pki.ca_pem()
+    pki.retire("lab-edge-02")
+    assert pki.server_certificate("lab-edge-01") == first
+    pki.retire("lab-edge-01")
+    second = pki.server_certificate("lab-edge-01")
+    assert second.certificate_pem != first.certificate_pem
+    assert second.key_pem != first.key_pem
+    assert pki.ca_pem() == authority
+
+
 def test_a_new_name_gives_a_new_certificate_by_the_same_authority(tmp_path: Path) -> None:
     pki = SitePki(tmp_path, "lab")
     authority = pki.ca_pem()

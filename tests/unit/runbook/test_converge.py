@@ -40,6 +40,23 @@ def test_a_serving_replica_is_drained_configured_and_admitted(ctx: Context, worl
     assert ctx.store.declared()[ONE].state is DeclaredState.ADMITTED
 
 
+@pytest.mark.parametrize("renew", [True, False])
+def test_a_certificate_is_renewed_where_it_is_asked_for_and_nowhere_else(
+    ctx: Context, world: World, renew: bool
+) -> None:
+    for name in (ONE, EDGE):
+        converge_node(ctx, name, renew_certificate=renew)
+    renewed = ctx.converger.renewed  # type: ignore[attr-defined]
+    assert renewed == ([ONE, EDGE] if renew else [])
+
+
+def test_a_renewal_that_is_refused_leaves_the_certificate(ctx: Context, world: World) -> None:
+    drain_replica(ctx, TWO, owner="test", reason="away")
+    with pytest.raises(Refused):
+        converge_node(ctx, ONE, turn_deadline_s=0, renew_certificate=True)
+    assert ctx.converger.renewed == []  # type: ignore[attr-defined]
+
+
 def test_a_new_replica_is_configured_and_admitted(tmp_path: Path, world: World) -> None:
     ctx = context(tmp_path / "state", world, is_deployed=False)
     for machine in world.machines.values():
