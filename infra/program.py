@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pulumi
@@ -11,12 +12,15 @@ from infra import vm_hooks
 from infra.components.anti_affinity import AntiAffinity
 from infra.components.cluster_convergence import ClusterConvergence
 from infra.components.convergence import Convergence
+from infra.components.domain_rules import DomainRules
 from infra.components.edge_vm import EdgeVm
 from infra.components.foundation import Foundation
 from infra.components.hooks import SiteHooks
 from infra.components.inference_vm import InferenceVm
 from infra.components.knowledge_vm import KnowledgeVm
 from infra.components.node_vm import NodeVm
+from infra.components.overrides import Overrides
+from infra.components.ownership import Ownership
 from infra.components.placement import placement_for
 from infra.components.seed import seed_of
 from permafrost.adapters.ansible import AnsibleConverger
@@ -24,10 +28,15 @@ from permafrost.adapters.pulumi_stack.lifeline import bind_to_engine
 from permafrost.engine.state import StateStore
 from permafrost.errors import PermafrostError, Problem, Refused
 from permafrost.pki import ssh_key
+from permafrost.planning.domains import domain_rules
 from permafrost.planning.knowledge import members as members_of
+from permafrost.planning.ownership import override_of
+from permafrost.planning.placement import Placement
 from permafrost.runbook.knowledge import cluster_fingerprint
 from permafrost.site.load import LoadedSite, load_site
+from permafrost.site.model import FailureDomainLevel
 from permafrost.topology import Tier, edges, nodes, replicas
+from permafrost.wiring import open_context
 
 VMS: dict[Tier, type[NodeVm]] = {
     Tier.EDGE: EdgeVm,
@@ -58,6 +67,7 @@ def declare_site(loaded: LoadedSite) -> None:
         is_teardown=site.knowledge is not None and vm_hooks.is_teardown(loaded.path),
     )
     foundation = Foundation(site, hooks=hooks)
+    ownership = Ownership(site, hooks=hooks)
     public_key = ssh_key(loaded.state_dir).public
     vms = {
         node.name: VMS[node.tier](
@@ -66,10 +76,15 @@ def declare_site(loaded: LoadedSite) -> None:
             placement[node.name],
             seed=seed_of(site, node, public_key),
             foundation=foundation,
+            ownership=ownership,
             hooks=hooks,
         )
         for node in nodes(site)
     }
+    for node in nodes(site):
+        if (wanted := override_of(placement[node.name])) is not None:
+            Overrides(vms[node.name], wanted, foundation=foundation, hooks=hooks)
+    _keep_in_domains(loaded, placement, vms, foundation, hooks)
     for endpoint in sorted(site.inference):
         members = [vms[node.name] for node in replicas(site, endpoint)]
         AntiAffinity(site, endpoint, members, foundation=foundation, hooks=hooks)
@@ -104,6 +119,22 @@ def declare_site(loaded: LoadedSite) -> None:
             site, cluster_fingerprint(loaded), hooks=hooks, depends_on=[*steps, *edge_steps]
         )
     pulumi.export("nodes", {name: vm.address for name, vm in vms.items()})
+
+
+def _keep_in_domains(
+    loaded: LoadedSite,
+    placement: Placement,
+    vms: Mapping[str, NodeVm],
+    foundation: Foundation,
+    hooks: SiteHooks,
+) -> None:
+    """Declare the rules of racks and rooms; their hosts are those that vCenter shows now."""
+    site = loaded.site
+    if site.failure_domains.level is FailureDomainLevel.HOST:
+        return
+    hosts = {h.name: h.moid for h in open_context(loaded.path).hypervisor.observe().hosts}
+    rules = domain_rules(site, placement, hosts)
+    DomainRules(site.site, rules, vms, hosts, foundation=foundation, hooks=hooks)
 
 
 def _site_of_environment() -> LoadedSite:

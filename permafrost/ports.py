@@ -62,6 +62,12 @@ class Hypervisor(Protocol):
     def exit_maintenance(self, host: str, *, deadline_s: float) -> None:
         """Open a host again, and withdraw what still waits to close it."""
 
+    def tagged(self, category: str) -> Mapping[str, frozenset[str]]:
+        """Return by VM id the tags of one category."""
+
+    def mark(self, vm: str, *, category: str, tag: str, attributes: Mapping[str, str]) -> None:
+        """Put a tag and custom attributes on a VM; what others put there stays."""
+
 
 class VectorStore(Protocol):
     """The knowledge tier."""

@@ -18,12 +18,14 @@ from permafrost.topology import datastore_of, port_group_of, vm_shape
 if TYPE_CHECKING:
     from infra.components.foundation import Foundation
     from infra.components.hooks import SiteHooks
+    from infra.components.ownership import Ownership
     from permafrost.planning.placement import Slot
     from permafrost.site.model import Site
     from permafrost.topology import Node
 
 SHUTDOWN_WAIT_MINUTES = 3
 GUEST_NET_WAIT_MINUTES = 5
+MARKS = ("tags", "customAttributes")
 
 
 class NodeVm(pulumi.ComponentResource):
@@ -33,6 +35,9 @@ class NodeVm(pulumi.ComponentResource):
     - Another template replaces the VM (after its drain). ``guestinfo`` is read at the first boot
       only and a change of it would power-cycle the VM: it is set once and ignored after.
     - A VM without a device may be moved by vCenter: its host is where it starts, not a pin.
+    - Tags and custom attributes are given when a VM is made, and left alone after: those of
+      others (backup, monitoring) hang there too, and an update would take them off. On a VM that
+      lacks ours ``permafrost deploy`` puts them, without an update of the VM.
     - One that holds data is protected: neither a new template nor a site file without it may take
       its disks away. Only a teardown of the whole site lifts that.
     """
@@ -47,6 +52,7 @@ class NodeVm(pulumi.ComponentResource):
         *,
         seed: Mapping[str, str],
         foundation: Foundation,
+        ownership: Ownership,
         hooks: SiteHooks,
     ) -> None:
         super().__init__(f"permafrost:infra:{type(self).__name__}", node.name)
@@ -55,6 +61,7 @@ class NodeVm(pulumi.ComponentResource):
         self.fingerprint = fingerprint({**arguments, "slot": asdict(slot)})
         disk_gib = max(vm_shape(site, node).disk_gib, foundation.template_disk_gib)
         ignored = [f'extraConfig["{key}"]' for key in SEED_KEYS]
+        ignored += MARKS
         if not slot.gpus:
             ignored.append("hostSystemId")
         self.vm = vsphere.VirtualMachine(
@@ -77,6 +84,8 @@ class NodeVm(pulumi.ComponentResource):
                 ),
                 *self.data_disks(site),
             ],
+            tags=ownership.tags(node),
+            custom_attributes=ownership.attributes(node),
             clone=vsphere.VirtualMachineCloneArgs(template_uuid=foundation.template_uuid),
             opts=pulumi.ResourceOptions(
                 parent=self,

@@ -25,6 +25,8 @@ _FAMILIES = (
     "tests/contract/provider",
     "tests/contract/fingerprint",
     "tests/contract/lab",
+    "tests/contract/program",
+    "tests/contract/vsphere",
     "tests/properties",
     "tests/unit/runbook",
     "tests/contract/registry",

@@ -15,7 +15,7 @@ from typing import Any
 
 from permafrost.errors import Problem, Refused
 from permafrost.planning.capacity import GroupCapacity, capacity_of
-from permafrost.planning.drift_report import Drift, blocks_deploy, needs_refresh
+from permafrost.planning.drift_report import Drift, blocks_deploy, needs_refresh, unmarked
 from permafrost.planning.knowledge import milvus_roles
 from permafrost.planning.lifecycle import ReplicaState
 from permafrost.planning.live import LiveState
@@ -33,6 +33,13 @@ SHORT_TYPES = {
     "virtualMachine": "vm",
     "computeClusterVmAntiAffinityRule": "rule",
     "resourcePool": "pool",
+    "computeClusterHostGroup": "host-group",
+    "computeClusterVmGroup": "vm-group",
+    "computeClusterVmHostRule": "rule",
+    "customAttribute": "attribute",
+    "drsVmOverride": "drs-override",
+    "haVmOverride": "ha-override",
+    "tagCategory": "tag-category",
 }
 
 
@@ -102,7 +109,7 @@ class Plan:
     @property
     def is_pulumis(self) -> bool:
         """Whether Pulumi has anything to do."""
-        return any(s.kind not in ("place", "power-on", "admit") for s in self.steps)
+        return any(s.kind not in ("place", "mark", "power-on", "admit") for s in self.steps)
 
 
 def plan_deploy(
@@ -114,7 +121,7 @@ def plan_deploy(
     changes: Iterable[Change],
     drift: Iterable[Drift] = (),
 ) -> Plan:
-    """Return the steps: placement first, then Pulumi's, then power and admission.
+    """Return the steps: placement first, then Pulumi's, then marks, power and admission.
 
     ``drift`` is what is mended by them. Raises Refused for drift that no deployment mends.
     """
@@ -131,7 +138,7 @@ def plan_deploy(
     verdicts: dict[str, Verdict] = {}
     for change in changes:
         if not change.type.startswith(BOOKKEEPING) or _is_convergence(change.type):
-            kind, target = _kind(change), _target(change)
+            kind, target = _kind(change), change.name
             touched.add(target)
             detail = ""
             if kind in ("update-vm", "replace-vm"):
@@ -139,6 +146,9 @@ def plan_deploy(
                 detail = str(verdicts[target])
             if (kind, target, detail) not in steps:
                 steps.append((kind, target, detail))
+    made = {target for kind, target, _ in steps if kind in ("create-vm", "replace-vm")}
+    # A VM that is made has its marks from the beginning.
+    steps += [("mark", d.target, d.seen) for d in unmarked(drift) if d.target not in made]
     notes: list[str] = []
     for node_ in nodes(site):
         if node_.name in touched:
@@ -224,10 +234,6 @@ def _kind(change: Change) -> str:
     last = change.type.rpartition(":")[2]
     last = last[:1].lower() + last[1:]
     return f"{change.operation}-{SHORT_TYPES.get(last, last)}"
-
-
-def _target(change: Change) -> str:
-    return change.name
 
 
 def _numbered(steps: Iterable[tuple[str, str, str]]) -> tuple[Step, ...]:

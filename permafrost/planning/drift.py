@@ -15,9 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from permafrost.planning.cluster import ClusterSettings
+from permafrost.planning.drift_domains import domain_drift
+from permafrost.planning.drift_marks import mark_drift, override_drift
 from permafrost.planning.drift_report import Drift, DriftCode
 from permafrost.planning.drift_rules import rule_drift
 from permafrost.planning.lifecycle import Declared
+from permafrost.planning.ownership import override_of
 from permafrost.planning.placement import Placement, Slot
 from permafrost.planning.snapshot import Inventory, VmFacts
 from permafrost.site.model import Site
@@ -58,23 +61,29 @@ def find_drift(
     recorded: Placement,
     baseline: Baseline | None = None,
     declared: Mapping[str, Declared] | None = None,
+    tagged: Mapping[str, frozenset[str]] | None = None,
 ) -> tuple[Drift, ...]:
     """Return every difference, cluster first, then rules, then node by node.
 
     ``recorded`` is the placement of the last deployment (a node without a slot was never
-    deployed), ``baseline`` its cluster settings (None: nothing to compare with).
+    deployed), ``baseline`` its cluster settings (None: nothing to compare with), ``tagged`` the
+    tags of the site's category by VM id (None: they were not asked for).
     """
     found = [
         *(_cluster_drift(inventory, baseline) if baseline else ()),
         *rule_drift(site, inventory, recorded),
+        *domain_drift(site, inventory, recorded),
     ]
     for node in nodes(site):
         slot = recorded.get(node.name)
         if slot is not None:
             found += _node_drift(node, slot, inventory, (declared or {}).get(node.name))
             found += _foreign_holders(site, node, slot, inventory)
+            found += override_drift(node, slot, inventory)
+            found += mark_drift(site, node, inventory, tagged)
     if baseline is not None:
-        found += _override_drift(inventory.vms, baseline)
+        pinned = {name for name, slot in recorded.items() if override_of(slot) is not None}
+        found += _automation_drift((v for v in inventory.vms if v.name not in pinned), baseline)
     return tuple(found)
 
 
@@ -87,7 +96,7 @@ def _cluster_drift(inventory: Inventory, baseline: Baseline) -> Iterator[Drift]:
         yield Drift(code, "cluster", f"{setting} is {seen}", f"{setting} {wanted}")
 
 
-def _override_drift(vms: Iterable[VmFacts], baseline: Baseline) -> Iterator[Drift]:
+def _automation_drift(vms: Iterable[VmFacts], baseline: Baseline) -> Iterator[Drift]:
     for vm in vms:
         wanted = baseline.drs_overrides.get(vm.name)
         if wanted is not None and vm.drs_override != wanted:

@@ -18,6 +18,7 @@ class DriftCode(StrEnum):
     RULE_NOT_MANDATORY = "DRIFT_RULE_NOT_MANDATORY"
     RULE_MEMBERS = "DRIFT_RULE_MEMBERS"
     RULE_AGAINST = "DRIFT_RULE_AGAINST"
+    OUTSIDE_DOMAIN = "DRIFT_OUTSIDE_DOMAIN"
     DEVICE_MOVED = "DRIFT_DEVICE_MOVED"
     DEVICE_TAKEN = "DRIFT_DEVICE_TAKEN"
     RESERVATION_LOST = "DRIFT_RESERVATION_LOST"
@@ -26,6 +27,9 @@ class DriftCode(StrEnum):
     VM_UNFINISHED = "DRIFT_VM_UNFINISHED"
     DRS_CHANGED = "DRIFT_DRS_CHANGED"
     HA_CHANGED = "DRIFT_HA_CHANGED"
+    DRS_OVERRIDE = "DRIFT_DRS_OVERRIDE"
+    HA_OVERRIDE = "DRIFT_HA_OVERRIDE"
+    OWNER_UNMARKED = "DRIFT_OWNER_UNMARKED"
 
 
 BY_REFRESH = frozenset(
@@ -37,11 +41,13 @@ BY_REFRESH = frozenset(
         DriftCode.RESERVATION_LOST,
         DriftCode.VM_MISSING,
         DriftCode.VM_UNFINISHED,
+        DriftCode.DRS_OVERRIDE,
+        DriftCode.HA_OVERRIDE,
     }
 )
 """What Pulumi puts right once it has looked at vCenter again: without, it sees no drift."""
 
-BY_DEPLOY = BY_REFRESH | {DriftCode.VM_OFF}
+BY_DEPLOY = BY_REFRESH | {DriftCode.VM_OFF, DriftCode.OWNER_UNMARKED}
 """What ``deploy`` mends, and what therefore does not block it."""
 
 OF_ITSELF = frozenset({DriftCode.DEVICE_MOVED, DriftCode.DEVICE_TAKEN, DriftCode.RESERVATION_LOST})
@@ -55,6 +61,7 @@ OF_ITS_ENDPOINT = frozenset(
         DriftCode.RULE_NOT_MANDATORY,
         DriftCode.RULE_MEMBERS,
         DriftCode.RULE_AGAINST,
+        DriftCode.OUTSIDE_DOMAIN,
     }
 )
 """What lets the replicas that stay share a fate while one is away."""
@@ -70,6 +77,7 @@ HINTS = {
     DriftCode.RULE_NOT_MANDATORY: _DEPLOY,
     DriftCode.RULE_MEMBERS: _DEPLOY,
     DriftCode.RULE_AGAINST: "remove or disable that rule",
+    DriftCode.OUTSIDE_DOMAIN: "move it (vMotion) to a host of its own failure domain",
     DriftCode.DEVICE_MOVED: "drain it, power it off, and give it back its host and device",
     DriftCode.DEVICE_TAKEN: "take the device from that VM, or remove the VM",
     DriftCode.RESERVATION_LOST: _DEPLOY,
@@ -78,6 +86,9 @@ HINTS = {
     DriftCode.VM_MISSING: "`permafrost deploy` makes it anew",
     DriftCode.DRS_CHANGED: _ACCEPT,
     DriftCode.HA_CHANGED: _ACCEPT,
+    DriftCode.DRS_OVERRIDE: _DEPLOY,
+    DriftCode.HA_OVERRIDE: _DEPLOY,
+    DriftCode.OWNER_UNMARKED: _DEPLOY,
 }
 
 
@@ -130,6 +141,11 @@ def blocks_deploy(drift: Iterable[Drift]) -> tuple[Drift, ...]:
 def unfinished(drift: Iterable[Drift]) -> frozenset[str]:
     """Return the VMs that an interrupted run left half made; a deployment makes them anew."""
     return frozenset(d.target for d in drift if d.code is DriftCode.VM_UNFINISHED)
+
+
+def unmarked(drift: Iterable[Drift]) -> tuple[Drift, ...]:
+    """Return the VMs that do not say whose they are; a deployment marks them as they run."""
+    return tuple(d for d in drift if d.code is DriftCode.OWNER_UNMARKED)
 
 
 def needs_refresh(drift: Iterable[Drift]) -> bool:

@@ -14,11 +14,11 @@ from enum import StrEnum
 from typing import Any
 
 from permafrost.errors import Problem, Refused
+from permafrost.planning.edge_target import target_of
 from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
 from permafrost.planning.live import LiveState
 from permafrost.planning.ok_to_stop import Verdict
 from permafrost.planning.replicas import DECLARE_S, admit_drafts, drain_drafts
-from permafrost.planning.snapshot import VmFacts
 from permafrost.planning.steps import Draft, OperationPlan, numbered
 from permafrost.site.model import Site
 from permafrost.topology import Node, Tier, nodes
@@ -233,7 +233,7 @@ def _away(site: Site, live: LiveState, verdict: Verdict, begun: Away) -> Away:
         # One that an earlier try moved within what goes now, moves on; its way back stays.
         source, to = moved.get(node.name, (vm.host, vm.host))
         if node.tier is Tier.EDGE and vm.is_on and to in verdict.hosts:
-            moved[node.name] = (source, _target(site, live, node, verdict, moved))
+            moved[node.name] = (source, target_of(site, live, node, verdict, moved))
     return Away(
         verdict.hosts,
         _with(begun.replicas, (n.name for n in inference if _is_to_come_back(live, n))),
@@ -250,38 +250,6 @@ def _is_to_come_back(live: LiveState, node: Node) -> bool:
     """What a person drained before stays drained; what was never admitted is not brought in."""
     declared = live.declared.get(node.name)
     return declared is not None and (not declared.is_away or declared.is_automatic)
-
-
-def _target(
-    site: Site,
-    live: LiveState,
-    edge: Node,
-    verdict: Verdict,
-    moved: Mapping[str, tuple[str, str]],
-) -> str:
-    """Return the host for an edge: usable, without another edge, the emptiest, by name."""
-    others = {n.name for n in nodes(site) if n.tier is Tier.EDGE and n.name != edge.name}
-    taken = {vm.host for vm in live.inventory.vms if vm.name in others and vm.name not in moved}
-    taken |= {target for _, target in moved.values()}
-    candidates = [
-        h.name
-        for h in live.inventory.hosts
-        if h.is_usable and h.name not in verdict.hosts and h.name not in taken
-    ]
-    if not candidates:
-        raise Refused(
-            Problem(
-                "EDGE_CANNOT_MOVE",
-                "no other host may take it: each is away or has an edge",
-                edge.name,
-                "bring a host back first",
-            )
-        )
-    return min(candidates, key=lambda h: (_load(live.inventory.vms, h), h))
-
-
-def _load(machines: Iterable[VmFacts], host: str) -> int:
-    return sum(vm.host == host and vm.is_on for vm in machines)
 
 
 def _is_connected(live: LiveState, host: str) -> bool:

@@ -59,6 +59,7 @@ class VmFacts:
 
     ``gpus`` are the addresses on its host that it owns. ``drs_override`` is the automation level
     of this VM alone ("" as the cluster, "disabled" none); ``ha_override`` its restart priority.
+    ``attributes`` are its custom attributes, (name, value).
     """
 
     name: str
@@ -79,6 +80,7 @@ class VmFacts:
     drs_override: str = ""
     ha_override: str = ""
     annotation: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_fully_reserved(self) -> bool:
@@ -91,17 +93,20 @@ class RuleKind(StrEnum):
 
     APART = "apart"
     TOGETHER = "together"
+    ON_HOSTS = "on-hosts"
+    OFF_HOSTS = "off-hosts"
 
 
 @dataclass(frozen=True, slots=True)
 class RuleFacts:
-    """One VM-VM rule."""
+    """One rule of VMs among each other, or of VMs and hosts. Only the latter has ``hosts``."""
 
     name: str
     is_enabled: bool
     is_mandatory: bool
     vms: frozenset[str] = frozenset()
     kind: RuleKind = RuleKind.APART
+    hosts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from permafrost.errors import Problem
 from permafrost.planning.milvus_versions import VERSIONS
 from permafrost.site.knowledge import Milvus
-from permafrost.site.model import Backend, FailureDomainLevel, GpuMode, Site
-from permafrost.topology import Tier, groups
+from permafrost.site.model import Backend, GpuMode, Site
 
 MOST_EDGES = 2
 SERVED_BACKENDS = (Backend.LLAMACPP, Backend.PULSE)
@@ -29,7 +28,7 @@ WHY_NOT = {
 
 def unsupported(site: Site) -> tuple[Problem, ...]:
     """Return everything of a site that `deploy` refuses, each with its place and code."""
-    return (*_endpoints(site), *_domains(site), *_edge(site), *_rest(site))
+    return (*_endpoints(site), *_edge(site), *_rest(site))
 
 
 def _not_yet(code: str, what: str, path: str, instead: str) -> Problem:
@@ -53,25 +52,6 @@ def _endpoints(site: Site) -> Iterator[Problem]:
                 f"backend {endpoint.backend.value} ({WHY_NOT[endpoint.backend]})",
                 f"{here}.backend",
                 f"served are: {served}",
-            )
-
-
-def _domains(site: Site) -> Iterator[Problem]:
-    """Racks hold for VMs that are pinned by their device; others vCenter could move elsewhere."""
-    level = site.failure_domains.level
-    if level is FailureDomainLevel.HOST:
-        return
-    for group in groups(site):
-        is_pinned = (
-            group.tier is Tier.INFERENCE
-            and site.inference[group.name].gpu.mode is GpuMode.PASSTHROUGH
-        )
-        if not is_pinned and group.count > 1:
-            yield _not_yet(
-                "DOMAIN_RULES_UNSUPPORTED",
-                f"rules that keep VMs without a passed-through device in their {level.value}",
-                group.path,
-                "use failure_domains.level host",
             )
 
 

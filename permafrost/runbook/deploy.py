@@ -22,6 +22,7 @@ from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.planning.lifecycle import ReplicaState
 from permafrost.planning.live import LiveState
 from permafrost.planning.lookup import node_named
+from permafrost.planning.ownership import attributes_of, category_name, tag_name
 from permafrost.planning.placement import plan_placement
 from permafrost.planning.preflight import plan_preflight
 from permafrost.planning.status import SiteStatus, site_status
@@ -62,7 +63,7 @@ def make_plan(ctx: Context) -> Plan:
     if moved := moved_addresses(ctx.site, live.inventory.vms):
         raise Refused(*moved)
     recorded = ctx.store.placement()
-    drift = drift_of(ctx, live)
+    drift = drift_of(ctx, live, with_tags=True)
     refuse(blocks_deploy(drift))
     inventory = live.inventory
     placement = plan_placement(ctx.site, inventory.hosts, recorded, inventory.vms)
@@ -107,6 +108,9 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
             _journalled(
                 journal, "up", ctx.site.control.pulumi_stack, lambda: _up(ctx, token, plan)
             )
+        for step in plan.of_kind("mark"):
+            ctx.guard()
+            _journalled(journal, step.kind, step.target, lambda vm=step.target: _mark(ctx, vm))
         for step in plan.of_kind("power-on"):
             ctx.guard()
             _journalled(
@@ -161,6 +165,16 @@ def _journalled(journal: Any, kind: str, target: str, work: Any) -> None:
 
 def _place(ctx: Context, plan: Plan) -> None:
     ctx.store.record_placement(plan.placement)
+
+
+def _mark(ctx: Context, name: str) -> None:
+    node = node_named(ctx.site, name)
+    ctx.hypervisor.mark(
+        name,
+        category=category_name(ctx.site),
+        tag=tag_name(ctx.site, node),
+        attributes=attributes_of(ctx.site, node),
+    )
 
 
 def _up(ctx: Context, token: str, plan: Plan) -> None:

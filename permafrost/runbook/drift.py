@@ -12,6 +12,7 @@ from permafrost.errors import Failed, Refused
 from permafrost.planning.drift import Baseline, find_drift
 from permafrost.planning.drift_report import Drift
 from permafrost.planning.live import LiveState
+from permafrost.planning.ownership import category_name
 from permafrost.planning.snapshot import Inventory, VmFacts
 from permafrost.runbook.context import Context
 from permafrost.runbook.operations import operation
@@ -65,19 +66,26 @@ class DriftReport:
             "rules": [r.name for r in self.inventory.rules_of(vm.name)],
             "drs_override": vm.drs_override,
             "ha_override": vm.ha_override,
+            "attributes": dict(vm.attributes),
         }
 
 
-def drift_of(ctx: Context, live: LiveState) -> tuple[Drift, ...]:
-    """Return the drift that a snapshot shows; nothing is concluded from a blind one."""
+def drift_of(ctx: Context, live: LiveState, *, with_tags: bool = False) -> tuple[Drift, ...]:
+    """Return the drift that a snapshot shows; nothing is concluded from a blind one.
+
+    Tags come from a service of their own: they are asked for only where drift is the question.
+    """
     if live.blind:
         return ()
+    recorded = ctx.store.placement()
+    asks = with_tags and any(live.inventory.vm(name) is not None for name in recorded)
     return find_drift(
         ctx.site,
         live.inventory,
-        recorded=ctx.store.placement(),
+        recorded=recorded,
         baseline=_baseline(ctx),
         declared=ctx.store.declared(),
+        tagged=ctx.hypervisor.tagged(category_name(ctx.site)) if asks else None,
     )
 
 
@@ -91,7 +99,7 @@ def read_drift(ctx: Context) -> DriftReport:
         ctx.site.site,
         live.inventory,
         tuple(vm for vm in live.inventory.vms if vm.name in known),
-        drift_of(ctx, live),
+        drift_of(ctx, live, with_tags=True),
         _baseline(ctx) is not None,
     )
 
@@ -111,7 +119,7 @@ def accept_settings(ctx: Context, *, owner: str) -> tuple[Drift, ...]:
         journal("accept", "cluster", Phase.INTENT, settings)
         ctx.store.remember(BASELINE, settings)
         journal("accept", "cluster", Phase.DONE, settings)
-    left = drift_of(ctx, LiveState(inventory=before.inventory))
+    left = drift_of(ctx, LiveState(inventory=before.inventory), with_tags=True)
     return tuple(d for d in before.drift if d not in left)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 from permafrost.counts import Counts
 from permafrost.errors import Failed, Problem
@@ -19,8 +20,15 @@ from permafrost.facts import (
     Traffic,
 )
 from permafrost.planning.cluster import DatastoreFacts, LicenseFacts, TemplateFacts
+from permafrost.planning.ownership import (
+    attributes_of,
+    category_name,
+    override_of,
+    tag_name,
+)
+from permafrost.planning.slots import Slot
 from permafrost.planning.snapshot import Inventory, RuleFacts, VmFacts
-from permafrost.topology import edges, replicas, rule_name
+from permafrost.topology import edges, nodes, replicas, rule_name
 from tests.fakes.world import Beside, Machine, World
 
 
@@ -57,6 +65,7 @@ class FakeHypervisor:
                 memory_mib=4096,
                 memory_reservation_mib=4096 if m.is_reserved else 0,
                 is_reservation_locked=m.is_reserved,
+                **self._own(m),
             )
             for m in self.world.machines.values()
         )
@@ -87,6 +96,27 @@ class FakeHypervisor:
             templates=(TemplateFacts("debian-13", 20, "efi", "vmx-21"),),
             licenses=(LicenseFacts("esx.enterprisePlus", "Enterprise Plus", frozenset({"drs"})),),
         )
+
+    def _own(self, machine: Machine) -> dict[str, Any]:
+        wanted = override_of(Slot(machine.host, "", machine.gpus))
+        drs, ha = machine.overrides or ((wanted.drs, wanted.ha) if wanted else ("", ""))
+        node = next((n for n in nodes(self.world.site) if n.name == machine.name), None)
+        marks = attributes_of(self.world.site, node) if node and machine.is_marked else {}
+        return {"drs_override": drs, "ha_override": ha, "attributes": tuple(marks.items())}
+
+    def tagged(self, category: str) -> dict[str, frozenset[str]]:
+        names = {n.name: tag_name(self.world.site, n) for n in nodes(self.world.site)}
+        return {
+            f"vm-{m.name}": frozenset({names[m.name]})
+            for m in self.world.machines.values()
+            if m.is_marked and m.name in names and category == category_name(self.world.site)
+        }
+
+    def mark(self, vm: str, *, category: str, tag: str, attributes: Mapping[str, str]) -> None:
+        def do() -> None:
+            self.world.machines[vm].is_marked = True
+
+        self.world.effect("mark", vm, do)
 
     def power_on(self, vm: str, *, deadline_s: float) -> None:
         self.world.effect("power-on", vm, lambda: self.world.power_on(vm))

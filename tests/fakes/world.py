@@ -45,6 +45,10 @@ class Machine:
     checkpoint: str = ""
     boot_s: float = 0.0
     is_reserved: bool = True
+    is_marked: bool = True
+    """Whether it bears the site's tag and custom attributes."""
+    overrides: tuple[str, str] | None = None
+    """Its own DRS automation and HA restart priority; None: as a deployment leaves them."""
     requests: list[float] = field(default_factory=list)
     idle_streams: int = 0
     quiet_since: float = 0.0

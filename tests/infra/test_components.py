@@ -17,7 +17,10 @@ from infra.components.convergence import Convergence
 from infra.components.edge_vm import EdgeVm
 from infra.components.foundation import Foundation
 from infra.components.inference_vm import InferenceVm
+from infra.components.overrides import Overrides
+from infra.components.ownership import Ownership
 from infra.components.seed import seed_of
+from permafrost.planning.ownership import PINNED
 from permafrost.planning.placement import Slot
 from permafrost.site.load import load_site
 from permafrost.site.model import Site
@@ -75,12 +78,21 @@ def declare(site: Site) -> dict[tuple[str, str], dict[str, Any]]:
     def program() -> None:
         hooks: Any = NoHooks()
         foundation = Foundation(site, hooks=hooks)
+        ownership = Ownership(site, hooks=hooks)
         vms = []
         for index, node in enumerate(replicas(site, "pulse"), start=1):
             slot = Slot(f"esx-{index}", f"host-{index}", ("0000:3b:00.0",))
             seed = seed_of(site, node, "ssh-ed25519 AAAA someone")
             vms.append(
-                InferenceVm(site, node, slot, seed=seed, foundation=foundation, hooks=hooks)
+                InferenceVm(
+                    site,
+                    node,
+                    slot,
+                    seed=seed,
+                    foundation=foundation,
+                    ownership=ownership,
+                    hooks=hooks,
+                )
             )
         edge = EdgeVm(
             site,
@@ -88,9 +100,12 @@ def declare(site: Site) -> dict[tuple[str, str], dict[str, Any]]:
             Slot("esx-1", "host-1"),
             seed=seed_of(site, edges(site)[0], "ssh-ed25519 AAAA someone"),
             foundation=foundation,
+            ownership=ownership,
             hooks=hooks,
         )
         AntiAffinity(site, "pulse", vms, foundation=foundation, hooks=hooks)
+        for vm in vms:
+            Overrides(vm, PINNED, foundation=foundation, hooks=hooks)
         for vm in [edge, *vms]:
             Convergence(site, vm, "sha256:converged", hooks=hooks)
 

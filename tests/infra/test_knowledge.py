@@ -8,6 +8,7 @@ from infra.components.anti_affinity import AntiAffinity
 from infra.components.cluster_convergence import ClusterConvergence
 from infra.components.foundation import Foundation
 from infra.components.knowledge_vm import KnowledgeVm
+from infra.components.ownership import Ownership
 from infra.components.seed import seed_of
 from permafrost.planning.knowledge import members
 from permafrost.planning.placement import Slot
@@ -28,6 +29,7 @@ def declared() -> dict[tuple[str, str], dict[str, Any]]:
     def program() -> None:
         hooks: Any = Hooks()
         foundation = Foundation(SITE, hooks=hooks)
+        ownership = Ownership(SITE, hooks=hooks)
         vms = [
             KnowledgeVm(
                 SITE,
@@ -35,6 +37,7 @@ def declared() -> dict[tuple[str, str], dict[str, Any]]:
                 Slot(f"esx-{i}", f"host-{i}"),
                 seed=seed_of(SITE, node, "ssh-ed25519 AAAA someone"),
                 foundation=foundation,
+                ownership=ownership,
                 hooks=hooks,
             )
             for i, node in enumerate(members(SITE), start=1)

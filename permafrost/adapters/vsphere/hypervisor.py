@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyVmomi import vim
@@ -10,6 +10,7 @@ from pyVmomi import vim
 from permafrost.adapters.vsphere.maintenance import enter, leave
 from permafrost.adapters.vsphere.observe import read_inventory
 from permafrost.adapters.vsphere.session import VcenterSession
+from permafrost.adapters.vsphere.tagging import Tagging
 from permafrost.adapters.vsphere.tasks import await_task, find
 from permafrost.engine.waiting import SystemClock, wait_until
 from permafrost.errors import Failed, Problem
@@ -68,6 +69,26 @@ class VsphereHypervisor:
     def exit_maintenance(self, host: str, *, deadline_s: float) -> None:
         """Open a host again, and withdraw what still waits to close it."""
         leave(self._session, host, self._clock, deadline_s)
+
+    def tagged(self, category: str) -> Mapping[str, frozenset[str]]:
+        """Return by VM id the tags of one category."""
+        return Tagging(self._session).tagged(category)
+
+    def mark(self, vm: str, *, category: str, tag: str, attributes: Mapping[str, str]) -> None:
+        """Put a tag and custom attributes on a VM; what others put there stays."""
+
+        def write(content: Any) -> str:
+            machine = find(content, vim.VirtualMachine, vm)
+            manager = content.customFieldsManager
+            keys = {str(field.name): int(field.key) for field in manager.field}
+            if missing := sorted(attributes.keys() - keys.keys()):
+                text = f"vCenter has no custom attribute {', '.join(missing)}"
+                raise Failed(Problem("ATTRIBUTE_MISSING", text, path=vm))
+            for name, value in attributes.items():
+                manager.SetField(machine, keys[name], value)
+            return str(machine._moId)
+
+        Tagging(self._session).attach(self._session.call(write), category, tag)
 
     def _power(self, vm: str, ask: Callable[[Any], Any], wanted: str, deadline_s: float) -> None:
         machine = self._session.call(lambda content: find(content, vim.VirtualMachine, vm))

@@ -18,24 +18,18 @@ from permafrost.adapters.vsphere.cluster_rows import (
     settings_of,
     template_of,
 )
-from permafrost.adapters.vsphere.traversal import Row, retrieve
+from permafrost.adapters.vsphere.rule_rows import rules_of
+from permafrost.adapters.vsphere.traversal import FIELDS, Row, retrieve
 from permafrost.errors import Failed, Problem
 from permafrost.planning.snapshot import (
     GpuFacts,
     HostFacts,
     Inventory,
-    RuleFacts,
-    RuleKind,
     VmFacts,
 )
 
 DISPLAY_CLASS = 0x03
 """PCI base class of display controllers: accelerators say they are one."""
-
-RULE_KINDS = {
-    vim.cluster.AntiAffinityRuleSpec: RuleKind.APART,
-    vim.cluster.AffinityRuleSpec: RuleKind.TOGETHER,
-}
 
 
 def read_inventory(content: Any, datacenter: str, cluster: str) -> Inventory:
@@ -59,7 +53,7 @@ def inventory_of(rows: Mapping[Any, Sequence[Row]], cluster: str) -> Inventory:
     owned = [row for row in machines if not row.get("config.template")]
     named = {
         str(row["moid"]): str(row["name"])
-        for kind in (vim.VirtualMachine, vim.Datastore, vim.Network)
+        for kind in (vim.VirtualMachine, vim.HostSystem, vim.Datastore, vim.Network)
         for row in rows.get(kind, ())
     }
     owners = {
@@ -69,10 +63,17 @@ def inventory_of(rows: Mapping[Any, Sequence[Row]], cluster: str) -> Inventory:
     }
     configuration = found[0].get("configurationEx")
     drs, ha = overrides_of(configuration)
+    fields = {
+        int(field.key): str(field.name)
+        for row in rows.get(vim.CustomFieldsManager, ())
+        for field in row.get(FIELDS) or ()
+    }
     return Inventory(
         hosts=tuple(sorted((_host(r, owners) for r in hosts.values()), key=lambda h: h.name)),
-        vms=tuple(sorted((_vm(r, hosts, named, drs, ha) for r in owned), key=lambda v: v.name)),
-        rules=tuple(sorted(_rules(configuration, named), key=lambda r: r.name)),
+        vms=tuple(
+            sorted((_vm(r, hosts, named, drs, ha, fields) for r in owned), key=lambda v: v.name)
+        ),
+        rules=tuple(sorted(rules_of(configuration, named), key=lambda r: r.name)),
         cluster=settings_of(configuration),
         datastores=datastores_of(rows.get(vim.Datastore, ()), hosts),
         networks=frozenset(str(row["name"]) for row in rows.get(vim.Network, ())),
@@ -135,6 +136,7 @@ def _vm(
     named: Mapping[str, str],
     drs: Mapping[str, str],
     ha: Mapping[str, str],
+    fields: Mapping[int, str],
 ) -> VmFacts:
     moid = str(row["moid"])
     return VmFacts(
@@ -156,7 +158,16 @@ def _vm(
         drs_override=drs.get(moid, ""),
         ha_override=ha.get(moid, ""),
         annotation=str(row.get("config.annotation") or ""),
+        attributes=tuple(sorted(_attributes(row, fields))),
     )
+
+
+def _attributes(row: Row, fields: Mapping[int, str]) -> Iterator[tuple[str, str]]:
+    """Yield the custom attributes of a VM; an empty one is one that it does not have."""
+    for value in row.get("customValue") or ():
+        text = str(getattr(value, "value", "") or "")
+        if text and int(value.key) in fields:
+            yield fields[int(value.key)], text
 
 
 def _names(references: Any, named: Mapping[str, str]) -> tuple[str, ...]:
@@ -171,16 +182,3 @@ def passed_through(row: Row) -> Iterator[str]:
             address = getattr(backing, "id", "") or getattr(backing, "assignedId", "")
             if address:
                 yield str(address)
-
-
-def _rules(configuration: Any, named: Mapping[str, str]) -> Iterator[RuleFacts]:
-    for rule in getattr(configuration, "rule", None) or []:
-        kind = next((k for cls, k in RULE_KINDS.items() if isinstance(rule, cls)), None)
-        if kind is not None:
-            yield RuleFacts(
-                str(rule.name),
-                bool(rule.enabled),
-                bool(rule.mandatory),
-                frozenset(_names(rule.vm, named)),
-                kind,
-            )

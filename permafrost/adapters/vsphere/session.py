@@ -24,7 +24,7 @@ class VcenterSession:
     """Logs in when first needed, again when the session has run out."""
 
     def __init__(self, loaded: LoadedSite) -> None:
-        self._loaded = loaded
+        self.loaded = loaded
         self._instance: Any = None
         self._lock = threading.RLock()
 
@@ -46,23 +46,24 @@ class VcenterSession:
 
     def _content(self) -> Any:
         if self._instance is None:
-            vcenter = self._loaded.site.vcenter
+            vcenter = self.loaded.site.vcenter
             host, _, port = vcenter.server.partition(":")
-            password = self._loaded.resolve(vcenter.password_file).read_text().rstrip("\n")
+            password = self.loaded.resolve(vcenter.password_file).read_text().rstrip("\n")
             self._instance = library.SmartConnect(
                 host=host,
                 port=int(port or 443),
                 user=vcenter.user,
                 pwd=password,
-                sslContext=self._tls(),
+                sslContext=self.tls(),
                 httpConnectionTimeout=CONNECT_S,
                 connectionPoolTimeout=-1,
             )
         return self._instance.RetrieveContent()
 
-    def _tls(self) -> ssl.SSLContext:
-        vcenter = self._loaded.site.vcenter
-        ca = self._loaded.resolve(vcenter.ca_file) if vcenter.ca_file else None
+    def tls(self) -> ssl.SSLContext:
+        """Return what verifies the server, as the site file says."""
+        vcenter = self.loaded.site.vcenter
+        ca = self.loaded.resolve(vcenter.ca_file) if vcenter.ca_file else None
         context = ssl.create_default_context(cafile=str(ca) if ca else None)
         if vcenter.allow_unverified_ssl:
             context.check_hostname = False
@@ -71,7 +72,7 @@ class VcenterSession:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        server = self._loaded.site.vcenter.server
+        server = self.loaded.site.vcenter.server
         try:
             yield
         except PermafrostError:

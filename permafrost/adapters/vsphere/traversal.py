@@ -38,6 +38,7 @@ PROPERTIES: dict[Any, list[str]] = {
         "guest.ipAddress",
         "datastore",
         "network",
+        "customValue",
     ],
     vim.ClusterComputeResource: ["name", "configurationEx"],
     vim.Datastore: ["name", "summary.freeSpace", "summary.capacity", "summary.accessible", "host"],
@@ -46,17 +47,20 @@ PROPERTIES: dict[Any, list[str]] = {
 """What is read of each kind of object; nothing else crosses the wire."""
 
 LICENSES = "licenses"
+FIELDS = "field"
+SINGLE = (vim.LicenseManager, vim.CustomFieldsManager)
+"""Of these a vCenter has one each, outside of every datacenter."""
 
 
 def retrieve(content: Any, root: Any) -> dict[Any, list[Row]]:
-    """Return the properties of every object below a datacenter, and of the licences."""
+    """Return the properties of every object below a datacenter; licences, names of attributes."""
     kinds = list(PROPERTIES)
     view = content.viewManager.CreateContainerView(root, kinds, True)
     try:
-        rows: dict[Any, list[Row]] = {kind: [] for kind in (*kinds, vim.LicenseManager)}
+        rows: dict[Any, list[Row]] = {kind: [] for kind in (*kinds, *SINGLE)}
         collector = content.propertyCollector
         answer = collector.RetrievePropertiesEx(
-            [_filter(view, content.licenseManager)],
+            [_filter(view, content)],
             _query().RetrieveOptions(),
         )
         while answer is not None:
@@ -74,11 +78,11 @@ def _keep(rows: dict[Any, list[Row]], item: Any) -> None:
     row: Row = {p.name: p.val for p in item.propSet}
     row["moid"] = item.obj._moId
     for kind, found in rows.items():
-        if isinstance(item.obj, kind) and ("name" in row or kind is vim.LicenseManager):
+        if isinstance(item.obj, kind) and ("name" in row or kind in SINGLE):
             found.append(row)
 
 
-def _filter(view: Any, licenses: Any) -> Any:
+def _filter(view: Any, content: Any) -> Any:
     query = _query()
     through_view = query.TraversalSpec(
         name="view", path="view", skip=False, type=vim.view.ContainerView
@@ -88,9 +92,13 @@ def _filter(view: Any, licenses: Any) -> Any:
         query.PropertySpec(type=kind, pathSet=paths, all=False)
         for kind, paths in PROPERTIES.items()
     ]
-    if licenses is not None:
-        objects.append(query.ObjectSpec(obj=licenses, skip=False))
-        wanted.append(query.PropertySpec(type=vim.LicenseManager, pathSet=[LICENSES], all=False))
+    for thing, path in (
+        (content.licenseManager, LICENSES),
+        (content.customFieldsManager, FIELDS),
+    ):
+        if thing is not None:
+            objects.append(query.ObjectSpec(obj=thing, skip=False))
+            wanted.append(query.PropertySpec(type=type(thing), pathSet=[path], all=False))
     return query.FilterSpec(objectSet=objects, propSet=wanted)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from tests.contract.vsphere.byhand import two_gpus
 from tests.fakes.site import document, write_site
 
 DEADLINE_S = 300
+CONVERGENCE = "**:Convergence::**"
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Program:
 
     loaded: LoadedSite
     engine: Path
+    vcenter: VCenter
 
     def pulumi(self, *arguments: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
         """Run a typed ``pulumi`` as `permafrost env` prepares it."""
@@ -52,22 +54,44 @@ class Program:
         """What the site's control plane remembers."""
         return StateStore(self.loaded.state_dir)
 
-    def observe(self) -> Inventory:
-        """Look at vCenter as the commands do."""
+    @property
+    def stack(self) -> PulumiStack:
+        """The site's stack, as the commands drive it."""
+        return PulumiStack(self.loaded, engine=self.engine)
+
+    @property
+    def hypervisor(self) -> VsphereHypervisor:
+        """The site's vCenter, as the commands ask it."""
         vcenter = self.loaded.site.vcenter
         session = VcenterSession(self.loaded)
-        return VsphereHypervisor(session, vcenter.datacenter, vcenter.cluster).observe()
+        return VsphereHypervisor(session, vcenter.datacenter, vcenter.cluster)
+
+    def observe(self) -> Inventory:
+        """Look at vCenter as the commands do."""
+        return self.hypervisor.observe()
+
+    def up(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Make the VMs; nothing runs in them that could be configured."""
+        done = self.pulumi("up", "--yes", "--skip-preview", f"--exclude={CONVERGENCE}", *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def rewrite(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the site file."""
+        values = yaml.safe_load(self.loaded.path.read_text())
+        change(values)
+        self.loaded.path.write_text(yaml.safe_dump(values))
+        self.loaded = load_site(self.loaded.path)
 
     def change(self, **chat: Any) -> None:
         """Change keys of the endpoint in the site file."""
-        values = yaml.safe_load(self.loaded.path.read_text())
-        values["inference"]["chat"] |= chat
-        self.loaded.path.write_text(yaml.safe_dump(values))
-        self.loaded = load_site(self.loaded.path)
+        self.rewrite(lambda values: values["inference"]["chat"].update(chat))
 
 
 def _shape(configuration: dict[str, Any]) -> None:
     two_gpus(configuration)
+    for index, host in enumerate(configuration["hosts"]):
+        host["name"] = f"esx-{index}"
     configuration["template"] |= {"hardware_version": "vmx-21", "firmware": "efi"}
 
 
@@ -97,4 +121,4 @@ def program(tmp_path: Path) -> Iterator[Program]:
         loaded = load_site(path)
         install(engine / "pulumi", loaded.state_dir / "pulumi-home")
         PulumiStack(loaded, engine=engine).ensure_stack()
-        yield Program(loaded, engine)
+        yield Program(loaded, engine, vcenter)

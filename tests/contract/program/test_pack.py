@@ -32,7 +32,7 @@ center = vsphere.get_datacenter(name="DC0")
 cluster = vsphere.get_compute_cluster(name="DC0_C0", datacenter_id=center.id)
 store = vsphere.get_datastore(name="LocalDS_0", datacenter_id=center.id)
 network = vsphere.get_network(name="DC0_DVPG0", datacenter_id=center.id)
-host = vsphere.get_host(name="DC0_C0_H0", datacenter_id=center.id)
+host = vsphere.get_host(name="esx-0", datacenter_id=center.id)
 machines = [
     vsphere.VirtualMachine(
         f"bad-{i}", name=f"bad-{i}", resource_pool_id=cluster.resource_pool_id,

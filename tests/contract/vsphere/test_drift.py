@@ -9,7 +9,9 @@ import pytest
 from permafrost.planning.cluster import RESPECT_RULES
 from permafrost.planning.drift import Baseline, find_drift
 from permafrost.planning.drift_report import Drift, DriftCode
-from tests.contract.vsphere.byhand import GPUS, MEMORY_MIB, ByHand
+from permafrost.planning.ownership import category_name
+from tests.contract.vsphere.byhand import GPUS, ByHand
+from tests.contract.vsphere.person import MEMORY_MIB
 
 ONE, TWO, THREE = "lab-chat-01", "lab-chat-02", "lab-chat-03"
 ALL = [ONE, TWO, THREE]
@@ -75,13 +77,33 @@ DEEDS: dict[str, tuple[Deed, set[DriftCode]]] = {
     "VM off": (lambda p: p.power_off(ONE), {DriftCode.VM_OFF}),
     "edge off": (lambda p: p.power_off("lab-edge-01"), {DriftCode.VM_OFF}),
     "VM destroyed": (destroyed, {DriftCode.VM_MISSING}),
-    "made anew, by half": (half_made, {DriftCode.VM_UNFINISHED, DriftCode.RULE_MEMBERS}),
+    "made anew, by half": (
+        half_made,
+        {DriftCode.VM_UNFINISHED, DriftCode.RULE_MEMBERS, DriftCode.OWNER_UNMARKED},
+    ),
     "DRS level": (
         lambda p: p.drs(defaultVmBehavior="partiallyAutomated"),
         {DriftCode.DRS_CHANGED},
     ),
     "DRS off": (lambda p: p.drs(enabled=False), {DriftCode.DRS_CHANGED}),
-    "DRS off for one VM": (lambda p: p.override_drs(ONE, "manual"), {DriftCode.DRS_CHANGED}),
+    "DRS moves a bound VM": (
+        lambda p: p.override_drs(ONE, "fullyAutomated"),
+        {DriftCode.DRS_OVERRIDE},
+    ),
+    "DRS off for an edge": (
+        lambda p: p.override_drs("lab-edge-01", "manual"),
+        {DriftCode.DRS_CHANGED},
+    ),
+    "HA restarts a bound VM": (lambda p: p.override_ha(ONE, "high"), {DriftCode.HA_OVERRIDE}),
+    "overrides dropped": (
+        lambda p: p.drop_overrides(ONE),
+        {DriftCode.DRS_OVERRIDE, DriftCode.HA_OVERRIDE},
+    ),
+    "attribute changed": (
+        lambda p: p.set_attribute(ONE, "permafrost-lab-role", "somebody's"),
+        {DriftCode.OWNER_UNMARKED},
+    ),
+    "tag taken off": (lambda p: p.untag("lab-edge-01", "edge"), {DriftCode.OWNER_UNMARKED}),
     "HA off": (lambda p: p.ha(enabled=False), {DriftCode.HA_CHANGED}),
     "no admission control": (
         lambda p: p.ha(admissionControlEnabled=False),
@@ -91,6 +113,7 @@ DEEDS: dict[str, tuple[Deed, set[DriftCode]]] = {
 }
 
 
+@pytest.mark.exhaustive(18)
 @pytest.mark.parametrize("name", DEEDS)
 def test_what_a_person_does_by_hand_is_reported(person: ByHand, name: str) -> None:
     recorded = person.deploy()
@@ -99,7 +122,13 @@ def test_what_a_person_does_by_hand_is_reported(person: ByHand, name: str) -> No
 
     def drift() -> tuple[Drift, ...]:
         seen = person.hypervisor.observe()
-        return find_drift(person.site, seen, recorded=recorded, baseline=baseline)
+        return find_drift(
+            person.site,
+            seen,
+            recorded=recorded,
+            baseline=baseline,
+            tagged=person.hypervisor.tagged(category_name(person.site)),
+        )
 
     assert drift() == ()
     deed, codes = DEEDS[name]
@@ -110,12 +139,12 @@ def test_what_a_person_does_by_hand_is_reported(person: ByHand, name: str) -> No
 
 
 def test_every_kind_of_drift_is_made_by_hand() -> None:
-    assert set().union(*(codes for _, codes in DEEDS.values())) == set(DriftCode)
+    racks = {DriftCode.OUTSIDE_DOMAIN}  # tests/contract/vsphere/test_domains.py
+    assert set().union(racks, *(codes for _, codes in DEEDS.values())) == set(DriftCode)
 
 
 def test_an_observation_shows_where_each_vm_stands(person: ByHand) -> None:
     recorded = person.deploy()
-    person.override_drs(TWO, "manual")
     seen = person.hypervisor.observe()
     vm = seen.vm(TWO)
     assert vm is not None
@@ -123,7 +152,8 @@ def test_an_observation_shows_where_each_vm_stands(person: ByHand) -> None:
     assert (vm.host, vm.gpus, vm.is_on) == (slot.host, slot.gpus, True)
     assert (vm.datastores, vm.networks) == (("LocalDS_0",), ())
     assert (vm.memory_mib, vm.is_fully_reserved, vm.firmware) == (MEMORY_MIB, True, "efi")
-    assert vm.drs_override == "manual"
+    assert (vm.drs_override, vm.ha_override) == ("manual", "disabled")
+    assert dict(vm.attributes)["permafrost-lab-role"] == "replica of chat"
     assert [r.vms for r in seen.rules_of(TWO)] == [set(ALL)]
     host = seen.host(slot.host)
     assert host is not None

@@ -12,7 +12,8 @@ from permafrost.planning.preflight_power import Starting, power_on_checks
 from permafrost.planning.preflight_report import PreflightLevel
 from permafrost.planning.snapshot import Inventory
 from permafrost.topology import replicas
-from tests.contract.vsphere.byhand import GPUS, MEMORY_MIB, ByHand
+from tests.contract.vsphere.byhand import GPUS, ByHand
+from tests.contract.vsphere.person import MEMORY_MIB
 
 ONE, TWO = "lab-chat-01", "lab-chat-02"
 Deed = Callable[[ByHand], None]

@@ -41,6 +41,6 @@ def test_a_vgpu_is_placed_and_refused(tmp_path: Path) -> None:
 
 def test_the_large_example_says_all_of_it_at_once() -> None:
     codes = {p.code for p in unsupported(example_site("three-racks"))}
-    assert codes >= {"VGPU_UNSUPPORTED", "DOMAIN_RULES_UNSUPPORTED"}
+    assert codes >= {"VGPU_UNSUPPORTED", "BACKEND_UNSUPPORTED"}
     assert unsupported(example_site("small")) == ()
     assert unsupported(small_site()) == ()

@@ -1,0 +1,70 @@
+"""Rules that keep VMs in their failure domain, where that is a rack or a room.
+
+A VM with a passed-through device stays where its device is. One without could be moved by DRS
+or restarted by HA on any host of the cluster, and two members of a group would share a rack. So
+those of a domain are a group of VMs, the domain's hosts a group of hosts, and a mandatory rule
+ties the one to the other. Inside of their domain vCenter moves them as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from permafrost.planning.demand import domain_of
+from permafrost.planning.slots import Slot
+from permafrost.site.model import FailureDomainLevel, Site
+from permafrost.topology import groups, names_by_group
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRule:
+    """One domain's hosts, and the nodes that may run on these alone."""
+
+    site: str
+    domain: str
+    hosts: tuple[str, ...]
+    nodes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The rule's name at vCenter."""
+        return f"keep-in-{self.site}-{self.domain}"
+
+    @property
+    def host_group(self) -> str:
+        """The name of the group of hosts."""
+        return f"hosts-{self.site}-{self.domain}"
+
+    @property
+    def vm_group(self) -> str:
+        """The name of the group of VMs."""
+        return f"vms-{self.site}-{self.domain}"
+
+
+def domain_rules(
+    site: Site, placement: Mapping[str, Slot], hosts: Iterable[str]
+) -> tuple[DomainRule, ...]:
+    """Return a rule for each domain where something could be moved away; none at level host.
+
+    ``hosts`` are the cluster's: a label of a host that is not there names nothing.
+    """
+    if site.failure_domains.level is FailureDomainLevel.HOST:
+        return ()
+    of_domain: dict[str, list[str]] = {}
+    for host in sorted(hosts):
+        domain = domain_of(site, host)
+        if domain is not None:
+            of_domain.setdefault(domain, []).append(host)
+    kept: dict[str, list[str]] = {}
+    names = names_by_group(site)
+    for group in groups(site):
+        for node in names[group.name] if group.count > 1 else ():
+            slot = placement.get(node)
+            domain = domain_of(site, slot.host) if slot is not None and not slot.gpus else None
+            if domain in of_domain:
+                kept.setdefault(domain, []).append(node)
+    return tuple(
+        DomainRule(site.site, domain, tuple(of_domain[domain]), tuple(nodes))
+        for domain, nodes in sorted(kept.items())
+    )

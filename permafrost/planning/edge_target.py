@@ -1,0 +1,63 @@
+"""Where an edge goes while its host is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from permafrost.errors import Problem, Refused
+from permafrost.planning.demand import domain_of
+from permafrost.site.model import FailureDomainLevel, Site
+from permafrost.topology import Node, Tier, edges, nodes
+
+if TYPE_CHECKING:
+    from permafrost.planning.live import LiveState
+    from permafrost.planning.ok_to_stop import Verdict
+    from permafrost.planning.snapshot import VmFacts
+
+
+def target_of(
+    site: Site,
+    live: LiveState,
+    edge: Node,
+    verdict: Verdict,
+    moved: Mapping[str, tuple[str, str]],
+) -> str:
+    """Return the host for an edge: usable, without another edge, the emptiest, by name.
+
+    Where edges are kept apart by rack or room, it is in the edge's own: the rule at vCenter
+    refuses any other.
+    """
+    others = {n.name for n in nodes(site) if n.tier is Tier.EDGE and n.name != edge.name}
+    taken = {vm.host for vm in live.inventory.vms if vm.name in others and vm.name not in moved}
+    taken |= {target for _, target in moved.values()}
+    candidates = [
+        h.name
+        for h in live.inventory.hosts
+        if h.is_usable
+        and h.name not in verdict.hosts
+        and h.name not in taken
+        and _may_run(site, live, edge, h.name)
+    ]
+    if not candidates:
+        raise Refused(
+            Problem(
+                "EDGE_CANNOT_MOVE",
+                "no other host may take it: each is away, has an edge, "
+                "or stands in another failure domain",
+                edge.name,
+                "bring a host back first",
+            )
+        )
+    return min(candidates, key=lambda h: (_load(live.inventory.vms, h), h))
+
+
+def _may_run(site: Site, live: LiveState, edge: Node, host: str) -> bool:
+    vm = live.inventory.vm(edge.name)
+    if site.failure_domains.level is FailureDomainLevel.HOST or vm is None or len(edges(site)) < 2:
+        return True
+    return domain_of(site, host) == domain_of(site, vm.host)
+
+
+def _load(machines: Iterable[VmFacts], host: str) -> int:
+    return sum(vm.host == host and vm.is_on for vm in machines)
