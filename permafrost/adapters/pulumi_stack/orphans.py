@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim
 
+from permafrost.adapters.pulumi_stack.orphan_marks import finish, remove_mark, remove_rule
 from permafrost.adapters.pulumi_stack.ownership import OWNED, ownership_prefix
 from permafrost.adapters.pulumi_stack.repair import VM_TYPE
 from permafrost.adapters.vsphere import VcenterSession
-from permafrost.engine.waiting import SystemClock, wait_until
-from permafrost.errors import Failed, Problem
 
 if TYPE_CHECKING:
     from permafrost.adapters.pulumi_stack.repair import Pending
@@ -34,6 +33,7 @@ KINDS = {
     "vsphere:index/computeClusterVmAntiAffinityRule:ComputeClusterVmAntiAffinityRule": (
         vim.ClusterComputeResource
     ),
+    "vsphere:index/computeClusterVmHostRule:ComputeClusterVmHostRule": vim.ClusterComputeResource,
 }
 
 
@@ -45,6 +45,8 @@ def remove_orphans(loaded: LoadedSite, pending: Iterable[Pending]) -> None:
             kind = KINDS.get(entry.type)
             if entry.operation == CREATING and kind is not None:
                 _remove(session, loaded, kind, entry.name)
+            elif entry.operation == CREATING:
+                remove_mark(session, loaded, entry)
     finally:
         session.close()
 
@@ -64,7 +66,7 @@ def remove_half_made(loaded: LoadedSite, names: Iterable[str]) -> None:
         folder = loaded.site.vcenter.folder.rpartition("/")[2]
         for vm, name in session.call(partial(_half_made, wanted, folder)):
             log.warning("removing %s, which an interrupted run left half made", name)
-            _finish(session, name, session.call(partial(_destroy, vm)))
+            finish(session, name, session.call(partial(_destroy, vm)))
     finally:
         session.close()
 
@@ -93,7 +95,7 @@ def _is_half_made(vm: Any, folder: str) -> bool:
 
 def _remove(session: VcenterSession, loaded: LoadedSite, kind: Any, name: str) -> None:
     if kind is vim.ClusterComputeResource:
-        _remove_rule(session, loaded.site.vcenter.cluster, name)
+        remove_rule(session, loaded.site.vcenter.cluster, name)
         return
     prefix = ownership_prefix(loaded.site, name)
     found = session.call(lambda content: _orphans(content, kind, name, prefix))
@@ -101,8 +103,8 @@ def _remove(session: VcenterSession, loaded: LoadedSite, kind: Any, name: str) -
         log.warning("removing %s, which an interrupted run left in vCenter", name)
         task = session.call(partial(_power_off, thing))
         if task is not None:
-            _finish(session, name, task)
-        _finish(session, name, session.call(partial(_destroy, thing)))
+            finish(session, name, task)
+        finish(session, name, session.call(partial(_destroy, thing)))
 
 
 def _power_off(thing: Any, _content: Any) -> Any:
@@ -126,43 +128,3 @@ def _orphans(content: Any, kind: Any, name: str, prefix: str) -> list[Any]:
     if kind is vim.Folder:
         return [folder for folder in named if not folder.childEntity]
     return [pool for pool in named if not pool.vm and not pool.resourcePool]
-
-
-def _remove_rule(session: VcenterSession, cluster: str, name: str) -> None:
-    def remove(content: Any) -> Any:
-        view = content.viewManager.CreateContainerView(
-            content.rootFolder, [vim.ClusterComputeResource], True
-        )
-        try:
-            found = next(c for c in view.view if c.name == cluster)
-        finally:
-            view.DestroyView()
-        keys = [rule.key for rule in found.configurationEx.rule or [] if rule.name == name]
-        if not keys:
-            return None
-        make: Any = vim.cluster
-        change = make.ConfigSpecEx(
-            rulesSpec=[make.RuleSpec(operation="remove", removeKey=key) for key in keys]
-        )
-        return found.ReconfigureComputeResource_Task(change, True)
-
-    task = session.call(remove)
-    if task is not None:
-        log.warning("removing rule %s, which an interrupted run left in vCenter", name)
-        _finish(session, name, task)
-
-
-def _finish(session: VcenterSession, name: str, task: Any) -> None:
-    def has_ended() -> bool:
-        return session.call(lambda _: str(task.info.state)) in ("success", "error")
-
-    ended = wait_until(has_ended, clock=SystemClock(), deadline_s=TASK_DEADLINE_S, every_s=0.5)
-    if not ended or session.call(lambda _: str(task.info.state)) == "error":
-        raise Failed(
-            Problem(
-                "ORPHAN_NOT_REMOVED",
-                "an interrupted run left it in vCenter, and vCenter does not remove it",
-                path=name,
-                hint="remove it by hand, then run the command again",
-            )
-        )

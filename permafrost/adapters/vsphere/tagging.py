@@ -57,6 +57,17 @@ class Tagging:
                 )
             )
 
+    def remove(self, category: str, tag: str = "") -> None:
+        """Remove one tag of a category; without a name the category with all its tags."""
+        with self._client() as client:
+            if not tag:
+                for identity in _categories(client, category):
+                    _value(client.delete(f"/tagging/category/id:{identity}"))
+                return
+            for identity, name in _tags_of(client, category).items():
+                if name == tag:
+                    _value(client.delete(f"/tagging/tag/id:{identity}"))
+
     @contextmanager
     def _client(self) -> Iterator[httpx.Client]:
         site = self._session.loaded
@@ -87,17 +98,20 @@ class Tagging:
             ) from None
 
 
+def _categories(client: httpx.Client, name: str) -> list[str]:
+    known = map(str, _value(client.get("/tagging/category")) or ())
+    return [i for i in known if _value(client.get(f"/tagging/category/id:{i}"))["name"] == name]
+
+
 def _tags_of(client: httpx.Client, category: str) -> dict[str, str]:
-    for identity in _value(client.get("/tagging/category")) or ():
-        if _value(client.get(f"/tagging/category/id:{identity}"))["name"] == category:
-            tags = _value(
-                client.post(f"/tagging/tag/id:{identity}?~action=list-tags-for-category")
-            )
-            return {
-                tag: str(_value(client.get(f"/tagging/tag/id:{tag}"))["name"])
-                for tag in map(str, tags or ())
-            }
-    return {}
+    return {
+        str(tag): str(_value(client.get(f"/tagging/tag/id:{tag}"))["name"])
+        for identity in _categories(client, category)
+        for tag in _value(
+            client.post(f"/tagging/tag/id:{identity}?~action=list-tags-for-category")
+        )
+        or ()
+    }
 
 
 def _value(answer: httpx.Response) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from permafrost.planning.drift import find_drift
 from permafrost.planning.drift_report import DriftCode
 from permafrost.planning.ownership import attributes_of, category_name, tag_name
@@ -32,6 +34,7 @@ def codes(program: Program) -> set[DriftCode]:
     return {d.code for d in found}
 
 
+@pytest.mark.soak
 def test_what_sets_vms_apart_is_made_kept_and_mended_and_no_vm_is_touched(
     program: Program,
 ) -> None:

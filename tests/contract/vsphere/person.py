@@ -55,6 +55,12 @@ class Person:
             if rest.call("GET", f"/tagging/tag/id:{identity}")["name"] == tag:
                 rest.detach(identity, "VirtualMachine", moid)
 
+    def tag_names(self) -> list[str]:
+        """Return the names of all tags that there are."""
+        rest = self._session.tagging
+        known = rest.call("GET", "/tagging/tag") or []
+        return [str(rest.call("GET", f"/tagging/tag/id:{tag}")["name"]) for tag in known]
+
     def others_mark(self, name: str, attribute: str, value: str) -> None:
         """Put a tag and an attribute on a VM that are none of the site's."""
         rest, fields = self._session.tagging, self._session.content.customFieldsManager

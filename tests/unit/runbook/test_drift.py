@@ -9,10 +9,11 @@ import pytest
 
 from permafrost.adapters.pulumi_stack.changes import Change
 from permafrost.errors import Refused
+from permafrost.planning.reboot import Effect
 from permafrost.runbook.context import Context
 from permafrost.runbook.deploy import execute, make_plan
 from permafrost.runbook.drain import drain_replica, preview_drain
-from permafrost.runbook.drift import accept_settings, read_drift
+from permafrost.runbook.drift import accept_settings, read_drift, record_baseline
 from permafrost.runbook.status import read_status
 from tests.fakes.deployment import FakeProvisioner
 from tests.fakes.site import context, small_site
@@ -68,6 +69,61 @@ def test_a_disabled_rule_blocks_the_drain_and_a_deployment_mends_it(
     assert made.refreshed
     assert codes(ctx) == []
     assert preview_drain(ctx, ONE, owner="operator:me")[0].steps
+
+
+def test_a_vm_that_does_not_say_whose_it_is_is_marked_as_it_runs(
+    ctx: Context, world: World
+) -> None:
+    world.machines[ONE].is_marked = False
+    assert codes(ctx) == ["DRIFT_OWNER_UNMARKED"]
+    plan = make_plan(ctx)
+    assert [(s.kind, s.target) for s in plan.steps] == [("mark", ONE)]
+    assert not plan.is_pulumis
+    assert plan.vms[ONE].effect is Effect.UNTOUCHED
+    before = len(world.effects)
+    execute(ctx, plan)
+    assert world.effects[before:] == [f"mark {ONE}"]
+    assert codes(ctx) == []
+    assert make_plan(ctx).steps == ()
+
+
+@pytest.mark.parametrize(
+    ("own", "code"),
+    [
+        (("fullyAutomated", "disabled"), "DRIFT_DRS_OVERRIDE"),
+        (("manual", ""), "DRIFT_HA_OVERRIDE"),
+    ],
+)
+def test_an_override_that_is_not_as_deployed_is_pulumis_to_mend(
+    ctx: Context, world: World, own: tuple[str, str], code: str
+) -> None:
+    world.machines[ONE].overrides = own
+    assert codes(ctx) == [code]
+    made = provisioner(ctx)
+    made.drifted = (Change("update", "vsphere:index/haVmOverride:HaVmOverride", ONE),)
+
+    def mend() -> None:
+        world.machines[ONE].overrides = None
+
+    made.on_up = mend
+    plan = make_plan(ctx)
+    assert [(s.kind, s.target) for s in plan.steps] == [("update-ha-override", ONE)]
+    execute(ctx, plan)
+    assert made.refreshed
+    assert codes(ctx) == []
+    assert preview_drain(ctx, ONE, owner="operator:me")[0].steps
+
+
+def test_an_override_that_the_first_deployment_with_it_made_is_no_drift(
+    ctx: Context, world: World
+) -> None:
+    """A baseline of before says nothing of VMs whose override the program makes."""
+    for machine in world.machines.values():
+        machine.overrides = ("", "")
+    record_baseline(ctx)
+    for machine in world.machines.values():
+        machine.overrides = None
+    assert codes(ctx) == []
 
 
 def test_without_drift_pulumi_does_not_look_again(ctx: Context) -> None:
