@@ -21,6 +21,7 @@ from permafrost.facts import (
     StreamsEnded,
     Traffic,
 )
+from permafrost.planning.interruption import Interruption
 from permafrost.planning.snapshot import Inventory
 from permafrost.topology import Node
 
@@ -118,6 +119,9 @@ class Provisioner(Protocol):
 
     def ensure_stack(self) -> None:
         """Make the stack when there is none."""
+
+    def interruption(self) -> Interruption:
+        """Return what an interrupted run left behind; nothing is touched."""
 
     def repair(self) -> None:
         """Clear what an interrupted run left behind."""

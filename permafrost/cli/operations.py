@@ -64,13 +64,25 @@ def pause(
 
 @app.command()
 def resume(
-    operation: OperationArgument,
+    operation: Annotated[
+        str | None,
+        typer.Argument(help="An operation, as `history` lists it; default: the deployment."),
+    ] = None,
     site: SiteOption = None,
     yes: YesOption = False,
     plan_only: PlanOnlyOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Finish an operation that was interrupted, paused or has failed."""
+    """Finish an operation that was interrupted, paused or has failed.
+
+    Without an operation: what a killed deployment or `pulumi up` left is repaired, then deployed.
+    """
+    from permafrost.cli.resumption import resume_deployment
+    from permafrost.runbook.resumption import is_deployment
+
+    if operation is None or is_deployment(open_site(site), operation):
+        resume_deployment(site, yes, plan_only, output)
+        return
     _recover("resume", operation, site, yes, plan_only, output)
 
 

@@ -12,6 +12,7 @@ from permafrost.facts import (
     CheckpointFacts,
 )
 from permafrost.planning.gpu_memory import Architecture
+from permafrost.planning.interruption import Interruption
 from permafrost.topology import Node
 from tests.fakes.ports import unreachable
 from tests.fakes.world import World
@@ -45,14 +46,22 @@ class FakeProvisioner:
     changes: tuple[Any, ...] = ()
     drifted: tuple[Any, ...] = ()
     refreshed: bool = False
+    interrupted: Interruption = field(default_factory=Interruption)
+    unrepaired: Interruption = field(default_factory=Interruption)
+    """What a repair leaves."""
     on_up: Callable[[], None] = lambda: None
     tokens: list[str] = field(default_factory=list)
 
     def ensure_stack(self) -> None:
         pass
 
+    def interruption(self) -> Interruption:
+        return self.interrupted
+
     def repair(self) -> None:
-        pass
+        if not self.interrupted.is_none:
+            self.world.effect("repair", "stack", lambda: None)
+        self.interrupted = self.unrepaired
 
     def preview(self, *, refresh: bool = False) -> tuple[Any, ...]:
         return (*self.changes, *self.drifted) if refresh else self.changes

@@ -71,6 +71,19 @@ def remove_half_made(loaded: LoadedSite, names: Iterable[str]) -> None:
         session.close()
 
 
+def half_made(loaded: LoadedSite, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of such clones; nothing is touched."""
+    wanted = frozenset(names)
+    if not wanted:
+        return ()
+    session = VcenterSession(loaded)
+    folder = loaded.site.vcenter.folder.rpartition("/")[2]
+    try:
+        return tuple(name for _, name in session.call(partial(_half_made, wanted, folder)))
+    finally:
+        session.close()
+
+
 def _half_made(wanted: frozenset[str], folder: str, content: Any) -> list[tuple[Any, str]]:
     view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
     try:

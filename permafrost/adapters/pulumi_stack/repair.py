@@ -26,6 +26,9 @@ class Pending:
     type: str
     name: str
 
+    def __str__(self) -> str:
+        return f"{self.operation} {self.type.rpartition(':')[2]} {self.name}"
+
 
 def remove_dead_locks(backend: Path, project: str, stack: str) -> int:
     """Remove locks whose process has ended on this machine; return how many."""
@@ -61,15 +64,17 @@ def _latest(backend: Path, project: str, stack: str) -> dict[str, Any]:
 
 def end_leftovers(backend_url: str) -> int:
     """Kill plugins and language hosts of this stack whose engine is gone; return how many."""
-    count = 0
-    for pid in _processes_of(backend_url):
-        if _has_engine(pid):
-            continue
+    found = leftovers(backend_url)
+    for pid in found:
         log.info("ending process %d, left behind by a pulumi that has ended", pid)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        count += 1
-    return count
+    return len(found)
+
+
+def leftovers(backend_url: str) -> tuple[int, ...]:
+    """Return plugins and language hosts of this stack whose engine is gone."""
+    return tuple(pid for pid in _processes_of(backend_url) if not _has_engine(pid))
 
 
 def _pending(entry: dict[str, Any]) -> Pending:

@@ -20,8 +20,14 @@ from permafrost.adapters.pulumi_stack.environment import (
     write_authorities,
 )
 from permafrost.adapters.pulumi_stack.failures import translate
-from permafrost.adapters.pulumi_stack.orphans import remove_half_made, remove_orphans
+from permafrost.adapters.pulumi_stack.locks import stack_locks
+from permafrost.adapters.pulumi_stack.orphans import (
+    half_made,
+    remove_half_made,
+    remove_orphans,
+)
 from permafrost.pki.files import locked
+from permafrost.planning.interruption import Interruption, StackHold
 from permafrost.topology import node_names
 
 if TYPE_CHECKING:
@@ -95,6 +101,25 @@ class PulumiStack:
             self._run("state", "unprotect", "--all", "--yes", deadline_s=SHORT_S)
         self._act("destroy", "--run-program", lock_token=lock_token)
 
+    def interruption(self) -> Interruption:
+        """Return what an interrupted run left behind; nothing is touched."""
+        files = stack_files(self._loaded)
+        known = repair.known_vms(files, PROJECT, self._stack)
+        pending = repair.pending_operations(files, PROJECT, self._stack)
+        return Interruption(
+            holds=tuple(
+                StackHold(lock.pid, lock.machine, lock.is_dead())
+                for lock in stack_locks(files, PROJECT, self._stack)
+            ),
+            processes=len(repair.leftovers(self.env()["PULUMI_BACKEND_URL"])),
+            pending=tuple(str(p) for p in pending),
+            half_made=half_made(self._loaded, self._unknown(known)),
+        )
+
+    def _unknown(self, known: frozenset[str]) -> set[str]:
+        """Return the site's nodes whose VM Pulumi does not know."""
+        return {name for name, _, _ in node_names(self._loaded.site)} - known
+
     def repair(self) -> None:
         """Clear what an interrupted run left: a dead lock, its processes, pending operations."""
         environment = self.env()
@@ -103,9 +128,7 @@ class PulumiStack:
         repair.remove_dead_locks(files, PROJECT, self._stack)
         pending = repair.pending_operations(files, PROJECT, self._stack)
         known = repair.known_vms(files, PROJECT, self._stack)
-        remove_half_made(
-            self._loaded, {name for name, _, _ in node_names(self._loaded.site)} - known
-        )
+        remove_half_made(self._loaded, self._unknown(known))
         if pending:
             log.warning("an interrupted run left %d pending operations", len(pending))
             remove_orphans(self._loaded, pending)
