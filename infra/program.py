@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pulumi
@@ -23,6 +23,7 @@ from infra.components.overrides import Overrides
 from infra.components.ownership import Ownership
 from infra.components.placement import placement_for
 from infra.components.seed import seed_of
+from infra.drift_guard import require_no_drift
 from permafrost.adapters.ansible import AnsibleConverger
 from permafrost.adapters.pulumi_stack.lifeline import bind_to_engine
 from permafrost.engine.state import StateStore
@@ -35,7 +36,7 @@ from permafrost.planning.placement import Placement
 from permafrost.runbook.knowledge import cluster_fingerprint
 from permafrost.site.load import LoadedSite, load_site
 from permafrost.site.model import FailureDomainLevel
-from permafrost.topology import Tier, edges, nodes, replicas
+from permafrost.topology import Node, Tier, edges, nodes, replicas
 from permafrost.wiring import open_context
 
 VMS: dict[Tier, type[NodeVm]] = {
@@ -50,6 +51,7 @@ def deploy() -> None:
     bind_to_engine()
     try:
         loaded = _site_of_environment()
+        require_no_drift(loaded)
         declare_site(loaded)
     except PermafrostError as error:
         # The engine shows the message of a RunError alone, without a traceback.
@@ -69,8 +71,10 @@ def declare_site(loaded: LoadedSite) -> None:
     foundation = Foundation(site, hooks=hooks)
     ownership = Ownership(site, hooks=hooks)
     public_key = ssh_key(loaded.state_dir).public
-    vms = {
-        node.name: VMS[node.tier](
+    converger = AnsibleConverger(loaded)
+
+    def make(node: Node, depends_on: Sequence[pulumi.Resource] = ()) -> NodeVm:
+        return VMS[node.tier](
             site,
             node,
             placement[node.name],
@@ -78,9 +82,19 @@ def declare_site(loaded: LoadedSite) -> None:
             foundation=foundation,
             ownership=ownership,
             hooks=hooks,
+            depends_on=depends_on,
         )
-        for node in nodes(site)
-    }
+
+    vms: dict[str, NodeVm] = {}
+    edge_steps: list[pulumi.Resource] = []
+    for node in edges(site):
+        # Edges that serve are changed one after the other: clients always find one of them.
+        before = edge_steps[-1:] if store.converged(node.name) else []
+        vms[node.name] = make(node, before)
+        edge_steps.append(
+            Convergence(site, vms[node.name], converger.fingerprint(node), hooks=hooks)
+        )
+    vms |= {node.name: make(node) for node in nodes(site) if node.tier is not Tier.EDGE}
     for node in nodes(site):
         if (wanted := override_of(placement[node.name])) is not None:
             Overrides(vms[node.name], wanted, foundation=foundation, hooks=hooks)
@@ -94,11 +108,6 @@ def declare_site(loaded: LoadedSite) -> None:
     member_vms = [vms[node.name] for node in members_of(site)]
     if member_vms:
         AntiAffinity(site, Tier.KNOWLEDGE, member_vms, foundation=foundation, hooks=hooks)
-    converger = AnsibleConverger(loaded)
-    edge_steps = [
-        Convergence(site, vms[node.name], converger.fingerprint(node), hooks=hooks)
-        for node in edges(site)
-    ]
     for endpoint in sorted(site.inference):
         for node in replicas(site, endpoint):
             Convergence(

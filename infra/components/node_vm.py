@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,7 @@ class NodeVm(pulumi.ComponentResource):
         foundation: Foundation,
         ownership: Ownership,
         hooks: SiteHooks,
+        depends_on: Sequence[pulumi.Resource] = (),
     ) -> None:
         super().__init__(f"permafrost:infra:{type(self).__name__}", node.name)
         self.node = node
@@ -89,6 +90,7 @@ class NodeVm(pulumi.ComponentResource):
             clone=vsphere.VirtualMachineCloneArgs(template_uuid=foundation.template_uuid),
             opts=pulumi.ResourceOptions(
                 parent=self,
+                depends_on=list(depends_on),
                 ignore_changes=ignored,
                 delete_before_replace=True,
                 protect=True if self.holds_data and not hooks.is_teardown else None,

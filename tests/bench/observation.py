@@ -23,7 +23,8 @@ from lab.build import parts
 from lab.provider.inventory import view
 from lab.provider.session import Operation
 from permafrost.planning.snapshot import Inventory
-from tests.contract.vsphere.byhand import GPUS, ByHand, added
+from tests.contract.vsphere.byhand import GPUS, ByHand
+from tests.contract.vsphere.person import added
 
 VMS = 2000
 LOOPED = 100

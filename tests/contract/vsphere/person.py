@@ -167,8 +167,9 @@ class Person:
         )
         self.change_cluster(rulesSpec=[vim.cluster.RuleSpec(operation="add", info=info)])
 
-    def remove_rule(self) -> None:
-        key = self._rule_key(rule_name(self.site, "chat"))
+    def remove_rule(self, name: str = "") -> None:
+        """Remove a rule; without a name that of the replicas."""
+        key = self._rule_key(name or rule_name(self.site, "chat"))
         self.change_cluster(rulesSpec=[vim.cluster.RuleSpec(operation="remove", removeKey=key)])
 
     def keep_together(self, members: list[str]) -> None:
