@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pulumi
+
 from permafrost.engine.observe import observe_machines
 from permafrost.errors import Failed
-from permafrost.planning.drift_report import blocks_deploy
+from permafrost.planning.drift_report import BY_REFRESH, blocks_deploy
 from permafrost.runbook.drift import drift_of, refuse
 from permafrost.wiring import open_context
 
@@ -22,4 +24,8 @@ def require_no_drift(loaded: LoadedSite) -> None:
     live = observe_machines(context.hypervisor)
     if live.blind:
         raise Failed(*live.blind)
-    refuse(blocks_deploy(drift_of(context, live)))
+    drift = drift_of(context, live)
+    refuse(blocks_deploy(drift))
+    for each in drift:
+        if each.code in BY_REFRESH:
+            pulumi.log.warn(f"{each}; `pulumi up --refresh` sees and mends it")

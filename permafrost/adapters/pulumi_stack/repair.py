@@ -39,6 +39,33 @@ def remove_dead_locks(backend: Path, project: str, stack: str) -> int:
     return len(dead)
 
 
+def damaged_notes(backend: Path) -> tuple[Path, ...]:
+    """Return notes beside Pulumi's files that were cut off while they were written.
+
+    The file backend keeps type and checksum of each file in a second one, ``*.attrs``, which it
+    does not write at once. An empty one makes every command fail with ``failed to load
+    checkpoint: EOF``, although the state beside it is whole.
+    """
+    found = []
+    for path in sorted((backend / ".pulumi").rglob("*.attrs")):
+        try:
+            json.loads(path.read_text())
+        except ValueError:
+            found.append(path)
+        except FileNotFoundError:
+            continue
+    return tuple(found)
+
+
+def remove_damaged_notes(backend: Path) -> int:
+    """Remove such notes: without them the files beside them are read all the same."""
+    found = damaged_notes(backend)
+    for path in found:
+        log.info("removing %s, which was cut off while it was written", path.name)
+        path.unlink(missing_ok=True)
+    return len(found)
+
+
 def pending_operations(backend: Path, project: str, stack: str) -> tuple[Pending, ...]:
     """Return what the stack's state says was under way."""
     latest = _latest(backend, project, stack)

@@ -71,6 +71,7 @@ class PulumiStack:
         with locked(files):
             write_authorities(self._loaded)
             write_working_configuration(self._loaded, self._checkout)
+            self._mend_notes()
             if not (files / ".pulumi" / "stacks" / PROJECT / f"{self._stack}.json").exists():
                 # In the folder of the working copy, so that the salt is written there.
                 self._run("stack", "init", self._stack, cwd=files, deadline_s=SHORT_S)
@@ -116,6 +117,12 @@ class PulumiStack:
             half_made=half_made(self._loaded, self._unknown(known)),
         )
 
+    def _mend_notes(self) -> None:
+        """Make Pulumi's files readable again, unless somebody who may live writes them."""
+        files = stack_files(self._loaded)
+        if all(lock.is_dead() for lock in stack_locks(files, PROJECT, self._stack)):
+            repair.remove_damaged_notes(files)
+
     def _unknown(self, known: frozenset[str]) -> set[str]:
         """Return the site's nodes whose VM Pulumi does not know."""
         return {name for name, _, _ in node_names(self._loaded.site)} - known
@@ -126,6 +133,7 @@ class PulumiStack:
         files = stack_files(self._loaded)
         repair.end_leftovers(environment["PULUMI_BACKEND_URL"])
         repair.remove_dead_locks(files, PROJECT, self._stack)
+        self._mend_notes()
         pending = repair.pending_operations(files, PROJECT, self._stack)
         known = repair.known_vms(files, PROJECT, self._stack)
         remove_half_made(self._loaded, self._unknown(known))

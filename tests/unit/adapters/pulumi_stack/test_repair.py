@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from permafrost.adapters.pulumi_stack.repair import Pending, known_vms, pending_operations
+from permafrost.adapters.pulumi_stack.repair import (
+    Pending,
+    known_vms,
+    pending_operations,
+    remove_damaged_notes,
+)
 
 VM = "vsphere:index/virtualMachine:VirtualMachine"
 
@@ -50,3 +55,18 @@ def test_a_vm_is_known_by_its_type_and_not_by_the_component_around_it(tmp_path: 
         },
     )
     assert known_vms(tmp_path, "permafrost", "lab") == {"lab-chat-02"}
+
+
+def test_a_note_that_was_cut_off_is_removed_and_the_state_beside_it_stays(tmp_path: Path) -> None:
+    write_state(tmp_path, None)
+    folder = tmp_path / ".pulumi/stacks/permafrost"
+    empty, half, whole = (folder / f"{name}.json.attrs" for name in ("lab", "half", "whole"))
+    empty.write_text("")
+    half.write_text('{"user.content_type": "app')
+    whole.write_text('{"md5": ""}')
+    assert remove_damaged_notes(tmp_path) == 2
+    assert not empty.exists()
+    assert not half.exists()
+    assert whole.exists()
+    assert (folder / "lab.json").exists()
+    assert remove_damaged_notes(tmp_path / "none") == 0
