@@ -27,6 +27,7 @@ _FAMILIES = (
     "tests/contract/lab",
     "tests/contract/program",
     "tests/contract/vsphere",
+    "tests/contract/edge",
     "tests/properties",
     "tests/unit/runbook",
     "tests/contract/registry",

@@ -97,6 +97,8 @@ class Front:
     """The checkpoint in slot b, and lines of the map about it."""
     told: str = ""
     sick: str = ""
+    without: str = ""
+    """Lines of the edge's configuration that hold this are left out."""
     _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __enter__(self) -> Front:
@@ -117,6 +119,8 @@ class Front:
             self._run(name, self._moved(render("haproxy/node.cfg.j2", name)))
         edge = self._moved(render("haproxy/edge.cfg.j2", "oslo-edge-01"))
         edge = edge.replace("/server.pem", "/edge.pem")  # edge and nodes share a folder
+        if self.without:
+            edge = "".join(li for li in edge.splitlines(True) if self.without not in li)
         self._run("edge", _with_defaults(edge) if self.plain else edge)
         self._await_all()
         return self
@@ -127,7 +131,9 @@ class Front:
         for process in self._running:
             process.wait(10)
 
-    def ask(self, address: str = OWN, data: bytes = b"{}", **headers: str) -> Asked:
+    def ask(
+        self, address: str = OWN, data: bytes = b"{}", timeout_s: float = 40, **headers: str
+    ) -> Asked:
         """Ask as a client does; underscores in header names stand for hyphens."""
         context = ssl.create_default_context(cafile=str(self.folder / "pki/ca.pem"))
         if self.trust is not None:
@@ -138,7 +144,7 @@ class Front:
         request = urllib.request.Request(url, data=data, headers=named)
         began = time.time()
         try:
-            with urllib.request.urlopen(request, context=context, timeout=40) as answer:
+            with urllib.request.urlopen(request, context=context, timeout=timeout_s) as answer:
                 status, told, body = answer.status, answer.headers, answer.read().decode()
         except urllib.error.HTTPError as error:
             status, told, body = error.code, error.headers, error.read().decode()

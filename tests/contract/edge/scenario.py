@@ -18,6 +18,7 @@ from permafrost.errors import Failed
 from permafrost.pki.certificates import Issued
 from permafrost.pki.owners import EdgeTrust
 from tests.contract.edge.front import NODES, OWN, PORT, VIP, Asked, Front
+from tests.contract.edge.slow import slow
 from tests.fakes.owners import certify
 
 RATE, LOST_AFTER_S, LASTS_S = 12, 3.0, 11.0
@@ -159,6 +160,8 @@ def main() -> None:
         "owners": owners,
         "share": partial(share, sick=""),
         "share-b": partial(share, sick="b"),
+        "slow": partial(slow, limited=True),
+        "slow-unlimited": partial(slow, limited=False),
     }
     run = scenarios.get(name, partial(loss, plain=name == "plain"))
     result = run(folder)
