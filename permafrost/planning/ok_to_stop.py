@@ -18,6 +18,8 @@ from permafrost.planning.invariants import (
     floor_problems,
     serving_without,
 )
+from permafrost.planning.knowledge_status import KnowledgeStatus
+from permafrost.planning.knowledge_stop import knowledge_stop_problems
 from permafrost.planning.lifecycle import MaintenanceRecord
 from permafrost.planning.live import LiveState
 from permafrost.planning.placement import Placement
@@ -123,11 +125,12 @@ def ok_to_stop(
     recorded: Placement,
     records: Iterable[MaintenanceRecord] = (),
     services: Iterable[tuple[str, str]] = (),
+    knowledge: KnowledgeStatus | None = None,
 ) -> Verdict:
     """Return what stopping this means.
 
     ``services``: (what, address) of vCenter, the registry and the orchestrator's own machine;
-    one whose address is that of a VM stops with the VM.
+    one whose address is that of a VM stops with the VM. ``knowledge``: how that tier was seen.
     """
     if live.blind and kind is not Kind.REPLICA:
         raise Refused(*live.blind)
@@ -142,6 +145,7 @@ def ok_to_stop(
         *floor_problems(site, live, stopping),
         *domain_problems(records, {*hosts, *touched}),
         *_edge_problems(live, site, stopping),
+        *knowledge_stop_problems(site, stopping, knowledge),
         *_service_problems(on_them, services),
         *_drift(site, live, recorded, machines, records),
     ]

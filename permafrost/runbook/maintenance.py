@@ -22,6 +22,7 @@ from permafrost.planning.ok_to_stop import Kind, Verdict, hosts_named, ok_to_sto
 from permafrost.planning.steps import OperationPlan
 from permafrost.runbook.context import Context
 from permafrost.runbook.execution import RunResult, execute_plan, require_fresh
+from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.looking import look
 
 
@@ -35,6 +36,7 @@ def judge(ctx: Context, kind: Kind, name: str, live: LiveState | None = None) ->
         recorded=ctx.store.placement(),
         records=ctx.store.maintenance.all(),
         services=ctx.services(),
+        knowledge=read_knowledge(ctx) if ctx.site.knowledge is not None else None,
     )
 
 
