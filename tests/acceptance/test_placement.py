@@ -58,6 +58,20 @@ def test_a_gpu_vm_is_built_so_that_passthrough_works(name: str, vsphere: VCenter
     assert int(extra["pciPassthru.64bitMMIOSizeGB"]) >= 128
 
 
+@pytest.mark.parametrize("name", [n for names in REPLICAS.values() for n in names])
+def test_a_gpu_vm_is_moved_by_nobody_and_says_whose_it_is(name: str, vsphere: VCenter) -> None:
+    (cluster,) = vsphere.all(vim.ClusterComputeResource)
+    vm, settings = vsphere.vm(name), cluster.configurationEx
+    (drs,) = [o for o in settings.drsVmConfig if o.key == vm]
+    (ha,) = [o for o in settings.dasVmConfig if o.key == vm]
+    assert (drs.enabled, drs.behavior) == (True, "manual")
+    assert ha.dasSettings.restartPriority == "disabled"
+    names = {f.key: f.name for f in vsphere.content.customFieldsManager.field}
+    said = {names[v.key]: v.value for v in vm.customValue}
+    assert said["permafrost-lab-role"] == f"replica of {name.split('-')[1]}"
+    assert said["permafrost-lab-managed-by"].startswith("Permafrost, ")
+
+
 def test_vcenter_refuses_to_break_the_rule(vsphere: VCenter) -> None:
     first, second = (vsphere.vm(n) for n in REPLICAS["pulse"][:2])
     spec = vim.vm.RelocateSpec(host=second.runtime.host)

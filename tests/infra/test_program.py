@@ -1,0 +1,73 @@
+"""In which order the program has things made: edges that serve follow one another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from infra import program
+from permafrost.engine.state import StateStore
+from permafrost.planning.placement import Slot
+from permafrost.site.load import load_site
+from permafrost.topology import Tier, edges, nodes
+
+ONE, TWO = "tiny-edge-01", "tiny-edge-02"
+
+
+@pytest.fixture
+def declared(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that declares the site: VM to what it waits for, beside its inputs."""
+    values = yaml.safe_load(site_file.read_text())
+    values["edge"] = {"nodes": 2, "vip": "10.9.8.10", "vrrp_id": 51}
+    site_file.write_text(yaml.safe_dump(values))
+    loaded = load_site(site_file)
+    waits: dict[str, list[str]] = {}
+
+    def machine(_site: object, node: Any, *_: object, depends_on: Any, **__: object) -> Any:
+        waits[node.name] = list(depends_on)
+        return SimpleNamespace(node=node, address="", vm=None)
+
+    def convergence(_site: object, vm: Any, *_: object, **__: object) -> str:
+        return f"convergence of {vm.node.name}"
+
+    nothing = lambda *_, **__: SimpleNamespace()  # noqa: E731
+    for name in ("SiteHooks", "Foundation", "Ownership", "AntiAffinity", "Overrides"):
+        monkeypatch.setattr(program, name, nothing)
+    monkeypatch.setattr(program, "VMS", dict.fromkeys(Tier, machine))
+    monkeypatch.setattr(program, "Convergence", convergence)
+    monkeypatch.setattr(program, "seed_of", nothing)
+    monkeypatch.setattr(program.pulumi, "export", nothing)
+    slots = {n.name: Slot("esx-1", "host-1") for n in nodes(loaded.site)}
+    monkeypatch.setattr(program, "placement_for", lambda *_, **__: slots)
+    converger = SimpleNamespace(fingerprint=lambda node: node.name)
+    monkeypatch.setattr(program, "AnsibleConverger", lambda *_: converger)
+
+    def declare() -> dict[str, list[str]]:
+        waits.clear()
+        program.declare_site(loaded)
+        return dict(waits)
+
+    declare.store = StateStore(loaded.state_dir)  # type: ignore[attr-defined]
+    return declare
+
+
+def test_new_edges_are_made_side_by_side(declared: Any) -> None:
+    assert not any(declared().values())
+
+
+def test_an_edge_that_serves_waits_until_the_one_before_is_configured(
+    declared: Any, site_file: Path
+) -> None:
+    for edge in edges(load_site(site_file).site):
+        declared.store.record_converged(edge.name, "vm", "fingerprint")
+    waits = declared()
+    assert waits[TWO] == [f"convergence of {ONE}"]
+    assert waits[ONE] == []
+    assert not any(waits[name] for name in waits if "pulse" in name)
+    # One whose VM is gone (an `up` was cut between the two) does not let the other go too.
+    declared.store.forget(ONE)
+    assert declared()[TWO] == [f"convergence of {ONE}"]
