@@ -30,7 +30,7 @@ from tests.contract.registry.server import Server, docker_registry
 
 MIB = 1 << 20
 ROUNDS = 5
-FILES, FILE_MIB = 10, 48
+FILES, MOVED_FILES, FILE_MIB = 10, 5, 48
 SPARSE_GIB = 20
 ORAS_PUSH, ORAS_PULL = "oras cp from a layout", "oras cp to a layout"
 UP, DOWN = ("push", ORAS_PUSH), ("pull", ORAS_PULL)
@@ -42,7 +42,8 @@ def tables() -> list[Table]:
         folder = Path(scratch)
         source = _weights(folder / "files", range(FILES))
         with docker_registry(_made(folder / "registry")) as server:
-            moved = [_moving(source, folder, server), _sharing(source, folder, server)]
+            some = _weights(folder / "some", range(MOVED_FILES))
+            moved = [_moving(some, folder, server), _sharing(source, folder, server)]
         return [*hashing_tables(source, folder), *moved, _memory(folder)]
 
 
