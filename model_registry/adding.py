@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_registry import manifests
 from model_registry.catalogue.model import check_name, check_version
 from model_registry.checkpoint import files_of, identify, pack, plain_files
 from model_registry.digests import canonical_json
@@ -93,6 +94,7 @@ def register_content(
 ) -> Added:
     """Register a checkpoint whose manifest and blobs the layout holds already."""
     manifest = registry.layout.read_json(digest)
+    require_sizes(registry.layout, manifest)
     unsafe = unsafe_content(registry, manifest)
     lineage = lineage_of(manifest)
     is_new = registry.catalogue.register(
@@ -110,18 +112,22 @@ def register_content(
 
 def lineage_of(manifest: dict[str, Any]) -> Lineage | None:
     """Return the lineage that a manifest carries."""
-    text = manifest.get("annotations", {}).get(LINEAGE)
+    text = manifests.annotations_of(manifest).get(LINEAGE)
     return None if text is None else from_text(text)
 
 
-def blobs_of(manifest: dict[str, Any]) -> list[str]:
-    """Return the digests of all blobs that a manifest needs."""
-    return [manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
+def require_sizes(layout: OciLayout, manifest: dict[str, Any]) -> None:
+    """Refuse a manifest that promises other sizes than its blobs have: nobody could load it."""
+    for blob in (manifests.config_of(manifest), *manifests.layers_of(manifest)):
+        if layout.size(blob.digest) != blob.size:
+            raise manifests.invalid(
+                f"{blob.digest} has {layout.size(blob.digest)} bytes, not {blob.size}"
+            )
 
 
 def unsafe_content(registry: Registry, manifest: dict[str, Any]) -> tuple[str, ...]:
     """Return the unsafe files of a stored checkpoint, by their bytes as well as by its word."""
-    marked = manifest.get("annotations", {}).get(UNSAFE, "")
+    marked = manifests.annotations_of(manifest).get(UNSAFE, "")
     files = [(f.path, registry.layout.blob_path(f.digest)) for f in files_of(manifest)]
     return tuple(sorted({*unsafe_files(files), *(marked.split("\n") if marked else ())}))
 

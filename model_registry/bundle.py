@@ -19,18 +19,19 @@ from typing import Any, BinaryIO
 
 from model_registry.adding import (
     Added,
-    blobs_of,
     lineage_of,
     refuse_unsafe,
     register_content,
     require_parents,
+    require_sizes,
     unsafe_content,
 )
 from model_registry.catalogue.model import Version, check_name, check_version
-from model_registry.digests import canonical_json
+from model_registry.digests import DIGEST, canonical_json
 from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.layout import OciLayout
 from model_registry.lineage import Lineage
+from model_registry.manifests import annotations_of, blobs_of, subject_of
 from model_registry.media_types import IMAGE_INDEX, MODEL, REF_NAME
 from model_registry.meter import Meter
 from model_registry.registry import Registry
@@ -105,7 +106,7 @@ def _contents(layout: OciLayout, versions: Sequence[Version]) -> tuple[dict[str,
     wanted = {v.digest for v in versions}
     for entry in layout.entries():
         document = layout.read_json(entry.digest)
-        refers = document.get("subject", {}).get("digest") in wanted
+        refers = subject_of(document) in wanted
         if entry.digest in wanted or refers:
             blobs |= {entry.digest, *blobs_of(document)}
             described = {
@@ -169,18 +170,28 @@ def _unpack(layout: OciLayout, source: Path, meter: Meter) -> list[dict[str, Any
             for member in archive:
                 file = archive.extractfile(member) if member.isreg() else None
                 if file is not None and member.name == "index.json":
-                    index = list(json.loads(file.read(_LARGEST_INDEX))["manifests"])
+                    index = _entries(json.loads(file.read(_LARGEST_INDEX)))
                 elif file is not None and _BLOB.fullmatch(member.name):
                     layout.add_stream(
                         file,  # type: ignore[arg-type]
                         expected=f"sha256:{member.name.rpartition('/')[2]}",
                         meter=meter,
                     )
-    except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
+    except (OSError, tarfile.TarError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RegistryError("BUNDLE_BROKEN", f"{source}: {error}", "fetch it again") from error
     if index is None:
         raise RegistryError("BUNDLE_BROKEN", f"{source} holds no index.json")
     return index
+
+
+def _entries(index: Any) -> list[dict[str, Any]]:
+    """Return what an index names. Raises ValueError, KeyError or TypeError where it is none."""
+    found = []
+    for entry in list(index["manifests"]):
+        if DIGEST.fullmatch(entry["digest"]) is None:
+            raise ValueError(f"its index names {str(entry['digest'])[:80]!r}")
+        found.append({"digest": entry["digest"], "annotations": annotations_of(entry)})
+    return found
 
 
 def _named(entry: dict[str, Any]) -> tuple[str, str, str]:
@@ -190,13 +201,14 @@ def _named(entry: dict[str, Any]) -> tuple[str, str, str]:
 
 def _whole(layout: OciLayout, digest: str, what: str) -> dict[str, Any]:
     manifest = layout.read_json(digest)
-    if "subject" not in manifest and manifest.get("artifactType") != MODEL:
+    if not subject_of(manifest) and manifest.get("artifactType") != MODEL:
         raise RegistryRefused("NOT_A_CHECKPOINT", f"{what} is {manifest.get('artifactType')!r}")
     missing = [blob for blob in blobs_of(manifest) if not layout.has(blob)]
     if missing:
         raise RegistryError(
             "BUNDLE_INCOMPLETE", f"{what}: {missing[0]} is not in the bundle", "export it again"
         )
+    require_sizes(layout, manifest)
     return manifest
 
 

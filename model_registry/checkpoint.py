@@ -11,6 +11,7 @@ from model_registry import digests
 from model_registry.digests import canonical_json
 from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.layout import OciLayout
+from model_registry.manifests import invalid, layers_of
 from model_registry.media_types import (
     CONTEXT_TOKENS,
     FILEPATH,
@@ -152,18 +153,23 @@ def files_of(manifest: dict[str, Any]) -> tuple[CheckpointFile, ...]:
         raise RegistryError(
             "NOT_A_CHECKPOINT", f"the manifest's artifactType is {manifest.get('artifactType')!r}"
         )
-    found = tuple(
-        CheckpointFile(
-            path=layer["annotations"][FILEPATH],
-            digest=layer["digest"],
-            size=layer["size"],
-            media_type=layer["mediaType"],
-        )
-        for layer in manifest["layers"]
-    )
+    found = []
+    for layer in layers_of(manifest):
+        path = layer.annotations.get(FILEPATH, "")
+        check_path(path)
+        found.append(CheckpointFile(path, layer.digest, layer.size, layer.media_type))
+    paths = {file.path for file in found}
     for file in found:
-        check_path(file.path)
-    return found
+        if any(folder in paths for folder in _folders(file.path)):
+            raise invalid(f"{file.path} lies in what is a file")
+    if len(paths) < len(found):
+        raise invalid("two layers are the same file")
+    return tuple(found)
+
+
+def _folders(path: str) -> Iterator[str]:
+    parts = path.split("/")
+    return ("/".join(parts[:count]) for count in range(1, len(parts)))
 
 
 def check_path(path: str) -> None:

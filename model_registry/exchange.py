@@ -10,7 +10,6 @@ from typing import Any
 from model_registry import digests
 from model_registry.adding import (
     Added,
-    blobs_of,
     lineage_of,
     refuse_unsafe,
     register_content,
@@ -21,6 +20,7 @@ from model_registry.catalogue.model import Version, check_name, check_version
 from model_registry.checkpoint import CheckpointFile, check_path, files_of, pack_stored
 from model_registry.client import RegistryClient
 from model_registry.errors import RegistryRefused
+from model_registry.manifests import blobs_of, layers_of
 from model_registry.media_types import MODEL, PACKED_FROM, TITLE, layer_type
 from model_registry.meter import Meter
 from model_registry.registry import Registry
@@ -105,7 +105,10 @@ def pull_version(
     label = f"{name}:{version}"
     with registry.adding():
         content = client.manifest_bytes(repository, reference)
-        digest, manifest = digests.of_bytes(content), json.loads(content)
+        digest, manifest = (
+            digests.of_bytes(content),
+            _document(content, f"{repository}:{reference}"),
+        )
         is_ours = manifest.get("artifactType") == MODEL
         files = (
             files_of(manifest) if is_ours else _plain_files(manifest, f"{repository}:{reference}")
@@ -130,20 +133,29 @@ def pull_version(
         return register_content(registry, name, version, digest, source="pull", why=why)
 
 
+def _document(content: bytes, what: str) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise RegistryRefused("NOT_A_CHECKPOINT", f"{what} is no JSON object")
+    return document
+
+
 def _plain_files(manifest: dict[str, Any], what: str) -> tuple[CheckpointFile, ...]:
     """Return the files of an artifact whose layers are raw files with a title."""
     found = []
-    for layer in manifest.get("layers", []):
-        annotations = layer.get("annotations") or {}
-        path = annotations.get(TITLE, "")
-        if not path or annotations.get(_UNPACK) == "true":
+    for layer in layers_of(manifest):
+        path = layer.annotations.get(TITLE, "")
+        if not path or layer.annotations.get(_UNPACK) == "true":
             raise RegistryRefused(
                 "NOT_A_CHECKPOINT",
                 f"{what}: not every layer is one plain file with a title",
                 "push the files one by one, as `oras push` does with files",
             )
         check_path(path)
-        found.append(CheckpointFile(path, layer["digest"], int(layer["size"]), layer_type(path)))
+        found.append(CheckpointFile(path, layer.digest, layer.size, layer_type(path)))
     if not found:
         raise RegistryRefused("NOT_A_CHECKPOINT", f"{what} names no files")
     return tuple(sorted(found, key=lambda f: f.path))

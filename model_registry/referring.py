@@ -9,6 +9,7 @@ from typing import Any
 from model_registry.client import RegistryClient
 from model_registry.digests import of_bytes
 from model_registry.layout import OciLayout
+from model_registry.manifests import subject_of
 from model_registry.media_types import EMPTY_CONFIG, IMAGE_MANIFEST, TITLE
 
 EMPTY = b"{}"
@@ -45,7 +46,7 @@ def attached_in_layout(layout: OciLayout, subject: str, kind: str) -> dict[str, 
     found = {}
     for digest in dict.fromkeys(entry.digest for entry in layout.entries()):
         manifest = layout.read_json(digest)
-        refers = manifest.get("subject", {}).get("digest") == subject
+        refers = subject_of(manifest) == subject
         if refers and manifest.get("artifactType") == kind:
             found[digest] = _content(manifest, layout.read)
     return found

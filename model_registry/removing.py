@@ -12,10 +12,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from model_registry.adding import blobs_of
 from model_registry.catalogue.model import Stage, Version
 from model_registry.layout import OciLayout
 from model_registry.lineage import Method, from_dict
+from model_registry.manifests import blobs_of, subject_of
 from model_registry.meter import Meter
 from model_registry.registry import Registry
 
@@ -114,9 +114,5 @@ def _reachable(layout: OciLayout, kept: Collection[str]) -> set[str]:
         document = entries.get(digest) or layout.read_json(digest)
         found.update(blobs_of(document) if "config" in document else ())
         wanted += [child["digest"] for child in document.get("manifests", ())]
-        wanted += [
-            other
-            for other, referrer in entries.items()
-            if referrer.get("subject", {}).get("digest") == digest
-        ]
+        wanted += [other for other, referrer in entries.items() if subject_of(referrer) == digest]
     return found

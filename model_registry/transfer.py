@@ -17,6 +17,7 @@ from model_registry import digests
 from model_registry.client import RegistryClient
 from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.layout import OciLayout
+from model_registry.manifests import config_of, layers_of, subject_of
 from model_registry.media_types import IMAGE_INDEX
 from model_registry.meter import Meter
 
@@ -91,7 +92,7 @@ def push(
     meter = meter or Meter()
     _push_manifest(store, client, repository, digest, tags, meter, lenders)
     for entry in dict.fromkeys(e.digest for e in store.entries()):
-        if store.read_json(entry).get("subject", {}).get("digest") == digest:
+        if subject_of(store.read_json(entry)) == digest:
             _push_manifest(store, client, repository, entry, (), meter, lenders)
 
 
@@ -209,8 +210,9 @@ def _all_at_once(one: Callable[[_Blob], None], blobs: Iterable[_Blob], meter: Me
 
 
 def _blobs(document: dict[str, Any]) -> Iterator[_Blob]:
+    """Yield digest and size of what a manifest needs; an index needs no blobs."""
     for described in (
-        *([document["config"]] if "config" in document else []),
-        *document.get("layers", []),
+        *((config_of(document),) if "config" in document else ()),
+        *(layers_of(document) if "layers" in document else ()),
     ):
-        yield described["digest"], int(described["size"])
+        yield described.digest, described.size

@@ -12,6 +12,7 @@ from model_registry.client import RegistryClient
 from model_registry.digests import canonical_json, of_bytes
 from model_registry.errors import RegistryError
 from model_registry.layout import OciLayout
+from model_registry.manifests import subject_of
 from model_registry.media_types import FINGERPRINT
 from model_registry.referring import EMPTY, artifact
 
@@ -97,10 +98,7 @@ def all_in_layout(layout: OciLayout, digest: str) -> tuple[dict[str, Any], ...]:
     found = []
     for entry in layout.entries():
         manifest = layout.read_json(entry.digest)
-        if (
-            manifest.get("artifactType") == FINGERPRINT
-            and manifest.get("subject", {}).get("digest") == digest
-        ):
+        if manifest.get("artifactType") == FINGERPRINT and subject_of(manifest) == digest:
             found.append(_checked(layout.read(manifest["layers"][0]["digest"]), digest))
     return tuple(found)
 

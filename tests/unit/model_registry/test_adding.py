@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from model_registry.adding import add, blobs_of
+from model_registry.adding import add
 from model_registry.catalogue.audit import audit
 from model_registry.catalogue.model import Stage, Verb
 from model_registry.checkpoint import files_of
 from model_registry.errors import RegistryError, RegistryRefused
+from model_registry.manifests import blobs_of
 from model_registry.registry import Registry
 from model_registry.unsafe import unsafe_files
 from model_registry.verify import verify
