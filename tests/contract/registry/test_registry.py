@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from model_registry import blobs, digests
-from model_registry.adding import blobs_of
 from model_registry.checkpoint import files_of, pack
 from model_registry.client import RegistryClient
 from model_registry.errors import RegistryError
 from model_registry.fingerprint.referrers import attach, find_fingerprint, find_in_layout
 from model_registry.layout import OciLayout
+from model_registry.manifests import blobs_of
 from model_registry.media_types import SIGNATURE
 from model_registry.referring import attach as attach_bytes
 from model_registry.referring import attached_in_registry
