@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from rich.table import Table
@@ -39,9 +40,7 @@ def hashing_tables(source: Path, folder: Path) -> list[Table]:
             (stored, {"verify": lambda: verify(layout, checkpoint)}),
         ):
             for table, before in ((cached, _nothing), (cold, _forgetting(paths))):
-                found = against(
-                    lambda paths=paths: hashed(paths), ways, ROUNDS, before=before, used=used
-                )
+                found = against(partial(hashed, paths), ways, ROUNDS, before=before, used=used)
                 for name, seen in found.items():
                     table.add_row(
                         name, f"{size / MIB / seen.seconds:.0f}", f"{seen.ratio:.2f}",
