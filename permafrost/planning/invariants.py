@@ -5,6 +5,8 @@
 2. Never two failure domains down by our doing: while one is in maintenance no other is begun.
 3. Nothing comes into rotation whose digest is not the pinned one, or which has not just proven
    itself: its node says ADMITTED, with that digest.
+4. A majority of the knowledge members goes on running: etcd, brokers and object storage of that
+   tier each need one. What is off already counts as gone.
 
 Each function returns what would be broken, or nothing. Planners ask before they plan, steps ask
 again immediately before the effect, and the state machine in tests/properties asks after it.
@@ -19,7 +21,7 @@ from permafrost.facts import NodeFacts
 from permafrost.planning.lifecycle import MaintenanceRecord
 from permafrost.planning.live import LiveState
 from permafrost.site.model import Site
-from permafrost.topology import Node, replicas
+from permafrost.topology import Node, Tier, nodes, replicas
 
 
 def serving_without(
@@ -58,6 +60,26 @@ def floor_problems(site: Site, live: LiveState, away: Iterable[Node]) -> tuple[P
                 )
             )
     return tuple(problems)
+
+
+def quorum_problems(site: Site, live: LiveState, stopping: Collection[str]) -> tuple[Problem, ...]:
+    """Return that the knowledge tier would lose its majority without these machines."""
+    names = [n.name for n in nodes(site) if n.tier is Tier.KNOWLEDGE]
+    running = {n for n in names if not live.is_gone(n)}
+    left, need = sorted(running - set(stopping)), len(names) // 2 + 1
+    if not running & set(stopping) or len(left) >= need:
+        return ()
+    gone = sorted(set(names) - running)
+    return (
+        Problem(
+            "QUORUM_LOST",
+            f"etcd, brokers and object storage need {need} of {len(names)} members; "
+            f"{', '.join(left) or 'none'} would run"
+            + (f", {', '.join(gone)} does not run already" if gone else ""),
+            "knowledge",
+            "bring back what is off first: `permafrost status` shows the members",
+        ),
+    )
 
 
 def domain_problems(

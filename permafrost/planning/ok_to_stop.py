@@ -16,6 +16,7 @@ from permafrost.errors import Problem, Refused
 from permafrost.planning.invariants import (
     domain_problems,
     floor_problems,
+    quorum_problems,
     serving_without,
 )
 from permafrost.planning.knowledge_status import KnowledgeStatus
@@ -144,6 +145,7 @@ def ok_to_stop(
     problems = [
         *floor_problems(site, live, stopping),
         *domain_problems(records, {*hosts, *touched}),
+        *quorum_problems(site, live, machines),
         *_edge_problems(live, site, stopping),
         *knowledge_stop_problems(site, stopping, knowledge),
         *_service_problems(on_them, services),
