@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 class Counts:
     """Of one server at one edge, since its workers began.
 
-    ``errors``: answers of 5xx, connections that failed and answers that made no sense.
+    ``errors``: answers of 5xx and such that made no sense; a connection that failed is retried.
     ``retried``: requests that were sent again. ``cut``: answers that the server broke off.
     ``response_ms``: how long it let wait for the first byte, the mean of its last 1,024 requests.
     """

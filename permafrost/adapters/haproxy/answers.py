@@ -176,7 +176,8 @@ def _counts(row: Mapping[str, str]) -> Counts:
 
     return Counts(
         requests=of("stot"),
-        errors=of("hrsp_5xx", "econ", "eresp"),
+        # HAProxy counts what a server broke off among its bad answers too.
+        errors=of("hrsp_5xx") + max(0, of("eresp") - of("srv_abrt")),
         retried=of("wretr", "wredis"),
         cut=of("srv_abrt"),
         response_ms=of("rtime"),

@@ -49,6 +49,18 @@ def test_health_load_and_will_of_every_server(text: str) -> None:
     assert backend.servers[2].check == "DOWN L4CON Connection refused"
 
 
+def test_what_an_edge_has_counted() -> None:
+    names = "stot,hrsp_5xx,econ,eresp,srv_abrt,wretr,wredis,rtime"
+    row = "90,3,7,5,2,4,1,120"
+    text = (
+        f"# pxname,svname,qcur,scur,status,check_status,last_chk,{names},\n"
+        f"chat_a,lab-chat-01,0,1,UP,L7OK,,{row},\n"
+    )
+    (backend,) = parse("edge", text + STATES)
+    told = backend.servers[0].counts.as_dict()
+    assert told == {"requests": 90, "errors": 6, "retried": 5, "cut": 2, "response_ms": 120}
+
+
 @pytest.mark.parametrize("text", ["", "Unknown command\n", STAT, STATES])
 def test_half_an_answer_is_none(text: str) -> None:
     with pytest.raises(UnreadableAnswerError):
