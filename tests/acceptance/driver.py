@@ -147,7 +147,7 @@ def traffic(
     log = file.with_suffix(".log").open("wb")
     process = subprocess.Popen(args, env=lab.env, cwd=ROOT, stdout=log, stderr=log)
     try:
-        wait_until(f"load on {endpoint} has begun", file.exists, 30)
+        wait_until(f"load on {endpoint} has begun", file.exists, 120)
         yield Traffic(lab, process, file)
     finally:
         if process.poll() is None:
