@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lab.provider.vsphere import vim
 from permafrost.engine.state import DeclaredState
 from permafrost.planning.drift import find_drift
 from permafrost.planning.drift_report import DriftCode
@@ -27,6 +28,7 @@ ALL = (*CHAT, EDGE)
 Values = dict[str, Any]
 HAPPENS = {
     Effect.POWER_CYCLED: ["off", "on"],
+    Effect.REPLACED: ["off", "destroy", "on"],
     Effect.UNTOUCHED: [],
 }
 
@@ -110,6 +112,21 @@ def test_the_gate_and_the_power_events_agree_on_every_kind_of_change(program: Pr
     )
     assert site.lines() == before
     assert not any(d.code is DriftCode.OWNER_UNMARKED for d in drift(program))
+
+
+@pytest.mark.soak
+def test_another_template_replaces_each_vm_delete_first(program: Program) -> None:
+    site = Watched(program)
+    old = site.person.find(vim.VirtualMachine, "template-linux")
+    pool = site.person.find(vim.ClusterComputeResource, "DC0_C0").resourcePool
+    place = vim.vm.RelocateSpec(pool=pool)
+    spec = vim.vm.CloneSpec(location=place, template=True, powerOn=False)
+    site.person._op.wait(old.CloneVM_Task(old.parent, "template-two", spec))
+
+    def template(values: Values) -> None:
+        values["vcenter"]["template"] = "template-two"
+
+    site.step(template, dict.fromkeys(ALL, Effect.REPLACED))
 
 
 def drift(program: Program) -> tuple[Any, ...]:
