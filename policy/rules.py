@@ -13,6 +13,7 @@ from typing import Any
 
 VM = "vsphere:index/virtualMachine:VirtualMachine"
 APART = "vsphere:index/computeClusterVmAntiAffinityRule:ComputeClusterVmAntiAffinityRule"
+EDGES_IN = "keep-edges-in-"
 VM_HOST = "vsphere:index/computeClusterVmHostRule:ComputeClusterVmHostRule"
 CONVERGENCE = "pulumi-python:dynamic/permafrost:Convergence"
 
@@ -43,6 +44,12 @@ def _mandatory(inputs: Inputs, _: bool) -> Iterator[str]:
         yield "the rule is a preference; set mandatory=True, or DRS and HA may break it"
     if inputs.get("enabled") is False:
         yield "the rule is disabled; set enabled=True"
+
+
+def _kept_in(inputs: Inputs, protect: bool) -> Iterator[str]:
+    """An edge must be able to leave a rack that goes away whole; nothing else may."""
+    is_of_edges = str(inputs.get("name") or "").startswith(EDGES_IN)
+    yield from _mandatory({**inputs, "mandatory": True} if is_of_edges else inputs, protect)
 
 
 def _reserved(inputs: Inputs, _: bool) -> Iterator[str]:
@@ -82,9 +89,15 @@ def _protected(inputs: Inputs, protect: bool) -> Iterator[str]:
 RULES = (
     Rule(
         "mandatory-rules",
-        "Anti-affinity and VM-host rules are mandatory and enabled.",
-        frozenset({APART, VM_HOST}),
+        "Anti-affinity rules are mandatory and enabled.",
+        frozenset({APART}),
         _mandatory,
+    ),
+    Rule(
+        "mandatory-host-rules",
+        "VM-host rules are mandatory, but for the edges', and enabled.",
+        frozenset({VM_HOST}),
+        _kept_in,
     ),
     Rule(
         "full-reservation",

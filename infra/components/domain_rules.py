@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class DomainRules(pulumi.ComponentResource):
-    """``keep-in-<site>-<domain>``: mandatory, so that HA obeys it too."""
+    """``keep-in-<site>-<domain>``: mandatory, so that HA obeys it too; of edges a preference."""
 
     def __init__(
         self,
@@ -32,14 +32,19 @@ class DomainRules(pulumi.ComponentResource):
         options = pulumi.ResourceOptions(
             parent=self, delete_before_replace=True, hooks=hooks.guarded
         )
-        for rule in rules:
-            hosts = vsphere.ComputeClusterHostGroup(
+        groups = {
+            rule.host_group: vsphere.ComputeClusterHostGroup(
                 rule.host_group,
                 name=rule.host_group,
                 compute_cluster_id=foundation.cluster_id,
                 host_system_ids=[host_ids[host] for host in rule.hosts],
                 opts=options,
             )
+            for rule in {rule.host_group: rule for rule in rules}.values()
+        }
+        for hosts in groups.values():
+            hooks.watch(hosts)
+        for rule in rules:
             members = vsphere.ComputeClusterVmGroup(
                 rule.vm_group,
                 name=rule.vm_group,
@@ -51,12 +56,12 @@ class DomainRules(pulumi.ComponentResource):
                 rule.name,
                 name=rule.name,
                 compute_cluster_id=foundation.cluster_id,
-                affinity_host_group_name=hosts.name,
+                affinity_host_group_name=groups[rule.host_group].name,
                 vm_group_name=members.name,
                 enabled=True,
-                mandatory=True,
+                mandatory=rule.is_mandatory,
                 opts=options,
             )
-            for resource in (hosts, members, made):
+            for resource in (members, made):
                 hooks.watch(resource)
         self.register_outputs({})

@@ -21,6 +21,8 @@ def domain_drift(
     there = {name: slot for name, slot in recorded.items() if inventory.vm(name) is not None}
     for rule in domain_rules(site, there, (h.name for h in inventory.hosts)):
         yield from _rule(rule, inventory)
+        if not rule.is_mandatory and not _has_room(rule, inventory):
+            continue  # its edges had to go elsewhere
         for node in rule.nodes:
             vm = inventory.vm(node)
             if vm is not None and vm.host not in rule.hosts:
@@ -29,15 +31,20 @@ def domain_drift(
                 )
 
 
+def _has_room(rule: DomainRule, inventory: Inventory) -> bool:
+    return any(h.is_usable for h in inventory.hosts if h.name in rule.hosts)
+
+
 def _rule(wanted: DomainRule, inventory: Inventory) -> Iterator[Drift]:
     name, rule = wanted.name, inventory.rule(wanted.name)
     if rule is None or rule.kind is not RuleKind.ON_HOSTS:
-        text = f"a mandatory rule that keeps {', '.join(wanted.nodes)} in {wanted.domain}"
+        what = "a mandatory rule" if wanted.is_mandatory else "a rule"
+        text = f"{what} that keeps {', '.join(wanted.nodes)} in {wanted.domain}"
         yield Drift(DriftCode.RULE_MISSING, name, "there is no such rule", text)
         return
     if not rule.is_enabled:
         yield Drift(DriftCode.RULE_DISABLED, name, "the rule is disabled", "enabled")
-    if not rule.is_mandatory:
+    if wanted.is_mandatory and not rule.is_mandatory:
         yield Drift(
             DriftCode.RULE_NOT_MANDATORY,
             name,

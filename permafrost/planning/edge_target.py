@@ -25,26 +25,24 @@ def target_of(
 ) -> str:
     """Return the host for an edge: usable, without another edge, the emptiest, by name.
 
-    Where edges are kept apart by rack or room, it is in the edge's own: the rule at vCenter
-    refuses any other.
+    Where edges are kept apart by rack or room, it is in the edge's own while that has one: the
+    rule at vCenter prefers it. When all of that goes away, it is in one without another edge.
     """
     others = {n.name for n in nodes(site) if n.tier is Tier.EDGE and n.name != edge.name}
     taken = {vm.host for vm in live.inventory.vms if vm.name in others and vm.name not in moved}
     taken |= {target for _, target in moved.values()}
-    candidates = [
+    usable = [
         h.name
         for h in live.inventory.hosts
-        if h.is_usable
-        and h.name not in verdict.hosts
-        and h.name not in taken
-        and _may_run(site, live, edge, h.name)
+        if h.is_usable and h.name not in verdict.hosts and h.name not in taken
     ]
+    candidates = _of_its_domain(site, live, edge, usable) or _of_free_domains(site, usable, taken)
     if not candidates:
         raise Refused(
             Problem(
                 "EDGE_CANNOT_MOVE",
                 "no other host may take it: each is away, has an edge, "
-                "or stands in another failure domain",
+                "or stands in the failure domain of one",
                 edge.name,
                 "bring a host back first",
             )
@@ -52,11 +50,16 @@ def target_of(
     return min(candidates, key=lambda h: (_load(live.inventory.vms, h), h))
 
 
-def _may_run(site: Site, live: LiveState, edge: Node, host: str) -> bool:
+def _of_its_domain(site: Site, live: LiveState, edge: Node, hosts: list[str]) -> list[str]:
     vm = live.inventory.vm(edge.name)
     if site.failure_domains.level is FailureDomainLevel.HOST or vm is None or len(edges(site)) < 2:
-        return True
-    return domain_of(site, host) == domain_of(site, vm.host)
+        return hosts
+    return [h for h in hosts if domain_of(site, h) == domain_of(site, vm.host)]
+
+
+def _of_free_domains(site: Site, hosts: list[str], taken: set[str]) -> list[str]:
+    with_edge = {domain_of(site, host) for host in taken}
+    return [h for h in hosts if domain_of(site, h) not in with_edge]
 
 
 def _load(machines: Iterable[VmFacts], host: str) -> int:

@@ -100,4 +100,6 @@ def test_a_vm_is_made_with_its_tag_and_its_attributes(site_file: Path) -> None:
 def test_rules_of_racks_are_for_sites_of_racks_alone(site_file: Path, level: str) -> None:
     made = in_racks(site_file) if level == "rack" else declare(load_site(site_file).site)
     rules = sorted(name for kind, name in made if kind.endswith(KINDS[-1]))
-    assert rules == (["keep-in-tiny-rack-1", "keep-in-tiny-rack-2"] if level == "rack" else [])
+    assert rules == (
+        ["keep-edges-in-tiny-rack-1", "keep-edges-in-tiny-rack-2"] if level == "rack" else []
+    )

@@ -42,14 +42,14 @@ def test_what_sets_vms_apart_is_made_kept_and_mended_and_no_vm_is_touched(
     program.up()
     assert codes(program) == set(), "what the program makes is no drift"
     rules = {r.name: r for r in program.observe().rules}
-    assert rules["keep-in-lab-a"].hosts == {"esx-0", "esx-2"}
-    assert rules["keep-in-lab-b"].vms == {EDGE}
+    assert rules["keep-edges-in-lab-a"].hosts == {"esx-0", "esx-2"}
+    assert rules["keep-edges-in-lab-b"].vms == {EDGE}
     power = program.vcenter.power_events()
 
     person = Person(program.vcenter, program.loaded.site, "esx-{}")
     person.others_mark(ONE, *OTHERS_NOTE)
     person.drop_overrides(ONE)
-    person.keep_on_hosts("edit", "lab-b", [EDGE], [1, 2, 3], enabled=False)
+    person.keep_edges_on_hosts("edit", "lab-b", [EDGE], [1, 2, 3], enabled=False)
     assert codes(program) == {
         DriftCode.DRS_OVERRIDE,
         DriftCode.HA_OVERRIDE,

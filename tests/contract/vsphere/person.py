@@ -204,12 +204,30 @@ class Person:
             dasVmConfigSpec=[vim.cluster.DasVmConfigSpec(**gone)],
         )
 
+    def keep_edges_on_hosts(
+        self, operation: str, name: str, vms: list[str], hosts: list[int], **settings: Any
+    ) -> None:
+        """Add, or edit, the preference that ties edges to hosts, with its two groups."""
+        kinds = ("keep-edges-in", "edges")
+        self._keep(operation, name, kinds, vms, hosts, {"mandatory": False, **settings})
+
     def keep_on_hosts(
         self, operation: str, name: str, vms: list[str], hosts: list[int], **settings: Any
     ) -> None:
         """Add, or edit, a rule that ties VMs to hosts, with its two groups."""
+        self._keep(operation, name, ("keep-in", "vms"), vms, hosts, settings)
+
+    def _keep(
+        self,
+        operation: str,
+        name: str,
+        kinds: tuple[str, str],
+        vms: list[str],
+        hosts: list[int],
+        settings: dict[str, Any],
+    ) -> None:
         values = {"enabled": True, "mandatory": True, **settings}
-        of_vms = vim.cluster.VmGroup(name=f"vms-{name}", vm=[self.vm(v) for v in vms])
+        of_vms = vim.cluster.VmGroup(name=f"{kinds[1]}-{name}", vm=[self.vm(v) for v in vms])
         of_hosts = vim.cluster.HostGroup(
             name=f"hosts-{name}",
             host=[self.find(vim.HostSystem, self.host_name(h)) for h in hosts],
@@ -217,7 +235,7 @@ class Person:
         groups = [vim.cluster.GroupSpec(operation=operation, info=g) for g in (of_vms, of_hosts)]
         self.change_cluster(groupSpec=groups)
         info = vim.cluster.VmHostRuleInfo(
-            name=f"keep-in-{name}",
+            name=f"{kinds[0]}-{name}",
             vmGroupName=of_vms.name,
             affineHostGroupName=of_hosts.name,
             userCreated=True,

@@ -40,7 +40,7 @@ def racks(person: ByHand) -> Placement:
     for edge, (rack, hosts) in zip(EDGES, RACKS.items(), strict=True):
         person.make(edge, hosts[0], reserved_mib=0)
         person.power_on(edge)
-        person.keep_on_hosts("add", RULE.format(rack=rack), [edge], list(hosts))
+        person.keep_edges_on_hosts("add", RULE.format(rack=rack), [edge], list(hosts))
         slots[edge] = Slot(person.host_name(hosts[0]), "")
     person.edges_apart()
     return Placement(slots)
@@ -52,33 +52,39 @@ def codes(person: ByHand, recorded: Placement) -> set[DriftCode]:
 
 
 def outside(person: ByHand) -> None:
-    """The rule is relaxed, the edge moved, the rule put back: vCenter moves nothing by itself."""
+    """The edge is moved, which its rule does not forbid; vCenter moves nothing back by itself."""
     person.drs(defaultVmBehavior="manual")
-    person.keep_on_hosts("edit", RULE.format(rack="a"), [EDGES[0]], [0, 1], enabled=False)
     person.move(EDGES[0], 3)
-    person.keep_on_hosts("edit", RULE.format(rack="a"), [EDGES[0]], [0, 1])
+
+
+def outside_of_a_rack_that_is_away(person: ByHand) -> None:
+    """All of the rack goes into maintenance: the edge has to be elsewhere."""
+    outside(person)
+    for host in RACKS["a"]:
+        person.enter_maintenance(host)
 
 
 DEEDS: dict[str, tuple[Callable[[ByHand], None], set[DriftCode]]] = {
     "nothing": (lambda _: None, set()),
     "a move inside of the rack": (lambda p: p.move(EDGES[0], 1), set()),
-    "a preference": (
-        lambda p: p.keep_on_hosts("edit", "lab-a", [EDGES[0]], [0, 1], mandatory=False),
-        {DriftCode.RULE_NOT_MANDATORY},
+    "stricter than ours": (
+        lambda p: p.keep_edges_on_hosts("edit", "lab-a", [EDGES[0]], [0, 1], mandatory=True),
+        set(),
     ),
     "disabled": (
-        lambda p: p.keep_on_hosts("edit", "lab-a", [EDGES[0]], [0, 1], enabled=False),
+        lambda p: p.keep_edges_on_hosts("edit", "lab-a", [EDGES[0]], [0, 1], enabled=False),
         {DriftCode.RULE_DISABLED},
     ),
     "a host more": (
-        lambda p: p.keep_on_hosts("edit", "lab-a", [EDGES[0]], [0, 1, 2]),
+        lambda p: p.keep_edges_on_hosts("edit", "lab-a", [EDGES[0]], [0, 1, 2]),
         {DriftCode.RULE_MEMBERS},
     ),
     "without its VM": (
-        lambda p: p.keep_on_hosts("edit", "lab-a", [], [0, 1]),
+        lambda p: p.keep_edges_on_hosts("edit", "lab-a", [], [0, 1]),
         {DriftCode.RULE_MEMBERS},
     ),
     "in another rack": (outside, {DriftCode.OUTSIDE_DOMAIN}),
+    "in another rack, its own is away": (outside_of_a_rack_that_is_away, set()),
 }
 
 
@@ -93,10 +99,12 @@ def test_what_a_person_does_to_a_rack_is_reported(
     assert codes(person, racks) == wanted
 
 
-def test_the_rule_holds_an_edge_in_its_rack(person: ByHand, racks: Placement) -> None:
+def test_a_rule_of_others_holds_a_vm_in_its_rack(person: ByHand, racks: Placement) -> None:
+    """What keeps members of the knowledge tier in theirs; edges may leave (above)."""
+    person.keep_on_hosts("add", "lab-members", [EDGES[0]], list(RACKS["a"]))
     with pytest.raises(ProviderError, match="affinity"):
         person.move(EDGES[0], 3)
     # The control: inside of the rack, and without the rule, the same move is made.
     person.move(EDGES[0], 1)
-    person.keep_on_hosts("edit", "lab-a", [EDGES[0]], [0, 1], enabled=False)
+    person.keep_on_hosts("edit", "lab-members", [EDGES[0]], list(RACKS["a"]), enabled=False)
     person.move(EDGES[0], 3)

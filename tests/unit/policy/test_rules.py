@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from policy.rules import APART, CONVERGENCE, RULES, VM
+from policy.rules import APART, CONVERGENCE, RULES, VM, VM_HOST
 
 DIGEST = "sha256:" + "a" * 64
 GOOD_VM = {
@@ -20,6 +20,7 @@ GOOD_VM = {
 GOOD = {
     VM: GOOD_VM,
     APART: {"mandatory": True, "enabled": True},
+    VM_HOST: {"name": "keep-in-oslo-a", "mandatory": True, "enabled": True},
     CONVERGENCE: {"checkpoint": DIGEST, "image": DIGEST},
 }
 DATA = {"disks": [{"label": "disk0", "unitNumber": 0}, {"label": "data0", "unitNumber": 1}]}
@@ -41,6 +42,9 @@ def test_what_is_well_breaks_no_rule(type_: str) -> None:
         (APART, {"mandatory": False}, "mandatory-rules"),
         (APART, {"mandatory": None}, "mandatory-rules"),
         (APART, {"enabled": False}, "mandatory-rules"),
+        (VM_HOST, {"mandatory": False}, "mandatory-host-rules"),
+        (VM_HOST, {"enabled": False}, "mandatory-host-rules"),
+        (VM_HOST, {"name": "keep-edges-in-oslo-a", "enabled": False}, "mandatory-host-rules"),
         (VM, {"memoryReservation": 4095}, "full-reservation"),
         (VM, {"memoryReservation": None}, "full-reservation"),
         (VM, {"memoryReservationLockedToMax": False}, "full-reservation"),
@@ -59,6 +63,10 @@ def test_each_rule_is_broken_by_its_own(type_: str, change: dict[str, Any], rule
 def test_data_that_is_protected_and_a_vm_without_a_device_are_well() -> None:
     assert broken(VM, protect=True, **DATA) == set()
     assert broken(VM, pciDeviceIds=[], memoryReservation=None) == set()
+
+
+def test_edges_prefer_their_rack_and_may_leave_it() -> None:
+    assert broken(VM_HOST, name="keep-edges-in-oslo-a", mandatory=False) == set()
 
 
 def test_an_edge_serves_no_checkpoint_and_pins_none() -> None:
