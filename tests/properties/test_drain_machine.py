@@ -11,6 +11,7 @@ Invariants, checked at every effect that reaches the world:
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from contextlib import suppress
@@ -198,7 +199,7 @@ def _memory() -> str | None:
 
 TestOperations = Operations.TestCase
 TestOperations.settings = settings(
-    max_examples=40,
+    max_examples=int(os.environ.get("PERMAFROST_EXAMPLES", "18")),
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -171,7 +171,7 @@ class Models(RuleBasedStateMachine):
 
 class TestModels(Models.TestCase):
     settings = settings(
-        max_examples=int(os.environ.get("PERMAFROST_EXAMPLES", "25")),
+        max_examples=int(os.environ.get("PERMAFROST_EXAMPLES", "12")),
         stateful_step_count=30,
         deadline=None,
         suppress_health_check=list(HealthCheck),
