@@ -8,7 +8,6 @@ can make both anew, but cannot sign as the key that the auditor has.
 from __future__ import annotations
 
 import hashlib
-import os
 from base64 import b64decode, b64encode
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 
 from permafrost.errors import Problem, Refused
+from permafrost.pki.files import write_whole
 
 PRIVATE, PUBLIC = "receipt-key.pem", "signer.pem"
 
@@ -41,14 +41,14 @@ class Signer:
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             )
-            _write(path, made)
+            write_whole(path, made, mode=0o600)
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
         if not isinstance(key, Ed25519PrivateKey):
             raise Refused(Problem("RECEIPT_KEY_INVALID", "no Ed25519 key", str(path)))
         found = cls(key)
         public = receipts / PUBLIC
         if not public.exists() or public.read_bytes() != found.public.pem():
-            _write(public, found.public.pem())
+            write_whole(public, found.public.pem(), mode=0o600)
         return found
 
     def sign(self, content: bytes) -> str:
@@ -89,14 +89,3 @@ class Verifier:
         except (InvalidSignature, ValueError):
             return False
         return True
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a small file whole and durably, readable by its owner alone."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from sqlalchemy import Engine, insert, select
 from permafrost.engine import schema
 from permafrost.engine.receipt_key import PRIVATE, PUBLIC, Signer, Verifier
 from permafrost.errors import Problem
+from permafrost.pki.files import write_whole
 
 FIRST = "sha256:" + "0" * 64
 CHAINED = re.compile(r"\d{6}-.*\.json")
@@ -50,8 +50,9 @@ class ReceiptChain:
             content = json.dumps({**document, **chained}, indent=2).encode() + b"\n"
             name = f"{number:06}-{command.replace(' ', '-')}.json"
             path = self._folder / name
-            _write(signature_of(path), signer.sign(content).encode() + b"\n")
-            _write(path, content)
+            signature = signer.sign(content).encode() + b"\n"
+            write_whole(signature_of(path), signature, mode=0o600)
+            write_whole(path, content, mode=0o600)
             connection.execute(
                 insert(table).values(number=number, name=name, digest=_digest(path))
             )
@@ -179,17 +180,6 @@ def _unsigned(path: Path, signer: Verifier) -> Problem | None:
     if not signer.has_signed(content, signature):
         return Problem("RECEIPT_SIGNATURE_WRONG", f"{signer.name} has not signed it", path.name)
     return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole; it is on disk when this returns."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _digest(path: Path) -> str:

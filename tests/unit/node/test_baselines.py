@@ -18,7 +18,7 @@ from permafrost.node.running import make_service
 from permafrost.node.settings import Settings
 from tests.unit.model_registry.keys import keys
 from tests.unit.node.conftest import sha256
-from tests.unit.node.test_gate import PROBES
+from tests.unit.node.gate_bench import PROBES
 
 CHECKPOINT = "sha256:" + "a" * 64
 
@@ -163,7 +163,7 @@ def test_the_gate_is_closed_by_it(
     site: Site, node_json: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service's own gate, with a server that answers everything right."""
-    from tests.unit.node.test_gate import FakeTriton
+    from tests.unit.node.gate_bench import FakeTriton
 
     server = FakeTriton()
     server.digest = CHECKPOINT

@@ -6,84 +6,12 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from permafrost.node.errors import NodeError
 from permafrost.node.fingerprint import Probe
 from permafrost.node.gate import ADMITTED, OUT, STARTING, Gate
 from permafrost.node.triton import Load, TritonError
-
-PINNED, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
-PROBES = (
-    Probe("one", "first?", {"max_tokens": 3}, (1, 2, 3)),
-    Probe("two", "second?", {"max_tokens": 3}, (4, 5, 6)),
-    Probe("three", "third?", {"max_tokens": 3}, (7, 8, 9)),
-)
-ANSWERS = {p.text_input: p.token_ids for p in PROBES}
-
-
-class FakeTriton:
-    def __init__(self) -> None:
-        self.up, self.hung, self.generates = True, False, True
-        self.backend_lives = True
-        self.digest = PINNED
-        self.answers = dict(ANSWERS)
-        self.flight = Load(0, 0, 100)
-        self.asked: list[tuple[str, int]] = []
-
-    def _reach(self) -> None:
-        if not self.up:
-            raise TritonError("Triton does not listen", gone=True)
-        if self.hung:
-            raise TritonError("Triton did not answer in time", silent=True)
-
-    def check_ready(self) -> None:
-        self._reach()
-
-    def checkpoint(self) -> str:
-        self._reach()
-        return self.digest
-
-    def load(self) -> Load:
-        self._reach()
-        return self.flight
-
-    def tokens(self) -> int:
-        return self.flight.tokens
-
-    def backend_has_ended(self) -> bool:
-        return not self.backend_lives
-
-    def generate(self, text: str, sampling: dict[str, Any], deadline_s: float) -> tuple[int, ...]:
-        self._reach()
-        self.asked.append((text, sampling["max_tokens"]))
-        if not self.generates:
-            raise TritonError("Triton did not answer in time")
-        return self.answers[text][: sampling["max_tokens"]]
-
-
-class Bench:
-    """A gate with a clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-        self.triton = FakeTriton()
-        self.gate = Gate(self.triton, PINNED, lambda: PROBES, lambda: self.time)
-
-    def run(self, seconds: float = 0.4) -> None:
-        self.time += seconds
-        self.gate.tick()
-        self.gate.step()
-
-    @property
-    def state(self) -> str:
-        return self.gate.view().state
-
-    @property
-    def healthy(self) -> bool:
-        return self.gate.view().healthy
+from tests.unit.node.gate_bench import OTHER, PINNED, Bench
 
 
 @pytest.fixture
@@ -362,61 +290,3 @@ def test_a_triton_that_comes_and_goes_during_a_probe_is_not_admitted_unknown() -
     bench.triton.generate = generate  # type: ignore[method-assign]
     bench.gate.probe()
     assert (bench.state == ADMITTED) == (bench.gate.view().loaded == PINNED)
-
-
-class GateMachine(RuleBasedStateMachine):
-    """Whatever happens in whatever order: healthy means that this Triton passed the gate."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bench = Bench()
-        self.passed_since_restart = False
-        real = self.bench.triton.generate
-
-        def generate(text: str, sampling: dict[str, Any], deadline_s: float) -> tuple[int, ...]:
-            answer = real(text, sampling, deadline_s)
-            if text == "second?" and answer == ANSWERS[text]:
-                self.passed_since_restart = self.bench.triton.digest == PINNED
-            return answer
-
-        self.bench.triton.generate = generate  # type: ignore[method-assign]
-
-    @rule(seconds=st.sampled_from([0.4, 1.0, 3.0, 7.0]))
-    def time_passes(self, seconds: float) -> None:
-        self.bench.run(seconds)
-
-    @rule(digest=st.sampled_from([PINNED, OTHER]), right=st.booleans())
-    def restart(self, digest: str, right: bool) -> None:
-        self.bench.triton.up = False
-        self.bench.run()
-        self.passed_since_restart = False
-        self.bench.triton.up, self.bench.triton.digest = True, digest
-        self.bench.triton.answers["second?"] = ANSWERS["second?"] if right else (0, 0, 0)
-
-    @rule(hung=st.booleans())
-    def hang(self, hung: bool) -> None:
-        self.bench.triton.hung = hung
-
-    @rule()
-    def probe(self) -> None:
-        self.bench.gate.probe()
-
-    @rule()
-    def withdraw(self) -> None:
-        self.bench.gate.withdraw("by hand")
-
-    @invariant()
-    def admitted_tells_what_is_loaded(self) -> None:
-        if self.bench.state == ADMITTED:
-            assert self.bench.gate.view().loaded == PINNED
-
-    @invariant()
-    def healthy_means_passed(self) -> None:
-        if self.bench.healthy:
-            assert self.passed_since_restart
-            assert self.bench.triton.digest == PINNED
-            assert self.bench.triton.answers == ANSWERS
-
-
-GateMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
-TestGateMachine = GateMachine.TestCase

@@ -18,7 +18,7 @@ from permafrost.node.service import NodeService
 from permafrost.node.settings import Settings
 from permafrost.node.store import ModelStore
 from tests.unit.node.conftest import FakeReader, manifest_of, sha256
-from tests.unit.node.test_gate import PROBES, FakeTriton
+from tests.unit.node.gate_bench import PROBES, FakeTriton
 from tests.unit.node.test_settings import configure
 
 OTHERS = {"model.weights": b"other " * 900}

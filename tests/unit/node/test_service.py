@@ -21,7 +21,7 @@ from permafrost.node.gate import Gate
 from permafrost.node.servers import ControlServer, HealthHandler
 from permafrost.node.service import NodeService
 from permafrost.node.settings import Settings
-from tests.unit.node.test_gate import OTHER, PINNED, PROBES, FakeTriton
+from tests.unit.node.gate_bench import OTHER, PINNED, PROBES, FakeTriton
 
 
 @pytest.fixture
