@@ -64,7 +64,7 @@ def edge_trust(loaded: LoadedSite) -> EdgeTrust:
     files = loaded.site.edge.tls
     if files is None:
         return EdgeTrust(site_pki(loaded).ca_pem(), str(address))
-    pem = _read(loaded, files, EDGE).certificate_pem
+    pem = _read(loaded, files.certificate_file, f"{EDGE}.certificate_file")
     try:
         name = given.called(given.chain_of(pem), address)
     except ValueError:
@@ -85,7 +85,7 @@ def endings(loaded: LoadedSite) -> Iterator[tuple[str, datetime | None]]:
     """Return until when each chain that the owner brings is good; None where it cannot be read."""
     for files, path in _brought(loaded):
         try:
-            chain = given.chain_of(_read(loaded, files, path).certificate_pem)
+            chain = given.chain_of(_read(loaded, files.certificate_file, path))
         except (Refused, ValueError):
             yield path, None
             continue
@@ -95,12 +95,11 @@ def endings(loaded: LoadedSite) -> Iterator[tuple[str, datetime | None]]:
 def _problems(loaded: LoadedSite, now: datetime) -> Iterator[Problem]:
     for files, path in _brought(loaded):
         try:
-            pair = _read(loaded, files, path)
+            pair = _pair(loaded, files, path)
         except Refused as error:
             yield from error.problems
             continue
-        judge = given.server_problems if path == EDGE else given.authority_problems
-        yield from judge(pair.certificate_pem, pair.key_pem, now, path)
+        yield from _judged(pair, path, now)
 
 
 def _brought(loaded: LoadedSite) -> Iterator[tuple[CertificateFiles, str]]:
@@ -111,19 +110,27 @@ def _brought(loaded: LoadedSite) -> Iterator[tuple[CertificateFiles, str]]:
 
 
 def _checked(loaded: LoadedSite, files: CertificateFiles, path: str) -> Issued:
-    pair = _read(loaded, files, path)
-    judge = given.server_problems if path == EDGE else given.authority_problems
-    if problems := judge(pair.certificate_pem, pair.key_pem, datetime.now(UTC), path):
+    pair = _pair(loaded, files, path)
+    if problems := _judged(pair, path, datetime.now(UTC)):
         raise Refused(*problems)
     return pair
 
 
-def _read(loaded: LoadedSite, files: CertificateFiles, path: str) -> Issued:
+def _judged(pair: Issued, path: str, now: datetime) -> list[Problem]:
+    judge = given.server_problems if path == EDGE else given.authority_problems
+    return judge(pair.certificate_pem, pair.key_pem, now, path)
+
+
+def _pair(loaded: LoadedSite, files: CertificateFiles, path: str) -> Issued:
+    return Issued(
+        _read(loaded, files.certificate_file, f"{path}.certificate_file"),
+        _read(loaded, files.key_file, f"{path}.key_file"),
+    )
+
+
+def _read(loaded: LoadedSite, file: str, path: str) -> bytes:
     try:
-        return Issued(
-            loaded.resolve(files.certificate_file).read_bytes(),
-            loaded.resolve(files.key_file).read_bytes(),
-        )
+        return loaded.resolve(file).read_bytes()
     except OSError as error:
         problem = Problem("FILE_UNREADABLE", f"{error.filename}: {error.strerror}", path)
         raise Refused(problem) from None

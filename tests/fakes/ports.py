@@ -296,13 +296,17 @@ class FakeModelServer:
         busy = told[live].in_flight if live in told else 0
         return NodeFacts(node, state or "OUT", checkpoint, live, 0, busy, slots=told)
 
-    def load(self, node: str, slot: str, checkpoint: str) -> None:
+    def _with_room(self, node: str, slot: str, checkpoint: str) -> Machine:
         if not self.world.works(node):
             raise unreachable(node)
         machine = self.world.machines[node]
         state, had = self.world.slot_state(node, slot)
         if state and had != checkpoint:
             raise Failed(Problem("SLOT_TAKEN", f"slot {slot} is to load {had}", node))
+        return machine
+
+    def load(self, node: str, slot: str, checkpoint: str) -> None:
+        machine = self._with_room(node, slot, checkpoint)
 
         def do() -> None:
             if slot == "b":
@@ -318,12 +322,7 @@ class FakeModelServer:
         self.world.effect("fetch", node, lambda: None)
 
     def exchange(self, node: str, slot: str, checkpoint: str) -> None:
-        if not self.world.works(node):
-            raise unreachable(node)
-        machine = self.world.machines[node]
-        state, had = self.world.slot_state(node, slot)
-        if state and had != checkpoint:
-            raise Failed(Problem("SLOT_TAKEN", f"slot {slot} is to load {had}", node))
+        machine = self._with_room(node, slot, checkpoint)
 
         def empty() -> None:
             if slot == "b":

@@ -28,7 +28,6 @@ from permafrost.facts import (
 from permafrost.planning.lifecycle import Declared, DeclaredState
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, other_slot, release_of, routes_of, slots_of
-from permafrost.planning.slot_steps import release_of_arguments
 from permafrost.planning.snapshot import Inventory
 from permafrost.planning.steps import OperationPlan, OperationStep
 from permafrost.planning.upgrade import Strategy, Wish, plan_upgrade
@@ -36,6 +35,7 @@ from permafrost.planning.upgrade_back import way_back_by_exchange
 from permafrost.site.model import Site
 from permafrost.topology import replicas
 from tests.fakes.site import small_site
+from tests.properties.recording import recorded
 
 NAME, EDGES = "pulse", ("lab-edge-01", "lab-edge-02")
 OLD, NEW = (f"sha256:{c * 64}" for c in "bd")
@@ -119,13 +119,7 @@ class Model:
         self.judge()
 
     def record(self, step: OperationStep) -> None:
-        made = release_of_arguments(NAME, step.arguments)
-        if step.kind == "record-release":
-            same = dict(self.held.slots) == dict(made.slots)
-            if same and set(made.open) <= set(self.held.open):
-                return
-            assert made.live == self.held.live, "a record switches nobody"
-        self.held = made
+        self.held = recorded(self.held, step, NAME)
 
     def judge(self) -> None:
         routes = routes_of([self.held])

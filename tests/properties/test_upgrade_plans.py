@@ -28,7 +28,6 @@ from permafrost.planning.fitting import Accept
 from permafrost.planning.lifecycle import Declared, DeclaredState
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, other_slot, release_of, routes_of
-from permafrost.planning.slot_steps import release_of_arguments
 from permafrost.planning.snapshot import Inventory
 from permafrost.planning.steps import OperationPlan, OperationStep
 from permafrost.planning.upgrade import Strategy, Wish, choose, plan_upgrade
@@ -40,6 +39,7 @@ from permafrost.planning.upgrade_back import (
 from permafrost.site.model import Site
 from permafrost.topology import replicas
 from tests.fakes.site import small_site
+from tests.properties.recording import recorded
 
 NAME = "pulse"
 DIGESTS = [f"sha256:{c * 64}" for c in "bde"]
@@ -105,14 +105,11 @@ class Model:
         self.judge()
 
     def record(self, step: OperationStep) -> None:
-        made = release_of_arguments(NAME, step.arguments)
-        if step.kind == "record-release":
-            same = dict(self.held.slots) == dict(made.slots)
-            if same and set(made.open) <= set(self.held.open):
-                return
-            assert made.live == self.held.live, "a record switches nobody"
-        self.held = made
-        self.routes = {edge: routes_of([made]) for edge in EDGES}
+        before = self.held
+        self.held = recorded(before, step, NAME)
+        if self.held is before:
+            return
+        self.routes = {edge: routes_of([self.held]) for edge in EDGES}
 
     def judge(self) -> None:
         """Whoever a client may be sent to, is there and proven, as the checkpoint it is named."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from permafrost.planning.domains import DomainRule
 from policy.rules import APART, CONVERGENCE, RULES, VM, VM_HOST
 
 DIGEST = "sha256:" + "a" * 64
@@ -75,3 +76,10 @@ def test_an_edge_serves_no_checkpoint_and_pins_none() -> None:
 
 def test_other_resources_are_none_of_its_business() -> None:
     assert not any(r.violations("vsphere:index/folder:Folder", {}) for r in RULES)
+
+
+def test_the_pack_knows_edges_rules_by_the_name_that_the_program_gives_them() -> None:
+    of_edges = DomainRule("oslo", "a", (), (), is_mandatory=False).name
+    assert broken(VM_HOST, name=of_edges, mandatory=False) == set()
+    of_others = DomainRule("oslo", "a", (), ()).name
+    assert broken(VM_HOST, name=of_others, mandatory=False) == {"mandatory-host-rules"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.testrun.soak import families
+from lab.testrun.steps import sample_options
 
 
 def test_without_a_choice_all_families_run_and_those_on_a_site_last() -> None:
@@ -22,3 +23,10 @@ def test_parts_of_families_may_be_chosen() -> None:
 def test_what_is_in_no_family_is_named(path: str) -> None:
     with pytest.raises(SystemExit, match=path):
         families(f"tests/soak,{path}")
+
+
+def test_a_commit_generates_its_own_examples_and_the_same_again() -> None:
+    one, other = (sample_options(c) for c in ("0f06e01bc250", "738defcd9196"))
+    assert one == sample_options("0f06e01bc250")
+    assert [o.partition("=")[0] for o in one] == ["--sample", "--hypothesis-seed"]
+    assert one[1] != other[1]
