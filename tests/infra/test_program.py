@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +20,17 @@ from permafrost.topology import Tier, edges, nodes
 ONE, TWO = "tiny-edge-01", "tiny-edge-02"
 
 
+@dataclass
+class Declared:
+    """What the program declares of a site, and the record of what was configured before."""
+
+    declare: Callable[[], dict[str, list[str]]]
+    store: StateStore
+
+
 @pytest.fixture
-def declared(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that declares the site: VM to what it waits for, beside its inputs."""
+def declared(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> Declared:
+    """Declaring gives VM to what it waits for, beside its inputs."""
     values = yaml.safe_load(site_file.read_text())
     values["edge"] = {"nodes": 2, "vip": "10.9.8.10", "vrrp_id": 51}
     site_file.write_text(yaml.safe_dump(values))
@@ -34,7 +44,9 @@ def declared(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def convergence(_site: object, vm: Any, *_: object, **__: object) -> str:
         return f"convergence of {vm.node.name}"
 
-    nothing = lambda *_, **__: SimpleNamespace()  # noqa: E731
+    def nothing(*_: object, **__: object) -> Any:
+        return SimpleNamespace()
+
     for name in ("SiteHooks", "Foundation", "Ownership", "AntiAffinity", "Overrides"):
         monkeypatch.setattr(program, name, nothing)
     monkeypatch.setattr(program, "VMS", dict.fromkeys(Tier, machine))
@@ -51,23 +63,22 @@ def declared(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         program.declare_site(loaded)
         return dict(waits)
 
-    declare.store = StateStore(loaded.state_dir)  # type: ignore[attr-defined]
-    return declare
+    return Declared(declare, StateStore(loaded.state_dir))
 
 
-def test_new_edges_are_made_side_by_side(declared: Any) -> None:
-    assert not any(declared().values())
+def test_new_edges_are_made_side_by_side(declared: Declared) -> None:
+    assert not any(declared.declare().values())
 
 
 def test_an_edge_that_serves_waits_until_the_one_before_is_configured(
-    declared: Any, site_file: Path
+    declared: Declared, site_file: Path
 ) -> None:
     for edge in edges(load_site(site_file).site):
         declared.store.record_converged(edge.name, "vm", "fingerprint")
-    waits = declared()
+    waits = declared.declare()
     assert waits[TWO] == [f"convergence of {ONE}"]
     assert waits[ONE] == []
     assert not any(waits[name] for name in waits if "pulse" in name)
     # One whose VM is gone (an `up` was cut between the two) does not let the other go too.
     declared.store.forget(ONE)
-    assert declared()[TWO] == [f"convergence of {ONE}"]
+    assert declared.declare()[TWO] == [f"convergence of {ONE}"]
