@@ -90,9 +90,13 @@ class NodeService:
         return view.state, view.reason
 
     def health(self) -> tuple[int, dict[str, Any]]:
-        """Return status and body of the edges' check."""
+        """Return status and body of the edges' check.
+
+        503 is a fact: not admitted. 504: admitted, and Triton is silent, so nobody knows.
+        """
         view = self.gate.view()
-        return (200 if view.healthy else 503), {
+        silent = view.state == ADMITTED and not view.healthy
+        return (200 if view.healthy else 504 if silent else 503), {
             "schema": 1,
             "node": self.settings.node,
             "state": view.state,

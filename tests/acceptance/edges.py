@@ -17,7 +17,8 @@ KEPT = f"{CONFIGURATION}.kept"
 # HAProxy's own ways to notice a lost server, and none of ours: what most sites run with.
 PLAIN_CHECKS = (
     r"s/ tcp-ut [0-9]+ms//",
-    r"s/check-alpn http\/1.1 inter .* slowstart [0-9]+s/check-alpn http\/1.1/",
+    r"s/ check inter .* slowstart [0-9]+s/ check check-ssl check-alpn http\/1.1/",
+    r"/http-check connect/d",
     r"/option (srvtcpka|redispatch)/d",
     r"/srvtcpka-/d",
     r"/retry-on/d",

@@ -185,6 +185,7 @@ def _edge(site: Site, node: Node, releases: Mapping[str, Release]) -> dict[str, 
                 "max_queued": max(
                     FEWEST_QUEUED, QUEUE_FACTOR * endpoint.max_concurrent * endpoint.replicas
                 ),
+                "min_ready": endpoint.min_ready,
                 "replicas": _places(topology.replicas(site, name)),
             }
             for name, endpoint in sorted(site.inference.items())

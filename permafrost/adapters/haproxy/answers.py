@@ -19,7 +19,8 @@ from permafrost.planning.release import slots_of
 
 FORCED_MAINT = 0x01
 FORCED_DRAIN = 0x08
-NOT_SERVERS = ("FRONTEND", "BACKEND")
+NOT_SERVERS = ("FRONTEND", "BACKEND", "health")
+"""``health`` is how an edge asks a replica how it is: no client's request goes there."""
 
 
 class UnreadableAnswerError(ValueError):

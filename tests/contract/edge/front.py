@@ -15,6 +15,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -38,8 +39,13 @@ class Behind(http.server.BaseHTTPRequestHandler):
 
     sick = ""
     """The slot whose health is not well."""
+    late_s = 0.0
+    """How long a health answer takes from the moment on at which ``is_late`` is set."""
+    is_late = threading.Event()
 
     def do_GET(self) -> None:
+        if "health" in self.path and self.is_late.is_set():
+            time.sleep(self.late_s)
         is_sick = "health" in self.path and self.headers.get("permafrost-slot") == self.sick
         self._answer(0, 503 if is_sick else 200)
 
@@ -82,10 +88,10 @@ class Asked:
 
 @dataclass
 class Front:
-    """Edge and nodes; ``plain`` gives servers HAProxy's own defaults instead of ours."""
+    """Edge and nodes; ``changed`` alters the edge's configuration, for controls."""
 
     folder: Path
-    plain: bool = False
+    changed: Callable[[str], str] | None = None
     clients: dict[str, str] = field(default_factory=dict)
     brought: Issued | None = None
     """The authority of the site's owner, with its chain."""
@@ -97,13 +103,15 @@ class Front:
     """The checkpoint in slot b, and lines of the map about it."""
     told: str = ""
     sick: str = ""
-    without: str = ""
-    """Lines of the edge's configuration that hold this are left out."""
+    late_s: float = 0.0
+    """Health answers take so long after ``delay``."""
+    is_late: threading.Event = field(default_factory=threading.Event)
     _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __enter__(self) -> Front:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        behind = type("Behind", (Behind,), {"sick": self.sick})
+        told = {"sick": self.sick, "late_s": self.late_s, "is_late": self.is_late}
+        behind = type("Behind", (Behind,), told)
         for port in (8000, 8010, 9100):
             server = _Server((OWN, port), behind)
             threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -111,17 +119,15 @@ class Front:
         lines = "".join(f"{digest} {value}\n" for digest, value in self.clients.items())
         (self.folder / "clients.map").write_text(lines, encoding="ascii")
         pinned = "sha256:" + "1" * 64
-        told = f"chat a\nchat@{pinned} a\npulse a\na {pinned}\n"  # edge and nodes share a folder
+        slots = f"chat a\nchat@{pinned} a\npulse a\na {pinned}\n"  # edge and nodes share a folder
         if self.beside:
-            told += f"b {self.beside}\nchat@{self.beside} b\n{self.told}"
-        (self.folder / "slots.map").write_text(told, encoding="ascii")
+            slots += f"b {self.beside}\nchat@{self.beside} b\n{self.told}"
+        (self.folder / "slots.map").write_text(slots, encoding="ascii")
         for name in NODES:
             self._run(name, self._moved(render("haproxy/node.cfg.j2", name)))
         edge = self._moved(render("haproxy/edge.cfg.j2", "oslo-edge-01"))
         edge = edge.replace("/server.pem", "/edge.pem")  # edge and nodes share a folder
-        if self.without:
-            edge = "".join(li for li in edge.splitlines(True) if self.without not in li)
-        self._run("edge", _with_defaults(edge) if self.plain else edge)
+        self._run("edge", self.changed(edge) if self.changed else edge)
         self._await_all()
         return self
 
@@ -196,13 +202,3 @@ class Front:
         while missing:
             assert time.monotonic() < end, f"no answer from {missing}"
             missing.discard(self.ask().headers.get("permafrost-replica", ""))
-
-
-def _with_defaults(text: str) -> str:
-    """Return the edge's configuration with HAProxy's own ways to notice a lost server."""
-    text = re.sub(r" tcp-ut \d+ms", "", text)
-    checks = "default-server check check-ssl check-alpn http/1.1 ssl verify"
-    text = re.sub(r"default-server check .*? ssl verify", checks, text)
-    text = re.sub(r"    (option srvtcpka|srvtcpka-.*|option redispatch.*|retry-on.*)\n", "", text)
-    text = re.sub(r"timeout connect \d+ms", "timeout connect 5s", text)
-    return re.sub(r"    timeout check \d+ms\n", "", text)

@@ -18,6 +18,8 @@ from permafrost.errors import Failed
 from permafrost.pki.certificates import Issued
 from permafrost.pki.owners import EdgeTrust
 from tests.contract.edge.front import NODES, OWN, PORT, VIP, Asked, Front
+from tests.contract.edge.late import late
+from tests.contract.edge.otherwise import with_defaults, with_direct_checks
 from tests.contract.edge.slow import slow
 from tests.fakes.owners import certify
 
@@ -32,7 +34,7 @@ def loss(folder: Path, *, plain: bool) -> dict[str, Any]:
     """Send requests on a schedule, lose a node silently in the middle; say what clients saw."""
     asked: list[Asked] = []
     threads = []
-    with Front(folder, plain=plain) as front:
+    with Front(folder, changed=with_defaults if plain else None) as front:
         began = time.time()
         lost = 0.0
         for n in range(int(RATE * LASTS_S)):
@@ -160,6 +162,9 @@ def main() -> None:
         "owners": owners,
         "share": partial(share, sick=""),
         "share-b": partial(share, sick="b"),
+        "late": partial(late, late_s=1.5),
+        "late-direct": partial(late, late_s=1.5, changed=with_direct_checks),
+        "silent": partial(late, late_s=8.0),
         "slow": partial(slow, limited=True),
         "slow-unlimited": partial(slow, limited=False),
     }

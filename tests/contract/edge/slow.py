@@ -7,10 +7,12 @@ import ssl
 import threading
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.contract.edge.front import OWN, PORT, Front
+from tests.contract.edge.otherwise import without_lines
 
 CLIENTS, LASTS_S = 60, 12.0
 """More than the three replicas take at once (48), for longer than a body may take."""
@@ -19,7 +21,8 @@ HEAD = b"POST /v2/models/chat/generate HTTP/1.1\r\nhost: chat\r\ncontent-length:
 
 def slow(folder: Path, *, limited: bool) -> dict[str, Any]:
     """Let many requests drip in, ask as others do meanwhile; say what both got."""
-    with Front(folder, without="" if limited else "wait-for-body") as front, ExitStack() as open_:
+    changed = None if limited else partial(without_lines, "wait-for-body")
+    with Front(folder, changed=changed) as front, ExitStack() as open_:
         context = ssl.create_default_context(cafile=str(folder / "pki/ca.pem"))
         until = time.monotonic() + LASTS_S
         said: list[str] = []

@@ -16,6 +16,7 @@ chat_a,lab-chat-03,0,0,0,9,64,10,DOWN,L4CON,Connection refused,
 chat_a,lab-chat-04,0,0,0,9,64,10,MAINT,,,
 chat_a,lab-chat-05,0,0,0,9,64,10,UP 1/3,L7OK,,
 chat_a,BACKEND,4,9,6,9,200,40,UP,,,
+health_a_lab-chat-01,health,0,0,1,1,,10,no check,,,
 
 """
 STATES = """\
@@ -26,6 +27,7 @@ STATES = """\
 3 chat_a 3 lab-chat-03 10.64.1.23 0 8 1
 3 chat_a 4 lab-chat-04 10.64.1.24 0 1 1
 3 chat_a 5 lab-chat-05 10.64.1.25 2 4 1
+9 health_a_lab-chat-01 1 health 10.64.1.21 2 0 1
 
 """
 

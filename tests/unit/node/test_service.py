@@ -17,7 +17,7 @@ import pytest
 from permafrost.node import __main__ as command
 from permafrost.node import control, refusals, served, serving_class, settings
 from permafrost.node.errors import NodeError
-from permafrost.node.gate import Gate
+from permafrost.node.gate import FRESH_S, Gate
 from permafrost.node.servers import ControlServer, HealthHandler
 from permafrost.node.service import NodeService
 from permafrost.node.settings import Settings
@@ -203,6 +203,19 @@ def test_health_is_200_only_when_admitted(
     service.gate.step()
     status, body = health("/permafrost/health")
     assert (status, body["state"], body["checkpoint"]) == (200, "ADMITTED", PINNED)
+
+
+def test_health_of_an_admitted_one_that_is_silent_is_neither_yes_nor_no(
+    told: Settings, triton: FakeTriton
+) -> None:
+    now = [0.0]
+    made = NodeService(told, Gate(triton, PINNED, lambda: PROBES, lambda: now[0]))
+    made.gate.tick()
+    made.gate.step()
+    assert made.health()[0] == 200
+    now[0] = FRESH_S + 0.1
+    status, body = made.health()
+    assert (status, body["state"], body["reason"]) == (504, "ADMITTED", "Triton does not answer")
 
 
 def test_the_health_port_offers_nothing_else(

@@ -1,0 +1,35 @@
+"""Lateness is not death: replicas whose health answers come late go on serving."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.contract.edge.front import NODES
+from tests.contract.edge.late import LASTS_S, RATE
+from tests.contract.edge.test_front_door import run
+
+ASKED = int(RATE * LASTS_S)
+
+
+def test_late_health_answers_of_all_take_nobody_out(tmp_path: Path) -> None:
+    seen = run("late", tmp_path)
+    assert seen["statuses"] == {"200": ASKED}
+    assert set(seen["in_the_end"]) == set(NODES)
+
+
+@pytest.mark.soak
+def test_control_with_direct_checks_that_wait_for_less_clients_are_turned_away(
+    tmp_path: Path,
+) -> None:
+    seen = run("late-direct", tmp_path)
+    assert seen["statuses"].get("503", 0) >= 10, seen
+
+
+@pytest.mark.soak
+def test_health_answers_that_never_come_leave_min_ready_in_rotation(tmp_path: Path) -> None:
+    """Three of ``chat``, of which two must be ready: the silence of all takes out one."""
+    seen = run("silent", tmp_path)
+    assert seen["statuses"] == {"200": ASKED}
+    assert len(seen["in_the_end"]) == 2, seen
