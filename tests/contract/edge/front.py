@@ -8,7 +8,9 @@ so this runs in a fresh network namespace (``unshare --net``).
 from __future__ import annotations
 
 import http.server
+import os
 import re
+import signal
 import ssl
 import subprocess
 import threading
@@ -169,14 +171,49 @@ class Front:
         )
         subprocess.run(["nft", "-f", "-"], input=text.encode(), check=True)
 
-    def _certificates(self) -> None:
-        pki = SitePki(self.folder, "oslo", self.brought)
-        certificate = pki.server_certificate(
-            "edge", names=NODES, addresses=[IPv4Address(OWN), IPv4Address(VIP)]
+    def reload(self) -> None:
+        """Reload the edge as systemd does, and wait until another worker takes connections."""
+        before = self._workers()
+        self._running[-1].send_signal(signal.SIGUSR2)
+        end = time.monotonic() + 20
+        while not self._workers() - before:
+            assert time.monotonic() < end, "no other worker"
+            time.sleep(0.05)
+
+    def start_anew(self) -> None:
+        """End the edge at once and start it again: what a reload is not."""
+        edge = self._running.pop()
+        for worker in self._workers_of(edge.pid):
+            os.kill(int(worker), signal.SIGKILL)
+        edge.kill()
+        edge.wait(10)
+        self._start("edge")
+
+    def renew_certificate(self) -> None:
+        """Put another certificate, with another key, where the next worker reads it."""
+        other = self._issue("edge-renewed")
+        (self.folder / "edge.pem").write_text(other, encoding="ascii")
+
+    def _workers(self) -> set[str]:
+        return self._workers_of(self._running[-1].pid)
+
+    @staticmethod
+    def _workers_of(pid: int) -> set[str]:
+        return set(Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split())
+
+    def _issue(self, name: str) -> str:
+        issued = self._pki().server_certificate(
+            name, names=NODES, addresses=[IPv4Address(OWN), IPv4Address(VIP)]
         )
-        text = certificate.certificate_pem + certificate.key_pem
+        return issued.certificate_pem + issued.key_pem
+
+    def _pki(self) -> SitePki:
+        return SitePki(self.folder, "oslo", self.brought)
+
+    def _certificates(self) -> None:
+        text = self._issue("edge")
         (self.folder / "server.pem").write_text(text, encoding="ascii")
-        (self.folder / "ca.pem").write_text(pki.ca_pem(), encoding="ascii")
+        (self.folder / "ca.pem").write_text(self._pki().ca_pem(), encoding="ascii")
         (self.folder / "edge.pem").write_text(self.certificate or text, encoding="ascii")
 
     def _moved(self, text: str) -> str:
@@ -191,10 +228,14 @@ class Front:
         return "\n".join(kept) + "\n"
 
     def _run(self, name: str, text: str) -> None:
+        (self.folder / f"{name}.cfg").write_text(text, encoding="utf-8")
+        self._start(name)
+
+    def _start(self, name: str) -> None:
         path = self.folder / f"{name}.cfg"
-        path.write_text(text, encoding="utf-8")
-        log = (self.folder / f"{name}.log").open("wb")
-        self._running.append(subprocess.Popen(["haproxy", "-db", "-f", str(path)], stderr=log))
+        log = (self.folder / f"{name}.log").open("ab")
+        command = ["haproxy", "-W", "-db", "-f", str(path)]
+        self._running.append(subprocess.Popen(command, stderr=log))
 
     def _await_all(self) -> None:
         """Wait until every node has answered a client."""

@@ -17,6 +17,7 @@ from permafrost.adapters.inference import ask_endpoint
 from permafrost.errors import Failed
 from permafrost.pki.certificates import Issued
 from permafrost.pki.owners import EdgeTrust
+from tests.contract.edge.changes import changes, wrong_keys
 from tests.contract.edge.front import NODES, OWN, PORT, VIP, Asked, Front
 from tests.contract.edge.late import late
 from tests.contract.edge.otherwise import with_defaults, with_direct_checks
@@ -158,6 +159,9 @@ def main() -> None:
     """Run the scenario that the command line names, in the folder that it names."""
     name, folder = sys.argv[1], Path(sys.argv[2])
     scenarios = {
+        "changes": partial(changes, graceful=True),
+        "changes-abrupt": partial(changes, graceful=False),
+        "wrong-keys": wrong_keys,
         "door": door,
         "owners": owners,
         "share": partial(share, sick=""),

@@ -1,0 +1,29 @@
+"""Changes of an edge that clients must not notice, with a real HAProxy and our configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.contract.edge.test_front_door import run
+
+pytestmark = pytest.mark.soak
+
+
+def test_reloads_and_another_certificate_cost_nothing(tmp_path: Path) -> None:
+    seen = run("changes", tmp_path)
+    assert seen["statuses"] == {"200": seen["requests"]}, seen
+    assert seen["requests"] >= 100
+    assert seen["certificates"] == 2, "what is shown is another one"
+
+
+def test_control_an_edge_that_is_started_anew_costs_requests(tmp_path: Path) -> None:
+    seen = run("changes-abrupt", tmp_path)
+    assert seen["statuses"].get("0", 0) >= 3, seen
+
+
+def test_a_thousand_wrong_keys_are_refused_while_a_right_one_goes_on(tmp_path: Path) -> None:
+    seen = run("wrong-keys", tmp_path)
+    assert seen["refused"] == {"401": 1000}, seen
+    assert set(seen["statuses"]) == {"200"}, seen
