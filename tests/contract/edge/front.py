@@ -41,6 +41,7 @@ class Behind(http.server.BaseHTTPRequestHandler):
 
     sick = ""
     """The slot whose health is not well."""
+    answer_s = ANSWER_S
     late_s = 0.0
     """How long a health answer takes from the moment on at which ``is_late`` is set."""
     is_late = threading.Event()
@@ -53,7 +54,7 @@ class Behind(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", 0)))
-        self._answer(ANSWER_S)
+        self._answer(self.answer_s)
 
     def _answer(self, after_s: float, status: int = 200) -> None:
         time.sleep(after_s)
@@ -105,6 +106,7 @@ class Front:
     """The checkpoint in slot b, and lines of the map about it."""
     told: str = ""
     sick: str = ""
+    answer_s: float = ANSWER_S
     late_s: float = 0.0
     """Health answers take so long after ``delay``."""
     is_late: threading.Event = field(default_factory=threading.Event)
@@ -112,8 +114,8 @@ class Front:
 
     def __enter__(self) -> Front:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        told = {"sick": self.sick, "late_s": self.late_s, "is_late": self.is_late}
-        behind = type("Behind", (Behind,), told)
+        told = ("sick", "answer_s", "late_s", "is_late")
+        behind = type("Behind", (Behind,), {name: getattr(self, name) for name in told})
         for port in (8000, 8010, 9100):
             server = _Server((OWN, port), behind)
             threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -21,6 +21,7 @@ from tests.contract.edge.changes import changes, wrong_keys
 from tests.contract.edge.front import NODES, OWN, PORT, VIP, Asked, Front
 from tests.contract.edge.late import late
 from tests.contract.edge.otherwise import with_defaults, with_direct_checks
+from tests.contract.edge.overload import overload
 from tests.contract.edge.slow import slow
 from tests.fakes.owners import certify
 
@@ -162,6 +163,7 @@ def main() -> None:
         "changes": partial(changes, graceful=True),
         "changes-abrupt": partial(changes, graceful=False),
         "wrong-keys": wrong_keys,
+        "overload": overload,
         "door": door,
         "owners": owners,
         "share": partial(share, sick=""),
