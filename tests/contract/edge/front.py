@@ -175,10 +175,10 @@ class Front:
 
     def reload(self) -> None:
         """Reload the edge as systemd does, and wait until another worker takes connections."""
-        before = self._workers()
+        before = self._workers_of(self._running[-1].pid)
         self._running[-1].send_signal(signal.SIGUSR2)
         end = time.monotonic() + 20
-        while not self._workers() - before:
+        while not self._workers_of(self._running[-1].pid) - before:
             assert time.monotonic() < end, "no other worker"
             time.sleep(0.05)
 
@@ -196,8 +196,9 @@ class Front:
         other = self._issue("edge-renewed")
         (self.folder / "edge.pem").write_text(other, encoding="ascii")
 
-    def _workers(self) -> set[str]:
-        return self._workers_of(self._running[-1].pid)
+    def workers(self) -> set[str]:
+        """Return the pids that serve, of edge and nodes."""
+        return set().union(*(self._workers_of(process.pid) for process in self._running))
 
     @staticmethod
     def _workers_of(pid: int) -> set[str]:

@@ -17,6 +17,7 @@ from permafrost.adapters.inference import ask_endpoint
 from permafrost.errors import Failed
 from permafrost.pki.certificates import Issued
 from permafrost.pki.owners import EdgeTrust
+from tests.contract.edge.broken import broken
 from tests.contract.edge.changes import changes, wrong_keys
 from tests.contract.edge.front import NODES, OWN, PORT, VIP, Asked, Front
 from tests.contract.edge.late import late
@@ -164,6 +165,7 @@ def main() -> None:
         "changes-abrupt": partial(changes, graceful=False),
         "wrong-keys": wrong_keys,
         "overload": overload,
+        "broken": broken,
         "door": door,
         "owners": owners,
         "share": partial(share, sick=""),
