@@ -8,6 +8,7 @@ from collections.abc import Generator
 
 import httpx
 
+from model_registry.answers import object_of
 from model_registry.errors import RegistryError
 
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
@@ -63,5 +64,8 @@ class RegistryAuth(httpx.Auth):
 def _token(response: httpx.Response) -> str:
     if response.status_code != httpx.codes.OK:
         raise RegistryError("REGISTRY_DENIED", f"no token: status {response.status_code}")
-    answer = response.json()
-    return str(answer.get("token") or answer["access_token"])
+    answer = object_of(response.content, f"what the token realm {response.url.host} answers")
+    token = answer.get("token") or answer.get("access_token")
+    if not isinstance(token, str):
+        raise RegistryError("REGISTRY_DENIED", f"{response.url.host} gave no token")
+    return token

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import httpx
 
 from model_registry import blobs, digests, fallback
+from model_registry.answers import entries_of, object_of, tags_of
 from model_registry.auth import RegistryAuth
 from model_registry.errors import RegistryError
 from model_registry.media_types import IMAGE_INDEX, IMAGE_MANIFEST
@@ -102,10 +103,8 @@ class RegistryClient:
 
     def manifest(self, repository: str, reference: str) -> dict[str, Any]:
         """Return a manifest."""
-        document = json.loads(self.manifest_bytes(repository, reference))
-        if not isinstance(document, dict):
-            raise RegistryError("MANIFEST_INVALID", f"{repository}: {reference} is no object")
-        return document
+        content = self.manifest_bytes(repository, reference)
+        return object_of(content, f"{self.url}/{repository}: {reference}", "MANIFEST_INVALID")
 
     def put_manifest(self, repository: str, content: bytes, *tags: str) -> str:
         """Store a manifest by digest, then under each tag; keeps the referrers' tag in step."""
@@ -137,7 +136,8 @@ class RegistryClient:
             response = self.send("GET", path)
             if response.status_code == httpx.codes.NOT_FOUND:
                 return []
-            found += self.checked(response, f"the tags of {repository}").json().get("tags") or []
+            what = f"what {self.url} answers for the tags of {repository}"
+            found += tags_of(self.checked(response, f"the tags of {repository}").content, what)
             link = response.links.get("next", {}).get("url", "")
             path = str(response.url.join(link)) if link else ""
         return found
@@ -147,7 +147,8 @@ class RegistryClient:
         digests.check(digest)
         response = self.send("GET", f"/v2/{repository}/referrers/{digest}")
         if response.status_code == httpx.codes.OK:
-            return list(response.json().get("manifests", []))
+            what = f"what {self.url} answers for the referrers of {digest}"
+            return entries_of(response.content, what)
         return fallback.read(self, repository, digest)
 
     def upload(
@@ -194,7 +195,7 @@ class RegistryClient:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 response = self._http.request(method, path, **rest)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 if attempt == _ATTEMPTS or "CERTIFICATE" in str(error):
                     raise RegistryError(
                         "REGISTRY_UNREACHABLE",

@@ -9,13 +9,14 @@ put theirs. Reading adds those tags too: it is right also where a writer died in
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from model_registry import digests
+from model_registry.answers import entries_of, object_of
 from model_registry.errors import RegistryError
+from model_registry.manifests import config_of, subject_of
 from model_registry.media_types import IMAGE_INDEX, IMAGE_MANIFEST
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def _index(client: RegistryClient, repository: str, subject: str) -> list[Entry]
     response = client.send("GET", path, headers={"Accept": IMAGE_INDEX})
     if response.status_code == httpx.codes.NOT_FOUND:
         return []
-    return list(client.checked(response, _tag(subject)).json().get("manifests", []))
+    what = f"what {client.url} answers for {repository}:{_tag(subject)}"
+    return entries_of(client.checked(response, _tag(subject)).content, what)
 
 
 def _missing(
@@ -78,8 +80,8 @@ def _missing(
             content = _content(client, repository, tag)
             if content is None:
                 continue  # still being put: whoever does will look after it
-            document = json.loads(content)
-            if document.get("subject", {}).get("digest") == subject:
+            document = object_of(content, f"{client.url}/{repository}:{tag}", "MANIFEST_INVALID")
+            if subject_of(document) == subject:
                 found.append(_entry(content, document))
     return found
 
@@ -98,5 +100,5 @@ def _entry(content: bytes, document: dict[str, Any]) -> Entry:
         "mediaType": document.get("mediaType", IMAGE_MANIFEST),
         "digest": digests.of_bytes(content),
         "size": len(content),
-        "artifactType": document.get("artifactType", document["config"]["mediaType"]),
+        "artifactType": document.get("artifactType") or config_of(document).media_type,
     }

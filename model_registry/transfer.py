@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from model_registry import digests
+from model_registry.answers import entries_of, object_of
 from model_registry.client import RegistryClient
 from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.layout import OciLayout
@@ -183,8 +184,9 @@ def _pull_manifest(
     client: RegistryClient, repository: str, digest: str, layout: OciLayout, meter: Meter
 ) -> None:
     content = client.manifest_bytes(repository, digest)
-    document: dict[str, Any] = json.loads(content)
-    for child in document.get("manifests", []):
+    what = f"{client.url}/{repository}@{digest}"
+    document = object_of(content, what, "MANIFEST_INVALID")
+    for child in entries_of(content, what):
         _pull_manifest(client, repository, child["digest"], layout, meter)
     pull_blobs(client, repository, _blobs(document), layout, meter)
     layout.add_manifest_bytes(content)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from model_registry.answers import object_of
 from model_registry.client import RegistryClient
 from model_registry.digests import canonical_json, of_bytes
 from model_registry.errors import RegistryError
@@ -114,7 +114,7 @@ def _newest(found: tuple[dict[str, Any], ...], what: str) -> dict[str, Any]:
 
 
 def _checked(content: bytes, digest: str) -> dict[str, Any]:
-    document = json.loads(content)
-    if not isinstance(document, dict) or document.get("checkpoint") != digest:
+    document = object_of(content, f"the fingerprint of {digest}", "FINGERPRINT_INVALID")
+    if document.get("checkpoint") != digest:
         raise RegistryError("FINGERPRINT_OF_ANOTHER", f"not a fingerprint of {digest}")
     return document

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import ssl
 from typing import Any
 
 import httpx
 
+from model_registry.answers import object_of
 from model_registry.auth import RegistryAuth
 from model_registry.checkpoint import files_of
 from model_registry.errors import RegistryError
@@ -140,8 +140,7 @@ class OciCatalog:
             raise Failed(
                 Problem("REGISTRY_DIGEST_MISMATCH", f"asked for {name}@{reference}, got {found}")
             )
-        manifest: dict[str, Any] = json.loads(answer)
-        return manifest
+        return _object(answer, f"{name}@{reference}")
 
     @translated()
     def _has_fingerprint(self, name: str, digest: str) -> bool:
@@ -190,6 +189,11 @@ def _login(seen: str) -> Failed:
             "check registry.username and the file that registry.password_file names",
         )
     )
+
+
+@translated()
+def _object(answer: bytes, what: str) -> dict[str, Any]:
+    return object_of(answer, what, "MANIFEST_INVALID")
 
 
 def _number(text: object) -> int | None:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import NodeError
-from .store import ModelStore, files_of, remove_tree, sync_folder
+from .manifests import files_of
+from .store import ModelStore, remove_tree, sync_folder
 
 
 def needed_by(store: ModelStore, roots: Mapping[str, str]) -> tuple[set[str], set[str]]:

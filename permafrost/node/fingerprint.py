@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .documents import json_object
 from .errors import NodeError
 
 ADMISSION_PROBES = 2
@@ -50,7 +51,7 @@ def parse(content: bytes, checkpoint: str, place: str) -> tuple[Probe, ...]:
             )
             for p in listed
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise NodeError("FINGERPRINT_INVALID", f"{place}: {error}") from error
     if of != checkpoint:
         raise NodeError("FINGERPRINT_OF_ANOTHER", f"{place} is of {of}, pinned is {checkpoint}")
@@ -98,10 +99,5 @@ def choose(documents: Sequence[bytes], checkpoint: str, serving_class: dict[str,
 
 
 def _document(content: bytes, checkpoint: str) -> dict[str, Any]:
-    try:
-        document = json.loads(content)
-    except ValueError as error:
-        raise NodeError("FINGERPRINT_INVALID", f"the registry's of {checkpoint}") from error
-    if not isinstance(document, dict):
-        raise NodeError("FINGERPRINT_INVALID", f"the registry's of {checkpoint} is no object")
-    return document
+    what = f"the fingerprint that the registry has of {checkpoint}"
+    return json_object(content, "FINGERPRINT_INVALID", what)

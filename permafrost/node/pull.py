@@ -15,9 +15,10 @@ from typing import Any
 
 from . import baselines
 from .errors import NodeError
+from .manifests import files_of
 from .reading import TreeFile
 from .registry import RegistryReader
-from .store import ModelStore, files_of
+from .store import ModelStore
 
 AT_ONCE = 4
 """Downloads at a time: enough to fill a link that one connection does not."""

@@ -49,7 +49,7 @@ def read_request(content: bytes) -> tuple[list[dict[str, Any]], int]:
             for p in document["probes"]
         ]
         top_k = int(document.get("top_k", 0))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise NodeError("PROBE_SET_INVALID", f"not a probe set: {error!r}") from error
     if not 1 <= len(probes) <= MOST_PROBES:
         raise NodeError("PROBE_SET_INVALID", f"{len(probes)} probes; 1 to {MOST_PROBES} are taken")

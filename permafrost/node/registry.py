@@ -5,33 +5,30 @@ A registry that asks for patience (429, 503 with Retry-After) is given it, withi
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import http.client
-import json
-import os
 import ssl
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from io import FileIO
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from .errors import NodeError
 from .login import Login
-from .referring import Attached
+from .parts import CHUNK, begun, sync, write
+from .referring import Attached, digest_in, first_layer, listed
 from .settings import Registry
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
-_CHUNK = 1 << 20
 _ATTEMPTS = 5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 60.0
 _TIMEOUT_S = 30
 _LARGEST_DOCUMENT = 16 << 20
 _REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS = 10
 
 Connect = Callable[[str], http.client.HTTPConnection]
 
@@ -74,14 +71,17 @@ class RegistryReader:
         return content
 
     def attached(self, subject: str, kind: str) -> list[Attached]:
-        """Return what of a kind refers to a manifest, the newest first."""
+        """Return what of a kind refers to a manifest, the newest first.
+
+        Anybody may attach an artifact that holds nothing, or is of an odd form: it is passed over.
+        """
         found = []
         for entry in reversed(self._referrers(subject)):
-            if entry.get("artifactType") != kind:
+            artifact = digest_in(entry)
+            if entry.get("artifactType") != kind or not artifact:
                 continue
-            layers = json.loads(self.manifest(entry["digest"])).get("layers")
-            if layers:  # anybody may attach an artifact that holds nothing
-                found.append(Attached(entry["digest"], self.blob(layers[0]["digest"])))
+            if held := first_layer(self.manifest(artifact)):
+                found.append(Attached(artifact, self.blob(held)))
         return found
 
     def download(self, digest: str, size: int, part: Path) -> None:
@@ -92,33 +92,43 @@ class RegistryReader:
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                self._continue(digest, size, part)
+                if self._continue(digest, size, part):
+                    return
             except (OSError, http.client.HTTPException) as error:
                 if attempt == _ATTEMPTS:
                     raise self._unreachable(error) from error
                 self._wait(attempt, error)
-                continue
-            if part.stat().st_size == size:
-                return
         raise NodeError("REGISTRY_CUT_OFF", f"{digest} kept ending early; what came is kept")
 
-    def _continue(self, digest: str, size: int, part: Path) -> None:
+    def _continue(self, digest: str, size: int, part: Path) -> bool:
+        """Fetch what is missing; returns whether the file is whole and right.
+
+        Where an earlier try's beginning turns out to be of other bytes, it is thrown away.
+        """
         with part.open("a+b", buffering=0) as file:  # a full disk is told where it is met
-            sha, have = _begun(file)
+            sha, have = begun(file)
+            kept = have
             if have < size:
                 headers = {"Range": f"bytes={have}-"} if have else {}
                 with self._get(f"{self._base}/blobs/{digest}", headers) as response:
                     if have and response.status != http.client.PARTIAL_CONTENT:
                         file.truncate(0)  # the registry does not resume: from the start
-                        sha, have = hashlib.sha256(), 0
-                    while have <= size and (chunk := response.read(_CHUNK)):
+                        sha, have, kept = hashlib.sha256(), 0, 0
+                    _require_length(response, digest, size - have)
+                    while have <= size and (chunk := response.read(CHUNK)):
                         sha.update(chunk)
-                        _write(file, chunk)
+                        write(file, chunk)
                         have += len(chunk)
-            _sync(file)
-        if have >= size and f"sha256:{sha.hexdigest()}" != digest:
-            part.unlink()
-            raise NodeError("REGISTRY_BYTES_WRONG", f"the registry sent other bytes than {digest}")
+            sync(file)
+            if have < size:
+                return False
+            if f"sha256:{sha.hexdigest()}" == digest:
+                return True
+            file.truncate(0)
+        if kept:
+            return False
+        part.unlink()
+        raise NodeError("REGISTRY_BYTES_WRONG", f"the registry sent other bytes than {digest}")
 
     def _referrers(self, subject: str) -> list[dict[str, Any]]:
         try:
@@ -133,7 +143,7 @@ class RegistryReader:
                 if missing.code != "REGISTRY_NOT_FOUND":
                     raise
                 return []
-        return list(json.loads(answer).get("manifests", []))
+        return listed(answer, f"what {self._registry.url} answers for {subject}'s referrers")
 
     def _document(self, path: str) -> bytes:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -152,7 +162,7 @@ class RegistryReader:
 
     @contextmanager
     def _get(
-        self, url: str, headers: dict[str, str], *, is_last: bool = False
+        self, url: str, headers: dict[str, str], *, is_last: bool = False, moved: int = 0
     ) -> Iterator[http.client.HTTPResponse]:
         parts = urllib.parse.urlsplit(url)
         is_ours = parts.netloc == self._host  # a redirect to a store of blobs gets no password
@@ -166,18 +176,31 @@ class RegistryReader:
             response = connection.getresponse()
             again = ""
             if response.status in _REDIRECTS:
-                again = urllib.parse.urljoin(url, response.headers["Location"])
+                again = self._moved_to(url, response.headers.get("Location", ""), moved)
             elif response.status == http.client.UNAUTHORIZED and is_ours and not is_last:
                 challenge = response.headers.get("WWW-Authenticate", "")
                 again = url if self._login.renewed(challenge) else ""
             if again:
-                with self._get(again, headers, is_last=again == url) as other:
+                last = again == url
+                with self._get(again, headers, is_last=last, moved=moved + 1) as other:
                     yield other
                 return
             self._check_status(response, parts.path)
             yield response
         finally:
             connection.close()
+
+    def _moved_to(self, url: str, location: str, moved: int) -> str:
+        """Return where a redirect leads. Raises NodeError where it leads nowhere."""
+        with suppress(ValueError):
+            target = urllib.parse.urljoin(url, location)
+            leads = location.isascii() and bool(urllib.parse.urlsplit(target).netloc)
+            if leads and target != url and moved < _MOST_REDIRECTS:
+                return target
+        raise NodeError(
+            "REGISTRY_ANSWER_INVALID",
+            f"{url} redirects without end, or to nowhere: {location[:100]!r}",
+        )
 
     def _check_status(self, response: http.client.HTTPResponse, path: str) -> None:
         status = response.status
@@ -202,37 +225,17 @@ class RegistryReader:
         return NodeError("REGISTRY_UNREACHABLE", f"{self._registry.url}: {error}")
 
 
+def _require_length(response: http.client.HTTPResponse, digest: str, size: int) -> None:
+    """What announces another length is something else, as a page that a proxy shows."""
+    told = response.headers.get("Content-Length", "")
+    if told.isdecimal() and int(told) != size:
+        kind = response.headers.get("Content-Type", "unknown")
+        raise NodeError(
+            "REGISTRY_BYTES_WRONG",
+            f"the registry offers {told} bytes of type {kind} for {digest}, not {size}",
+        )
+
+
 def _check(content: bytes, digest: str) -> None:
     if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
         raise NodeError("REGISTRY_BYTES_WRONG", f"the registry sent other bytes than {digest}")
-
-
-def _begun(file: FileIO) -> tuple[Any, int]:
-    """Return the hash and the size of what a part holds already."""
-    sha = hashlib.sha256()
-    file.seek(0)
-    while chunk := file.read(_CHUNK):
-        sha.update(chunk)
-    return sha, file.tell()
-
-
-def _write(file: FileIO, chunk: bytes) -> None:
-    left = memoryview(chunk)
-    try:
-        while left:
-            left = left[file.write(left) :]
-    except OSError as error:
-        raise _not_stored(error) from error
-
-
-def _sync(file: FileIO) -> None:
-    try:
-        os.fsync(file.fileno())
-    except OSError as error:
-        raise _not_stored(error) from error
-
-
-def _not_stored(error: OSError) -> NodeError:
-    """A full disk is no trouble of the registry's: it is not tried again."""
-    code = "DISK_FULL" if error.errno == errno.ENOSPC else "STORE_FAILED"
-    return NodeError(code, f"the node's disk: {error.strerror}", "what came is kept")

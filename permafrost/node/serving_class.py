@@ -6,11 +6,11 @@ driver, else the processor. Read from the checkpoint: its precision.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .documents import json_object
 from .errors import NodeError
 from .settings import Settings
 from .store import ModelStore
@@ -63,8 +63,10 @@ def _values(file: Path, wanted: str) -> list[str]:
 def _precision(store: ModelStore, checkpoint: str) -> str:
     """Return the precision that the checkpoint says it has, empty where it says none."""
     try:
-        config = json.loads(store.blob(str(store.config_digest(checkpoint))).read_bytes())
-    except (NodeError, OSError, ValueError):
+        content = store.blob(str(store.config_digest(checkpoint))).read_bytes()
+        facts = json_object(content, "NOT_A_CHECKPOINT", "its config").get("config")
+    except (NodeError, OSError):
         return ""
-    facts = config.get("config", {})
+    if not isinstance(facts, dict):
+        return ""
     return str(facts.get("quantization") or facts.get("precision") or "")

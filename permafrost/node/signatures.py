@@ -64,7 +64,7 @@ def reason_against(content: bytes, bundle: bytes, anchor: str) -> str:
             _require_signed(document, signed, signature, anchor, Path(folder))
     except _NotSignedError as error:
         return str(error)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return f"it is no signature: {type(error).__name__}"
     return ""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,12 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .documents import json_object
 from .errors import NodeError
+from .manifests import config_of, files_of
 from .reading import Progress, TreeFile, damages, reads_as, refusal, unreadable
 from .settings import check_digest
-
-FILEPATH = "org.cncf.model.filepath"
-MODEL = "application/vnd.cncf.model.manifest.v1+json"
 
 
 class ModelStore:
@@ -73,8 +71,7 @@ class ModelStore:
 
     def config_digest(self, checkpoint: str) -> str | None:
         """Return the digest of a checkpoint's description of itself, None where it has none."""
-        config = self.manifest(checkpoint).get("config")
-        return str(config["digest"]) if config else None
+        return config_of(self.manifest(checkpoint))
 
     def holds(self, digest: str) -> bool:
         """Whether the blob is there and its bytes are right; wrong ones are removed."""
@@ -120,8 +117,7 @@ class ModelStore:
             raise NodeError(
                 "CHECKPOINT_MANIFEST_WRONG", f"{path}: the manifest's bytes are not {checkpoint}"
             )
-        document: dict[str, Any] = json.loads(content)
-        return document
+        return json_object(content, "NOT_A_CHECKPOINT", f"the content of {checkpoint}")
 
     def build_tree(self, checkpoint: str, files: tuple[TreeFile, ...]) -> bool:
         """Make the checkpoint's tree unless it is there and right; returns whether it was made.
@@ -186,20 +182,6 @@ class ModelStore:
             hint = f"permafrost-node pull {checkpoint} fetches what is wrong again"
             raise refusal(found, hint)
         return files
-
-
-def files_of(manifest: dict[str, Any]) -> tuple[TreeFile, ...]:
-    """Return the files that a checkpoint's manifest promises."""
-    if manifest.get("artifactType") != MODEL:
-        raise NodeError("NOT_A_CHECKPOINT", f"artifactType is {manifest.get('artifactType')!r}")
-    files = []
-    for layer in manifest["layers"]:
-        path = str(layer["annotations"][FILEPATH])
-        if path.startswith("/") or any(p in ("", ".", "..") for p in path.split("/")):
-            raise NodeError("PATH_UNSAFE", f"the manifest names the file {path!r}")
-        check_digest(layer["digest"])
-        files.append(TreeFile(path, layer["digest"], int(layer["size"])))
-    return tuple(files)
 
 
 @contextmanager

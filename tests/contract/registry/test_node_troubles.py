@@ -23,10 +23,11 @@ from model_registry.fingerprint.referrers import all_in_registry, push
 from permafrost.node import pull as pulling
 from permafrost.node.baselines import follow
 from permafrost.node.errors import NodeError
+from permafrost.node.manifests import files_of
 from permafrost.node.pull import pull
 from permafrost.node.registry import RegistryReader
 from permafrost.node.settings import Registry
-from permafrost.node.store import ModelStore, files_of
+from permafrost.node.store import ModelStore
 from tests.contract.registry.fake import PASSWORD, USER
 from tests.contract.registry.server import Server
 from tests.contract.registry.test_node_pull import REPOSITORY, checkpoint, settings

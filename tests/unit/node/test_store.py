@@ -16,8 +16,9 @@ import pytest
 from permafrost.node import reading
 from permafrost.node import store as store_module
 from permafrost.node.errors import NodeError
+from permafrost.node.manifests import files_of
 from permafrost.node.pull import pull
-from permafrost.node.store import ModelStore, files_of
+from permafrost.node.store import ModelStore
 from tests.unit.node.conftest import FILES, FakeReader
 
 
