@@ -40,8 +40,10 @@ def await_turn(
     refusal: list[PermafrostError] = []
 
     def has_come() -> bool:
-        refusal.clear()
         ctx.guard()
+        if refusal and _is_held(ctx, node, owner):
+            return False
+        refusal.clear()
         try:
             take_turn(ctx, node, owner=owner, reason=reason)
         except (Refused, Failed) as error:
@@ -50,6 +52,24 @@ def await_turn(
 
     if not wait_until(has_come, clock=ctx.clock, deadline_s=deadline_s, every_s=ASK_AGAIN_S):
         raise refusal[0]
+
+
+def _is_held(ctx: Context, node: Node, owner: str) -> bool:
+    """Whether durable state alone says that a program cannot have its turn yet.
+
+    Who waits asks often, and many wait at once: looking at every edge and replica each time would
+    take from the one whose turn it is what it needs to end.
+    """
+    records = ctx.store.declared()
+    mine = records.get(node.name)
+    if not is_automatic(owner) or (mine is not None and mine.is_away):
+        return False
+    others = {member.name for member in _members(ctx, node)} - {node.name}
+    return any(r.is_away and r.is_automatic for name, r in records.items() if name in others)
+
+
+def _members(ctx: Context, node: Node) -> tuple[Node, ...]:
+    return replicas(ctx.site, node.endpoint) if node.endpoint in ctx.site.inference else ()
 
 
 def _require_no_maintenance(ctx: Context, node: Node, owner: str) -> None:
@@ -92,10 +112,9 @@ def take_turn(
     # What an edge that runs does is not known while it does not answer: nothing is begun.
     if force is not Force.UNSEEN:
         require_answers(live, node.name)
-    members = replicas(ctx.site, node.endpoint) if node.endpoint in ctx.site.inference else ()
     in_the_way = ctx.store.take_turn(
         node.name,
-        frozenset(n.name for n in members),
+        frozenset(n.name for n in _members(ctx, node)),
         floor=plan.floor,
         owner=owner,
         reason=reason,

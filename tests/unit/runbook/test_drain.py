@@ -13,14 +13,17 @@ from permafrost.engine.state import DeclaredState, Phase
 from permafrost.errors import Failed, Held, Refused
 from permafrost.facts import ServerState
 from permafrost.planning.lifecycle import ReplicaState
+from permafrost.planning.live import LiveState
+from permafrost.runbook import turns
 from permafrost.runbook.admit import admit_replica
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.edges import reassert_drains
+from permafrost.runbook.looking import look_around
 from permafrost.runbook.status import read_status
 from permafrost.runbook.turns import await_turn
 from permafrost.runbook.undrain import undrain_replica
-from permafrost.topology import nodes
+from permafrost.topology import Node, nodes
 from tests.fakes.site import context, small_site
 from tests.fakes.world import World
 
@@ -247,6 +250,29 @@ def test_a_turn_comes_when_the_other_is_back(ctx: Context, world: World) -> None
     await_turn(ctx, TWO, "pulumi")
     assert ctx.store.declared()[TWO].state is DeclaredState.DRAINING
     assert ctx.store.declared()[ONE].state is DeclaredState.ADMITTED
+
+
+def test_who_waits_for_a_turn_looks_once_while_durable_state_says_no(
+    ctx: Context, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many wait at once: looking each time takes from the one whose turn it is."""
+    looks = []
+
+    def look(ctx: Context, node: Node) -> LiveState:
+        looks.append(world.seconds)
+        return look_around(ctx, node)
+
+    monkeypatch.setattr(turns, "look_around", look)
+    await_turn(ctx, ONE, "pulumi")
+    looks.clear()
+    with pytest.raises(Refused, match=f"DRAIN_BELOW_MIN_READY.*{ONE}"):
+        await_turn(ctx, TWO, "pulumi", deadline_s=60)
+    assert len(looks) == 1
+    assert world.seconds >= looks[0] + 60
+    admit_replica(ctx, ONE, owner="pulumi")
+    await_turn(ctx, TWO, "pulumi", deadline_s=60)
+    assert len(looks) == 2
+    assert ctx.store.declared()[TWO].state is DeclaredState.DRAINING
 
 
 def test_a_person_keeps_what_they_drained(ctx: Context, world: World) -> None:
