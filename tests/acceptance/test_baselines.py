@@ -20,6 +20,7 @@ from tests.acceptance.models import CHAT, pinned, release_key, signed_site
 pytestmark = pytest.mark.soak
 Status = Callable[[], dict[str, Any]]
 REPLICA = "lab-chat-03"
+CONVERGE_S = 900
 
 
 def test_a_node_is_admitted_by_a_signed_baseline_alone(
@@ -34,7 +35,8 @@ def test_a_node_is_admitted_by_a_signed_baseline_alone(
     with signed_site(site_file, key, required_for=["fingerprint"]) as site:
         strict = Cli(ROOT / ".venv/bin/permafrost", {**os.environ, "PERMAFROST_SITE": str(site)})
         try:
-            failed = strict.run("converge", REPLICA, "--yes", "--output", "json", expect=4)
+            words = ("converge", REPLICA, "--yes", "--output", "json")
+            failed = strict.run(*words, expect=4, timeout=CONVERGE_S)
             (problem,) = json.loads(failed.stderr)
             assert problem["code"] == "CONVERGE_FAILED"
             assert "FINGERPRINT_UNSIGNED" in problem["message"]
@@ -43,7 +45,7 @@ def test_a_node_is_admitted_by_a_signed_baseline_alone(
 
             pin = f"{CHAT}@{checkpoint}"
             strict.json("model", "fingerprint", "sign", pin, "--key", str(key))
-            strict.run("converge", REPLICA, "--yes")
+            strict.run("converge", REPLICA, "--yes", timeout=CONVERGE_S)
             assert replica_state(status(), REPLICA) == "ADMITTED"
             short = checkpoint.removeprefix("sha256:")[:16]
             file = f"/etc/permafrost/fingerprint-{short}.json"
@@ -65,7 +67,9 @@ def test_a_node_is_admitted_by_a_signed_baseline_alone(
             host.check_output("permafrost-node follow")
             assert json.loads(host.check_output("permafrost-node probe --json"))["passed"]
         finally:
-            permafrost.run("converge", REPLICA, "--yes")  # as the other scenarios know it
+            permafrost.run(
+                "converge", REPLICA, "--yes", timeout=CONVERGE_S
+            )  # as the other scenarios know it
     assert (
         json.loads(host.file("/etc/permafrost/node.json").content_string)["baseline_signers"]
         is None

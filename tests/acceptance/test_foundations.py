@@ -34,6 +34,8 @@ pytestmark = pytest.mark.soak
 Status = Callable[[], dict[str, Any]]
 GEMMA = "gemma-3-270m"
 ANSWERS = 100
+DEPLOY_S = 1800
+"""Each converges every replica, one after the other, on a machine that others may use too."""
 
 
 @pytest.fixture
@@ -131,7 +133,7 @@ def test_a_child_and_a_newer_foundation_are_deployed_by_lock(
             models.release(label, key)
             models.do("lock", "--update", "--yes")
             models.do("push", label)
-            models.cli.run("deploy", "--yes", timeout=900)
+            models.cli.run("deploy", "--yes", timeout=DEPLOY_S)
             chat = endpoint(status(), "chat")
             assert [(r["checkpoint"], r["state"]) for r in chat["replicas"]] == [
                 (digest, "ADMITTED")
@@ -145,7 +147,7 @@ def test_a_child_and_a_newer_foundation_are_deployed_by_lock(
             moments.append(now())
             loaded[name] = digest
     finally:
-        permafrost.run("deploy", "--yes", timeout=900)  # as the other scenarios know it
+        permafrost.run("deploy", "--yes", timeout=DEPLOY_S)  # as the other scenarios know it
     assert {r["checkpoint"] for r in endpoint(status(), "chat")["replicas"]} == {foundation}
     assert len(set(texts)) == 3, "three checkpoints that answer alike show nothing"
     for name, at in zip((CHAT, GEMMA), moments, strict=True):
