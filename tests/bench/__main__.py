@@ -22,6 +22,7 @@ from permafrost.adapters.ansible import AnsibleConverger
 from permafrost.site.load import load_site
 from permafrost.topology import edges, replicas
 from tests.bench import registry
+from tests.bench.detection import detection_table
 from tests.bench.echo import echo_table
 from tests.bench.measure import closed_loop, in_turn
 from tests.bench.planned import journal_table, planned_table
@@ -117,6 +118,7 @@ def main() -> None:
     console.print(echo_table())
     site = Path(os.environ["PERMAFROST_SITE"])
     console.print(path_table(site))
+    console.print(detection_table())
     console.print(deploy_table(site))
     console.print(planning_table())
     console.print(journal_table())
