@@ -72,6 +72,8 @@ class ServerFacts:
     is_live: bool = True
     """Whether this edge sends the endpoint's requests, or a share of them, to this slot."""
     counts: Counts = field(default_factory=Counts)
+    most_at_once: int = 0
+    """The most requests that this edge has had there at one time since its worker began."""
 
     @property
     def could_serve(self) -> bool:

@@ -8,7 +8,13 @@ from lab.errors import LabError, LabRefused
 from lab.faults.kinds import KINDS
 from lab.faults.model import Kind
 from lab.faults.record import Fault, FaultRecord
+from lab.hypervisor import guest
+from lab.hypervisor.machine import Machine
 from lab.instance.model import Instance
+from lab.instance.waiting import wait_until
+
+ENDS_S = 20.0
+"""How long a machine that is ending may take before healing on it is asked for again."""
 
 
 def apply(instance: Instance, kind: str, target: str, options: Mapping[str, str]) -> Fault:
@@ -65,7 +71,7 @@ def heal(instance: Instance, which: str) -> list[Fault]:
     healed, problems = [], []
     for fault in reversed(chosen):
         try:
-            KINDS[fault.kind].heal(instance, fault.target, fault.undo)
+            _undo(instance, fault)
         except LabError as error:
             problems.append(f"{fault.id} {fault.kind} {fault.target}: {error}")
             continue
@@ -76,3 +82,20 @@ def heal(instance: Instance, which: str) -> list[Fault]:
             "FAULT_NOT_HEALED", "; ".join(problems), "mend what is in the way and heal again"
         )
     return healed
+
+
+def _undo(instance: Instance, fault: Fault) -> None:
+    """Heal one fault; once more where its machine ended, and took what was asked with it."""
+    kind = KINDS[fault.kind]
+    node = Machine(instance, fault.target.partition(":")[0])
+    began = guest.init_pid(node)
+    try:
+        kind.heal(instance, fault.target, fault.undo)
+    except LabError:
+
+        def is_another() -> bool:
+            return not node.is_on or guest.init_pid(node) not in (None, began)
+
+        if began is None or not wait_until(is_another, ENDS_S):
+            raise
+        kind.heal(instance, fault.target, fault.undo)

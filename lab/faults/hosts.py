@@ -23,9 +23,10 @@ from lab.services import admin, inventory, vcenter
 def prepare(instance: Instance, target: str, options: Options) -> dict[str, str]:
     """Find the machines of the host. Raises LabError for an unknown host or a silent vCenter."""
     del options
-    if target not in vcenter.HOSTS:
+    hosts = vcenter.hosts_of(instance)
+    if target not in hosts:
         raise LabError(
-            "HOST_UNKNOWN", f"there is no host {target}", f"there are: {', '.join(vcenter.HOSTS)}"
+            "HOST_UNKNOWN", f"there is no host {target}", f"there are: {', '.join(hosts)}"
         )
     seen = inventory.read(instance)
     if target not in seen.hosts:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
+import yaml
+
 from lab.errors import LabError
 from lab.instance.model import CHECKOUT, Instance
 from lab.instance.secrets import ensure_password, write_private
@@ -43,6 +45,19 @@ def images_of(template: Path) -> tuple[str, ...]:
 def secrets_of(template: Path) -> tuple[str, ...]:
     """Return the files below the lab's folder that hold passwords of the site's own users."""
     return tuple(sorted(set(_SECRET.findall(_text(template)))))
+
+
+def hosts_of(template: Path) -> dict[str, str]:
+    """Return the hosts that a template names, with their racks; none where it names none.
+
+    A site file says of its hosts only what vCenter cannot know; the lab's vCenter is made so that
+    it has these. Raises LabError for a template that is no YAML document.
+    """
+    try:
+        hosts = (yaml.safe_load(_text(template)) or {}).get("hosts") or {}
+        return {str(name): str((said or {}).get("rack", "")) for name, said in hosts.items()}
+    except (yaml.YAMLError, AttributeError) as error:
+        raise LabError("SITE_TEMPLATE", f"{template}: {error}") from error
 
 
 def _text(template: Path) -> str:

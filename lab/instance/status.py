@@ -29,7 +29,8 @@ def describe(instance: Instance) -> dict[str, Any]:
             {"name": name, "power": _power(Daemon(instance, name).is_running)} for name in SERVICES
         ],
         "hosts": [
-            {"name": name, "state": seen.hosts.get(name, "unknown")} for name in vcenter.HOSTS
+            {"name": name, "state": seen.hosts.get(name, "unknown")}
+            for name in vcenter.hosts_of(instance)
         ],
         "machines": [_machine(machine, seen) for machine in machines(instance)],
         "faults": [

@@ -50,7 +50,7 @@ def up(root: Path, say: Say, template: Path = site.TEMPLATE) -> Instance:
         with timed(say, "container image and checkpoints"):
             digests = fill(instance, parts)
         with timed(say, f"vCenter {instance.vcenter_url}"):
-            vcenter.ensure(instance, parts.vcenter)
+            vcenter.ensure(instance, parts.vcenter, site.hosts_of(template) or vcenter.HOSTS)
         with timed(say, "vSphere plugin"):
             package.install(parts.pulumi, instance.state_dir / "pulumi-home")
         site.render(instance, {**digests, "pulumi_dir": str(parts.pulumi.parent)}, template)

@@ -7,6 +7,7 @@ import json
 import shutil
 import ssl
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from lab.instance.secrets import ensure_password, write_private
 from lab.services.daemon import Daemon
 
 USER = "administrator@vsphere.local"
-HOSTS = ("lab-esx-01", "lab-esx-02", "lab-esx-03")
+HOSTS = {"lab-esx-01": "", "lab-esx-02": "", "lab-esx-03": ""}
+"""The hosts of a lab whose site file names none, and the rack of each: none."""
 GPU_ADDRESSES = ("0000:3b:00.0", "0000:d8:00.0")
 _HELLO = """<?xml version="1.0" encoding="UTF-8"?>
 <Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>
@@ -26,9 +28,9 @@ _HELLO = """<?xml version="1.0" encoding="UTF-8"?>
 </RetrieveServiceContent></Body></Envelope>"""
 
 
-def ensure(instance: Instance, program: Path) -> None:
-    """Configure and start the vCenter; nothing changes where it runs."""
-    configure(instance)
+def ensure(instance: Instance, program: Path, hosts: Mapping[str, str] = HOSTS) -> None:
+    """Configure and start the vCenter; nothing changes where it runs. ``hosts``: with racks."""
+    configure(instance, hosts)
     daemon(instance, keep(instance, program)).ensure()
 
 
@@ -46,7 +48,16 @@ def keep(instance: Instance, program: Path) -> Path:
     return kept
 
 
-def configure(instance: Instance) -> None:
+def hosts_of(instance: Instance) -> tuple[str, ...]:
+    """Return the names of the hosts that a lab's vCenter was configured with."""
+    try:
+        found = json.loads((instance.vcenter_dir / "config.json").read_text())["hosts"]
+    except (OSError, ValueError, KeyError):
+        return tuple(HOSTS)
+    return tuple(str(host["name"]) for host in found)
+
+
+def configure(instance: Instance, hosts: Mapping[str, str] = HOSTS) -> None:
     """Write configuration, certificate and password where they are missing."""
     folder = instance.vcenter_dir
     authority = ensure_authority(instance.ca_dir, instance.id)
@@ -54,12 +65,14 @@ def configure(instance: Instance) -> None:
     ensure_password(folder / "password")
     write_private(
         folder / "config.json",
-        json.dumps(configuration(instance, certificate, key), indent=2) + "\n",
+        json.dumps(configuration(instance, certificate, key, hosts), indent=2) + "\n",
     )
 
 
-def configuration(instance: Instance, certificate: Path, key: Path) -> dict[str, Any]:
-    """Return what the vCenter has to show: three hosts with two GPUs each."""
+def configuration(
+    instance: Instance, certificate: Path, key: Path, hosts: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what the vCenter has to show: hosts in their racks, with two GPUs each."""
     gpus = [
         {
             "id": address,
@@ -84,7 +97,11 @@ def configuration(instance: Instance, certificate: Path, key: Path) -> dict[str,
         "cluster": "gpu-cluster",
         "datastore": "datastore1",
         "network": "site-network",
-        "hosts": [{"name": name, "cpus": 64, "memory_gib": 512, "gpus": gpus} for name in HOSTS],
+        "hosts": [
+            {"name": name, "cpus": 64, "memory_gib": 512, "gpus": gpus}
+            | ({"rack": rack} if rack else {})
+            for name, rack in hosts.items()
+        ],
         "template": {
             "name": "debian-13",
             "disk_gib": 20,

@@ -34,6 +34,7 @@ _FAMILIES = (
     "tests/chaos",
     "tests/soak",
     "tests/knowledge",
+    "tests/racks",
 )
 _ON_A_SITE = "tests/acceptance"
 _OFTEN = ("-m", "soak or exhaustive")

@@ -40,7 +40,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EndpointLeft:
-    """One endpoint as it would be. ``places_left``: requests that the rest take at once."""
+    """One endpoint as it would be. ``places_left``: requests that the rest take at once.
+
+    ``each_would_have``: what is in flight now, spread evenly over the rest; ``each_has_had``: the
+    most that one of them was seen with at one time by one edge, so that what a site file promises
+    is told apart from what was measured.
+    """
 
     name: str
     stops: tuple[str, ...]
@@ -48,6 +53,8 @@ class EndpointLeft:
     min_ready: int
     in_flight: int
     places_left: int
+    each_would_have: int = 0
+    each_has_had: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -58,6 +65,8 @@ class EndpointLeft:
             "min_ready": self.min_ready,
             "in_flight": self.in_flight,
             "places_left": self.places_left,
+            "each_would_have": self.each_would_have,
+            "each_has_had": self.each_has_had,
         }
 
 
@@ -173,7 +182,7 @@ def ok_to_stop(
         movable,
         touched_endpoints,
         tuple(problems),
-        ("vCenter does not answer: where machines stand is not known",) if live.blind else (),
+        _notes(live, touched_endpoints),
     )
 
 
@@ -201,7 +210,20 @@ def _left(site: Site, live: LiveState, name: str, stopping: Iterable[Node]) -> E
     serves = serving_without(site, live, name, stops)
     in_flight = sum(live.in_flight(n.name) for n in nodes(site) if n.endpoint == name)
     places = len(serves) * endpoint.max_concurrent
-    return EndpointLeft(name, stops, serves, endpoint.min_ready, in_flight, places)
+    each = -(-in_flight // len(serves)) if serves else 0
+    had = max((s.most_at_once for r in serves for s in live.traffic.of(r)), default=0)
+    return EndpointLeft(name, stops, serves, endpoint.min_ready, in_flight, places, each, had)
+
+
+def _notes(live: LiveState, endpoints: Iterable[EndpointLeft]) -> tuple[str, ...]:
+    blind = ["vCenter does not answer: where machines stand is not known"] if live.blind else []
+    untried = [
+        f"{e.name}: {', '.join(e.serves)} would have {e.each_would_have} requests each at once; "
+        f"the most that one of them was seen with is {e.each_has_had}"
+        for e in endpoints
+        if e.each_would_have > e.each_has_had
+    ]
+    return (*blind, *untried)
 
 
 def _edge_problems(live: LiveState, site: Site, stopping: Iterable[Node]) -> list[Problem]:

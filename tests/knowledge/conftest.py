@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lab.testrun.ownlab import owned
-from tests.acceptance.driver import ROOT, Cli
+from tests.acceptance.driver import Cli
+from tests.acceptance.ownsite import PROGRAMS, site_like
 from tests.knowledge.driver import COLLECTION, Door
 from tests.knowledge.vectors import DIMENSION, vectors
 
 BATCH = 1000
-PROGRAMS = ROOT / ".venv" / "bin"
 
 
 @pytest.fixture(scope="session")
 def site_env() -> Iterator[dict[str, str]]:
     """The environment of a deployed site; one that was made for this is removed."""
-    if "PERMAFROST_SITE" in os.environ:
-        yield dict(os.environ)
-        return
-    name = f"m{os.getpid() % 0xFFFF:04x}"
-    env = {**os.environ, "PERMAFROST_LAB": name}
-    site = str(ROOT / ".lab" / name / "site.yaml")
-    like = ["--like", str(ROOT / "sites" / "lab-knowledge.yaml")]
-
-    def run(*argv: str, timeout: float) -> None:
-        subprocess.run([str(PROGRAMS / argv[0]), *argv[1:]], cwd=ROOT, env=env, check=True,
-                       timeout=timeout)  # fmt: skip
-
-    with owned(name):
-        try:
-            run("permafrost-lab", "up", *like, timeout=1800)
-            env["PERMAFROST_SITE"] = site
-            run("permafrost", "deploy", "--yes", timeout=1800)
-            yield env
-        finally:
-            run("permafrost-lab", "down", timeout=300)
+    with site_like("lab-knowledge.yaml", "m") as env:
+        yield env
 
 
 @pytest.fixture(scope="session")

@@ -104,7 +104,12 @@ def _both(server: ServerFacts, other: ServerFacts | None) -> ServerFacts:
     if other is None:
         return server
     in_flight = server.in_flight + other.in_flight
-    return replace(server, in_flight=in_flight, counts=added((server.counts, other.counts)))
+    return replace(
+        server,
+        in_flight=in_flight,
+        counts=added((server.counts, other.counts)),
+        most_at_once=max(server.most_at_once, other.most_at_once),
+    )
 
 
 def parse(edge: str, text: str) -> tuple[BackendFacts, ...]:
@@ -132,6 +137,7 @@ def parse(edge: str, text: str) -> tuple[BackendFacts, ...]:
                     in_flight=_number(row["scur"]) + _number(row["qcur"]),
                     check=_check(row),
                     counts=_counts(row),
+                    most_at_once=_number(row.get("smax", "")),
                 )
             )
     return tuple(

@@ -49,6 +49,7 @@ def test_health_load_and_will_of_every_server(text: str) -> None:
         "lab-chat-05",
     ]
     assert backend.servers[2].check == "DOWN L4CON Connection refused"
+    assert {s.most_at_once for s in backend.servers} == {9}
 
 
 def test_what_an_edge_has_counted() -> None:

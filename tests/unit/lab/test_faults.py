@@ -55,6 +55,36 @@ def test_a_fault_that_broke_half_way_can_be_healed(instance: Instance, done: Don
     assert done[-1] == ("heal", "breaks")
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_machine_that_ends_while_its_fault_is_healed_is_asked_again(
+    ends: bool, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ran inside of it was killed with it; a heal that fails on one that runs on, fails."""
+    asked: list[str] = []
+    first_process: dict[str, int | None] = {"b": 41}
+
+    def heal(_: Instance, target: str, undo: Mapping[str, str]) -> None:
+        asked.append(target)
+        if first_process["b"] == 41:
+            if ends:
+                first_process["b"] = 97
+            raise LabError("LAB_COMMAND_FAILED", "exit -9")
+
+    kind = Kind("", lambda *_: {}, lambda *_: None, heal)
+    monkeypatch.setitem(kinds.KINDS, "pretend", kind)
+    monkeypatch.setattr(faults.guest, "init_pid", lambda node: first_process.get(node.name))
+    monkeypatch.setattr(faults.Machine, "is_on", True)
+    monkeypatch.setattr(faults, "ENDS_S", 0.05)
+    fault = faults.apply(instance, "pretend", "b", {})
+    if ends:
+        assert faults.heal(instance, "all") == [fault]
+        assert asked == ["b", "b"]
+        return
+    with pytest.raises(LabError, match="FAULT_NOT_HEALED"):
+        faults.heal(instance, "all")
+    assert asked == ["b"]
+
+
 def test_one_fault_is_healed_once(instance: Instance, done: Done) -> None:
     fault = faults.apply(instance, "pretend", "a", {})
     faults.heal(instance, fault.id)

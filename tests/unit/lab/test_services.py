@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from lab.errors import LabError
+from lab.instance import site
 from lab.instance.model import Instance
 from lab.services import daemon as daemons
 from lab.services import registry, vcenter
@@ -104,3 +105,21 @@ def test_a_lab_keeps_its_own_vcenter_until_there_is_another(
     assert vcenter.keep(instance, program).read_text() == "two"
     program.unlink()
     assert kept.read_text() == "two", "the cache of builds may lose it"
+
+
+def test_the_vcenter_has_the_hosts_that_the_site_file_names(
+    instance: Instance, tmp_path: Path
+) -> None:
+    template = tmp_path / "site.yaml"
+    template.write_text("hosts:\n  esx-a: {rack: r1}\n  esx-b: {}\nx: ${later}\n")
+    assert site.hosts_of(template) == {"esx-a": "r1", "esx-b": ""}
+    vcenter.configure(instance, site.hosts_of(template))
+    config = json.loads((instance.vcenter_dir / "config.json").read_text())
+    assert [(h["name"], h.get("rack")) for h in config["hosts"]] == [
+        ("esx-a", "r1"),
+        ("esx-b", None),
+    ]
+    assert vcenter.hosts_of(instance) == ("esx-a", "esx-b")
+    template.write_text("hosts: [esx-a]\n")
+    with pytest.raises(LabError, match="SITE_TEMPLATE"):
+        site.hosts_of(template)

@@ -64,6 +64,30 @@ def test_a_host_that_nobody_misses(world: World) -> None:
     }
 
 
+def test_what_the_rest_was_measured_to_carry_is_told_apart_from_what_is_promised(
+    world: World,
+) -> None:
+    live = see(world)
+
+    def busy(most: int) -> LiveState:
+        backends = tuple(
+            replace(
+                b,
+                servers=tuple(replace(s, in_flight=30, most_at_once=most) for s in b.servers),
+            )
+            for b in live.traffic.backends
+        )
+        return replace(live, traffic=replace(live.traffic, backends=backends))
+
+    never_so_busy = ask(world, Kind.REPLICA, "lab-pulse-02", live=busy(41))
+    left = never_so_busy.endpoints[0]
+    in_all = 3 * busy(41).in_flight("lab-pulse-01")
+    assert (left.in_flight, left.each_would_have, left.each_has_had) == (in_all, in_all // 2, 41)
+    assert [p.code for p in never_so_busy.problems] == ["CAPACITY_TOO_SMALL"]
+    assert "most that one of them was seen with is 41" in never_so_busy.notes[0]
+    assert ask(world, Kind.REPLICA, "lab-pulse-02", live=busy(in_all)).notes == ()
+
+
 def test_the_last_edge_goes_with_its_host_and_may_be_moved(world: World) -> None:
     verdict = ask(world, Kind.HOST, EDGE_HOST)
     assert codes(verdict) == ["LAST_EDGE"]

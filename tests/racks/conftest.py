@@ -1,0 +1,69 @@
+"""A deployed site of six hosts in three racks: the one that is named, else one of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.driver import Cli, VCenter, vcenter, wait_until
+from tests.acceptance.ownsite import PROGRAMS, site_like
+
+
+@pytest.fixture(scope="session")
+def site_env() -> Iterator[dict[str, str]]:
+    """The environment of a deployed site; one that was made for this is removed."""
+    with site_like("lab-racks.yaml", "k") as env:
+        yield env
+
+
+@pytest.fixture(scope="session")
+def permafrost(site_env: dict[str, str]) -> Cli:
+    """``permafrost`` for that site."""
+    return Cli(PROGRAMS / "permafrost", site_env)
+
+
+@pytest.fixture(scope="session")
+def lab(site_env: dict[str, str]) -> Cli:
+    """``permafrost-lab`` for that site."""
+    return Cli(PROGRAMS / "permafrost-lab", site_env)
+
+
+@pytest.fixture(scope="session")
+def folder(site_env: dict[str, str]) -> Path:
+    """The folder of the site file."""
+    return Path(site_env["PERMAFROST_SITE"]).parent
+
+
+@pytest.fixture
+def vsphere(lab: Cli) -> Iterator[VCenter]:
+    """The lab's vCenter through pyvmomi."""
+    with vcenter(lab.json("status")) as session:
+        yield session
+
+
+@pytest.fixture
+def status(permafrost: Cli) -> Callable[[], dict[str, Any]]:
+    """Return a function that asks for the site's status."""
+    return lambda: permafrost.json("status")
+
+
+@pytest.fixture
+def placement(folder: Path, status: Callable[[], dict[str, Any]]) -> dict[str, str]:
+    """Where each replica and edge stands: name to host."""
+    document = status()
+    nodes = [r for e in document["endpoints"] for r in e["replicas"]] + document["edges"]
+    return {str(n["name"]): str(n["host"]) for n in nodes}
+
+
+@pytest.fixture(autouse=True)
+def healthy(permafrost: Cli) -> None:
+    """Every scenario begins on a site where every replica serves."""
+    wait_until(
+        "the site is healthy before the scenario",
+        lambda: permafrost.json("status")["healthy"],
+        120,
+        every_s=1,
+    )
