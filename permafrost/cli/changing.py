@@ -41,9 +41,11 @@ def change(
         require_answer(asked.yes)
     from permafrost.cli.render_operations import show_operation_plan
     from permafrost.runbook.operations import site_held
-    from permafrost.runbook.recovery import require_nothing_unfinished
+    from permafrost.runbook.recovery import require_nothing_unfinished, require_turn
 
     ctx = open_site(asked.site)
+    if not asked.plan_only:
+        require_turn(ctx, f"{command} {target}")
     made = preview(ctx, target)
     if asked.output is Output.TEXT:
         show_operation_plan(made)

@@ -43,9 +43,11 @@ def drain(
     from permafrost.cli.render import line, show_drain_plan
     from permafrost.runbook.drain import drain_replica, preview_drain
     from permafrost.runbook.operations import operator, site_held
-    from permafrost.runbook.recovery import require_nothing_unfinished
+    from permafrost.runbook.recovery import require_nothing_unfinished, require_turn
 
     ctx = open_site(site)
+    if not plan_only:
+        require_turn(ctx, f"drain {replica}")
     made, fingerprint = preview_drain(
         ctx,
         replica,

@@ -97,6 +97,14 @@ class SiteLock:
             if token is not None or _stands(current):
                 raise _held(current)
 
+    def require_free(self, token: str | None) -> None:
+        """Raise Held as ``acquire`` would, and take nothing: whoever plans first is told first."""
+        current = self.holder()
+        if current is None or (current.has_expired and current.holder.is_here()):
+            return
+        if token is None or not secrets.compare_digest(current.token, token):
+            raise _held(current)
+
     def release(self, token: str) -> None:
         """Give the lock back; nothing happens when it is no longer ours."""
         with self._engine.begin() as connection:

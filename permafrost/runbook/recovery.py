@@ -103,10 +103,25 @@ def require_nothing_unfinished(ctx: Context, command: str) -> None:
     The same command on the same target is the exception: it begins anew what was interrupted,
     which is then over.
     """
+    _refuse_unfinished(ctx, command)
+    for run in ctx.store.runs.unfinished():
+        ctx.store.runs.end(run.operation, RunState.FAILED, error={"code": "SUPERSEDED"})
+        ctx.store.finish(run.operation, "CUT")
+
+
+def require_turn(ctx: Context, command: str) -> None:
+    """Raise Held when another is at work, Refused when its work is unfinished; change nothing.
+
+    Asked before a plan is made: what another operation has done so far (a replica that is away)
+    may speak against the plan, and then it is the operation that is to be named.
+    """
+    ctx.store.lock.require_free(ctx.lock_token)
+    _refuse_unfinished(ctx, command)
+
+
+def _refuse_unfinished(ctx: Context, command: str) -> None:
     for run in ctx.store.runs.unfinished():
         if run.plan.name == command and run.back is None:
-            ctx.store.runs.end(run.operation, RunState.FAILED, error={"code": "SUPERSEDED"})
-            ctx.store.finish(run.operation, "CUT")
             continue
         raise Refused(
             Problem(

@@ -105,6 +105,8 @@ def test_the_lock_is_for_one(store: StateStore) -> None:
     token = store.lock.acquire("deploy")
     with pytest.raises(Held, match="deploy holds the site"):
         StateStore(store.state_dir).lock.acquire("drain a")
+    with pytest.raises(Held, match="deploy holds the site"):
+        store.lock.require_free(None)
     with pytest.raises(Held):
         store.lock.check(None)
     store.lock.check(token)

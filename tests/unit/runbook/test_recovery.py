@@ -19,6 +19,7 @@ from permafrost.runbook.recovery import (
     pause_run,
     preview_abort,
     require_nothing_unfinished,
+    require_turn,
     resume_run,
     run_named,
 )
@@ -61,6 +62,10 @@ def killed(ctx: Context, world: World, work: Callable[[Context], None], moment: 
     (run,) = after.store.runs.unfinished()
     assert run.is_interrupted
     assert run.as_dict()["state"] == "paused"
+    with pytest.raises(Refused, match="OPERATION_UNFINISHED") as refused:
+        require_turn(after, "drain lab-chat-02")
+    require_turn(after, run.plan.name)
+    assert after.store.runs.unfinished() == (run,), "to ask changes nothing"
     with pytest.raises(Refused, match="OPERATION_UNFINISHED") as refused:
         require_nothing_unfinished(after, "drain lab-chat-02")
     assert f"permafrost resume {run.operation}" in str(refused.value)
