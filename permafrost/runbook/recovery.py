@@ -140,7 +140,7 @@ def _open(ctx: Context, operation: str) -> Run:
         raise Refused(
             Problem("OPERATION_OVER", f"it is {run.state.value}", operation, "nothing is left")
         )
-    if run.state is RunState.RUNNING and not run.is_interrupted:
+    if run.state is RunState.RUNNING and not run.is_interrupted and not _is_overdue(ctx, run):
         raise Held(
             Problem(
                 "OPERATION_RUNNING",
@@ -150,6 +150,17 @@ def _open(ctx: Context, operation: str) -> Run:
             )
         )
     return run
+
+
+def _is_overdue(ctx: Context, run: Run) -> bool:
+    """Whether its process lives and has let its lease run out: taking the lock will end it."""
+    lock = ctx.store.lock.holder()
+    return (
+        lock is not None
+        and lock.has_expired
+        and lock.holder.is_here()
+        and lock.holder == run.holder
+    )
 
 
 def _require_latest(ctx: Context, run: Run) -> None:

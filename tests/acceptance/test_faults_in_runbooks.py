@@ -31,7 +31,8 @@ pytestmark = pytest.mark.soak
 On = Callable[[str], Any]
 Status = Callable[[], dict[str, Any]]
 REPLICAS = [f"lab-pulse-0{i}" for i in (1, 2, 3)]
-LONG = ("--interval-ms", "1000", "--max-tokens", "16")
+LONG = ("--interval-ms", "2500", "--max-tokens", "16")
+"""Answers of forty seconds: a drain waits for them while other commands are begun."""
 
 
 @pytest.fixture(autouse=True)

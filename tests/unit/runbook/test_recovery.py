@@ -206,6 +206,26 @@ def test_a_living_process_is_left_at_its_work(
         resume_run(after, latest(after))
 
 
+def test_one_that_let_its_lease_run_out_is_not_waited_for(
+    ctx: Context, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Suspended, say: its plan is shown, and taking the lock ends it (test_fencing)."""
+    after = killed(ctx, world, drain, 3)
+    after.store.lock.acquire("drain", lease_s=900)
+    monkeypatch.setattr("permafrost.engine.runs.Run.is_interrupted", False)
+    with pytest.raises(Held, match="OPERATION_RUNNING"):
+        preview_abort(after, latest(after))
+    after.store.lock.release(next_token(after))
+    after.store.lock.acquire("drain", lease_s=-1)
+    assert [s.kind for s in preview_abort(after, latest(after)).steps]
+
+
+def next_token(ctx: Context) -> str:
+    held = ctx.store.lock.holder()
+    assert held is not None
+    return held.token
+
+
 def test_a_plan_that_is_stale_is_refused(ctx: Context, world: World) -> None:
     _, shown = preview_drain(ctx, "lab-pulse-01", owner=ME)
     world.power_off("lab-pulse-03")
