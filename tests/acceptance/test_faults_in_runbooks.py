@@ -10,6 +10,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 
 from tests.acceptance.checkpoints import Layout, fine_tuned_pulse
 from tests.acceptance.conftest import replica_state
-from tests.acceptance.driver import Cli, VCenter, losses, traffic, wait_until
+from tests.acceptance.driver import Cli, Traffic, VCenter, losses, traffic, wait_until
 from tests.acceptance.test_maintenance import (
     host_of,
     is_in_maintenance_mode,
@@ -63,6 +64,14 @@ def fails(permafrost: Cli, *args: str, status: int = 4) -> dict[str, Any]:
     return problems(done)[0]
 
 
+@contextmanager
+def underway(permafrost: Cli, load: Traffic, *args: str) -> Iterator[subprocess.Popen[str]]:
+    """Begin a command when the first of the load's long answers are whole."""
+    load.await_steady()
+    with permafrost.begun(*args) as process:
+        yield process
+
+
 def latest(permafrost: Cli) -> dict[str, Any]:
     """Return the latest operation."""
     found: dict[str, Any] = permafrost.json("history", "--limit", "1")["operations"][0]
@@ -81,9 +90,10 @@ def test_vcenter_goes_away_in_a_maintenance(
     host = host_of(status(), REPLICAS[1])
     with (
         traffic(lab, "pulse", 20, 600, 0.5, tmp_path / "pulse.jsonl", *LONG) as load,
-        permafrost.begun("maintenance", "enter", host, "--yes", "--output", "json") as process,
+        underway(
+            permafrost, load, "maintenance", "enter", host, "--yes", "--output", "json"
+        ) as process,
     ):
-        load.await_steady()
         wait_until("it drains", lambda: at(permafrost, "await-idle"), 120)
         lab.run("fault", "apply", "vcenter-away", "vcenter")
         _, said = process.communicate(timeout=300)
@@ -221,9 +231,8 @@ def test_an_edge_is_reloaded_and_the_other_restarted_in_mid_drain(
     name = REPLICAS[1]
     with (
         traffic(lab, "pulse", 20, 600, 0.5, tmp_path / "pulse.jsonl", *LONG) as load,
-        permafrost.begun("drain", name, "--yes", "--output", "json") as process,
+        underway(permafrost, load, "drain", name, "--yes", "--output", "json") as process,
     ):
-        load.await_steady()
         wait_until("it drains", lambda: at(permafrost, "await-idle"), 60)
         for edge in (holder, standby):
             on(edge).check_output("systemctl reload haproxy")

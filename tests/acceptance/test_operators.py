@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.conftest import replica_state
 from tests.acceptance.driver import Cli, VCenter, losses, traffic, wait_until
-from tests.acceptance.test_faults_in_runbooks import LONG, at, fails, latest, problems
+from tests.acceptance.test_faults_in_runbooks import LONG, at, fails, latest, problems, underway
 from tests.acceptance.test_update import with_pulse_cpus
 
 pytestmark = pytest.mark.soak
@@ -47,9 +47,8 @@ def test_while_one_drains_another_operator_and_a_typed_up_are_held_off(
     cpus = {n: vsphere.vm(n).config.hardware.numCPU for n in PULSE}
     with (
         traffic(lab, "pulse", 20, 600, 0.5, tmp_path / "pulse.jsonl", *LONG) as load,
-        permafrost.begun("drain", NAME, "--yes") as process,
+        underway(permafrost, load, "drain", NAME, "--yes") as process,
     ):
-        load.await_steady()
         wait_until("it drains", lambda: at(permafrost, "await-idle"), 60)
         held = fails(permafrost, "drain", PULSE[0], status=5)
         assert held["code"] == "SITE_HELD", held
@@ -93,9 +92,8 @@ def test_a_suspended_operator_does_not_wake_up_after_its_lock_was_taken(
     database = site_file.parent / "state/permafrost.db"
     with (
         traffic(lab, "pulse", 20, 600, 0.5, tmp_path / "pulse.jsonl", *LONG) as load,
-        permafrost.begun("drain", NAME, "--yes") as process,
+        underway(permafrost, load, "drain", NAME, "--yes") as process,
     ):
-        load.await_steady()
         wait_until("it drains", lambda: at(permafrost, "await-idle"), 60)
         os.kill(process.pid, signal.SIGSTOP)
         held = permafrost.run("undrain", NAME, "--yes", "--output", "json", expect=5)
