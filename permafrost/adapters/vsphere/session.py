@@ -33,7 +33,12 @@ class VcenterSession:
         with self._lock, self._translated():
             try:
                 return work(self._content())
-            except (vim.fault.NotAuthenticated, ConnectionError, HTTPException):
+            except (
+                vim.fault.NotAuthenticated,
+                ConnectionError,
+                ssl.SSLEOFError,
+                HTTPException,
+            ):
                 self._instance = None
                 return work(self._content())
 
@@ -86,7 +91,8 @@ class VcenterSession:
                     "check vcenter.user and the file that vcenter.password_file names",
                 )
             ) from None
-        except ssl.SSLError as error:
+        except ssl.SSLCertVerificationError as error:
+            # A connection that breaks off within TLS is an SSLError too, and no certificate's.
             raise Failed(
                 Problem(
                     "VCENTER_CERTIFICATE",
