@@ -106,6 +106,10 @@ class Front:
     """The checkpoint in slot b, and lines of the map about it."""
     told: str = ""
     sick: str = ""
+    behind: tuple[int, ...] = (8000, 8010, 9100)
+    """Slot a's Triton, slot b's, permafrost-node: what is left out is real, and started before."""
+    is_answered: bool = True
+    """Whether every node is to answer before anything begins."""
     answer_s: float = ANSWER_S
     late_s: float = 0.0
     """Health answers take so long after ``delay``."""
@@ -116,7 +120,7 @@ class Front:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         told = ("sick", "answer_s", "late_s", "is_late")
         behind = type("Behind", (Behind,), {name: getattr(self, name) for name in told})
-        for port in (8000, 8010, 9100):
+        for port in self.behind:
             server = _Server((OWN, port), behind)
             threading.Thread(target=server.serve_forever, daemon=True).start()
         self._certificates()
@@ -132,7 +136,8 @@ class Front:
         edge = self._moved(render("haproxy/edge.cfg.j2", "oslo-edge-01"))
         edge = edge.replace("/server.pem", "/edge.pem")  # edge and nodes share a folder
         self._run("edge", self.changed(edge) if self.changed else edge)
-        self._await_all()
+        if self.is_answered:
+            self._await_all()
         return self
 
     def __exit__(self, *_: object) -> None:

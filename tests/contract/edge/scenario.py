@@ -23,6 +23,8 @@ from tests.contract.edge.front import NODES, OWN, PORT, VIP, Asked, Front
 from tests.contract.edge.late import late
 from tests.contract.edge.otherwise import with_defaults, with_direct_checks
 from tests.contract.edge.overload import overload
+from tests.contract.edge.planted import planted
+from tests.contract.edge.real import real
 from tests.contract.edge.slow import slow
 from tests.fakes.owners import certify
 
@@ -166,6 +168,11 @@ def main() -> None:
         "wrong-keys": wrong_keys,
         "overload": overload,
         "broken": broken,
+        "real": real,
+        **{
+            f"planted-{kind}": partial(planted, kind=kind)
+            for kind in ("template", "checkpoint", "byte", "nothing")
+        },
         "door": door,
         "owners": owners,
         "share": partial(share, sick=""),

@@ -14,11 +14,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def run(name: str, folder: Path) -> dict[str, Any]:
+def run(name: str, folder: Path, timeout_s: float = 180) -> dict[str, Any]:
     """Run a scenario in a network namespace of its own."""
     command = ["unshare", "--net", sys.executable, "-m", "tests.contract.edge.scenario", name]
     done = subprocess.run(
-        [*command, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
+        [*command, str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.build import parts
-from model_registry.checkpoint import files_of, identify
+from model_registry.checkpoint import identify
 from model_registry.fingerprint import probes
 from model_registry.fingerprint.document import Asked, Fingerprint, ServingClass, read
-from model_registry.layout import OciLayout
 from permafrost.node.recording import answer_all
-from tests.contract.fingerprint.server import Served, served
+from tests.contract.fingerprint.server import Served, files_of_part, served
 
 CLASS = ServingClass("sha256:" + "e" * 64, "Q4_1", "none", "none", "1", (("backend", "llamacpp"),))
 
@@ -48,17 +45,6 @@ class Bench:
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(tmp_path_factory.mktemp("triton"), itertools.count())
-
-
-def files_of_part(name: str, folder: Path) -> Path:
-    """Write a built checkpoint's files; returns their folder."""
-    part = parts.path(name)
-    layout = OciLayout(part / "oci")
-    for file in files_of(layout.read_json((part / "digest").read_text().strip())):
-        shutil.copyfile(layout.blob_path(file.digest), folder / file.path)
-        (folder / file.path).chmod(0o644)
-    folder.chmod(0o755)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ from pathlib import Path
 import jinja2
 
 from lab.build import parts
+from model_registry.checkpoint import files_of
+from model_registry.layout import OciLayout
 from permafrost.node.settings import SlotPorts
 from permafrost.node.triton import Triton, TritonError
 
@@ -50,7 +52,7 @@ exec chroot {root} /usr/bin/setpriv --reuid={user} --regid={user} --clear-groups
   PERMAFROST_COUNTERS=/run/permafrost/counters tritonserver --model-repository=/models \\
   --model-control-mode=explicit --load-model=chat --strict-readiness=true \\
   --disable-auto-complete-config --http-address=127.0.0.1 --http-port={http} \\
-  --allow-grpc=false --metrics-address=127.0.0.1 --metrics-port={metrics} --exit-timeout-secs=2 \\
+  {grpc} --metrics-address=127.0.0.1 --metrics-port={metrics} --exit-timeout-secs=2 \\
   --backend-config=python,shm-region-prefix-name=triton_{http}_ \\
   --backend-config=python,shm-default-byte-size=67108864
 """
@@ -83,6 +85,17 @@ def image_root() -> Path:
     return target
 
 
+def files_of_part(name: str, folder: Path) -> Path:
+    """Write a built checkpoint's files; returns their folder."""
+    part = parts.path(name)
+    layout = OciLayout(part / "oci")
+    for file in files_of(layout.read_json((part / "digest").read_text().strip())):
+        shutil.copyfile(layout.blob_path(file.digest), folder / file.path)
+        (folder / file.path).chmod(0o644)
+    folder.chmod(0o755)
+    return folder
+
+
 @dataclass
 class Served:
     """A running server and its node-side reader."""
@@ -113,14 +126,17 @@ class Served:
 
 
 @contextmanager
-def served(checkpoint: Path, folder: Path, digest: str) -> Iterator[Served]:
-    """Run a Triton over a checkpoint's folder for a block."""
+def served(
+    checkpoint: Path, folder: Path, digest: str, *, http: int = 0, grpc: int = 0
+) -> Iterator[Served]:
+    """Run a Triton over a checkpoint's folder for a block; without a port gRPC is not offered."""
     folder.mkdir(parents=True)
     models = _repository(folder, digest)
     counters = folder / "counters"
     counters.mkdir()
     shutil.chown(counters, USER, USER)
-    http, metrics = _free_port(), _free_port()
+    http, metrics = http or _free_port(), _free_port()
+    offered = f"--grpc-address=127.0.0.1 --grpc-port={grpc}" if grpc else "--allow-grpc=false"
     script = START.format(
         root=image_root(),
         checkpoint=checkpoint,
@@ -128,6 +144,7 @@ def served(checkpoint: Path, folder: Path, digest: str) -> Iterator[Served]:
         counters=counters,
         user=USER,
         http=http,
+        grpc=offered,
         metrics=metrics,
     )
     log = folder / "triton.log"

@@ -24,8 +24,8 @@ from model_registry.layout import OciLayout
 from permafrost.node.errors import NodeError
 from permafrost.node.recording import answer_all
 from tests.contract.fingerprint import variants
-from tests.contract.fingerprint.conftest import Bench, files_of_part
-from tests.contract.fingerprint.server import Served
+from tests.contract.fingerprint.conftest import Bench
+from tests.contract.fingerprint.server import Served, files_of_part
 
 Recorded = Callable[[tuple[Asked, ...]], Fingerprint]
 Change = Callable[[Path, Path], Path]
