@@ -178,6 +178,12 @@ class Front:
         )
         subprocess.run(["nft", "-f", "-"], input=text.encode(), check=True)
 
+    def signal_nodes(self, number: int) -> None:
+        """Send a signal to what serves on every node."""
+        for process in self._running[:-1]:
+            for worker in self._workers_of(process.pid):
+                os.kill(int(worker), number)
+
     def reload(self) -> None:
         """Reload the edge as systemd does, and wait until another worker takes connections."""
         before = self._workers_of(self._running[-1].pid)

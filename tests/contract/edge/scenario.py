@@ -20,7 +20,7 @@ from permafrost.pki.owners import EdgeTrust
 from tests.contract.edge.broken import broken
 from tests.contract.edge.changes import changes, wrong_keys
 from tests.contract.edge.front import NODES, OWN, PORT, VIP, Asked, Front
-from tests.contract.edge.late import late
+from tests.contract.edge.late import late, starved
 from tests.contract.edge.otherwise import with_defaults, with_direct_checks
 from tests.contract.edge.overload import overload
 from tests.contract.edge.planted import planted
@@ -179,6 +179,8 @@ def main() -> None:
         "share-b": partial(share, sick="b"),
         "late": partial(late, late_s=1.5),
         "late-direct": partial(late, late_s=1.5, changed=with_direct_checks),
+        "starved": starved,
+        "starved-direct": partial(starved, changed=with_direct_checks),
         "silent": partial(late, late_s=8.0),
         "slow": partial(slow, limited=True),
         "slow-unlimited": partial(slow, limited=False),

@@ -33,3 +33,16 @@ def test_health_answers_that_never_come_leave_min_ready_in_rotation(tmp_path: Pa
     seen = run("silent", tmp_path)
     assert seen["statuses"] == {"200": ASKED}
     assert len(seen["in_the_end"]) == 2, seen
+
+
+@pytest.mark.soak
+def test_nodes_that_get_too_little_time_are_slow_and_not_lost(tmp_path: Path) -> None:
+    """Every node's HAProxy stands still for 1.6 s of each 1.9 s, all at the same time."""
+    seen = run("starved", tmp_path)
+    assert seen["statuses"] == {"200": ASKED}, seen
+
+
+@pytest.mark.soak
+def test_control_with_direct_checks_starved_nodes_are_taken_for_lost(tmp_path: Path) -> None:
+    seen = run("starved-direct", tmp_path)
+    assert seen["statuses"].get("503", 0) >= 10, seen
