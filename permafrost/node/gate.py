@@ -29,7 +29,7 @@ from .triton import Load, TritonError
 from .view import Server, Verdict, View
 
 STARTING, ADMITTED, OUT = "STARTING", "ADMITTED", "OUT"
-FRESH_S = 1.3
+FRESH_S = 1.2
 SILENT_S = 6.0
 HUNG_S = 30.0
 LIFE_EVERY_S = 5.0
@@ -80,7 +80,11 @@ class Gate:
             return View(self._state, reason, self._load, healthy, self._loaded, must_restart)
 
     def tick(self) -> None:
-        """Look at Triton: ready, gone, silent, without a backend; and at what it works on."""
+        """Look at Triton: ready, gone, silent, without a backend; and at what it works on.
+
+        Tokens that came before the call say nothing of one that hangs in it.
+        """
+        self._gives_tokens()
         try:
             self._server.check_ready()
         except TritonError as error:

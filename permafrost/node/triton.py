@@ -12,7 +12,7 @@ from typing import Any
 from . import backend
 from .settings import SlotPorts
 
-READY_S = 0.8
+READY_S = 0.6
 CALL_S = 1.2
 _LARGEST_ANSWER = 8 << 20
 _SAMPLE = re.compile(r'^(\w+)\{[^}]*model="([^"]*)"[^}]*\} (\S+)$', re.MULTILINE)

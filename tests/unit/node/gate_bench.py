@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from permafrost.node.fingerprint import Probe
@@ -25,6 +26,7 @@ class FakeTriton:
         self.answers = dict(ANSWERS)
         self.flight = Load(0, 0, 100)
         self.asked: list[tuple[str, int]] = []
+        self.while_it_waits: Callable[[], None] = lambda: None
 
     def _reach(self) -> None:
         if not self.up:
@@ -33,6 +35,7 @@ class FakeTriton:
             raise TritonError("Triton did not answer in time", silent=True)
 
     def check_ready(self) -> None:
+        self.while_it_waits()
         self._reach()
 
     def checkpoint(self) -> str:

@@ -9,8 +9,9 @@ import pytest
 
 from permafrost.node.errors import NodeError
 from permafrost.node.fingerprint import Probe
-from permafrost.node.gate import ADMITTED, OUT, STARTING, Gate
-from permafrost.node.triton import Load, TritonError
+from permafrost.node.gate import ADMITTED, FRESH_S, OUT, STARTING, Gate
+from permafrost.node.service import TICK_S
+from permafrost.node.triton import READY_S, Load, TritonError
 from tests.unit.node.gate_bench import OTHER, PINNED, Bench
 
 
@@ -90,6 +91,22 @@ def test_a_slow_triton_that_gives_tokens_stays_in_rotation(admitted: Bench) -> N
     admitted.run(1.2)
     admitted.time += 0.2
     assert not admitted.healthy, "no token and no answer: hung"
+
+
+def test_tokens_that_came_before_the_call_do_not_prolong_a_hang(admitted: Bench) -> None:
+    """They are of before: only what comes while the call waits says that it is slow."""
+    began = admitted.time
+    admitted.triton.flight = Load(0, 5, 120)
+    admitted.triton.hung = True
+
+    def wait() -> None:
+        admitted.time += READY_S
+
+    admitted.triton.while_it_waits = wait
+    admitted.run(TICK_S)
+    admitted.time = began + TICK_S + FRESH_S + 0.05
+    assert not admitted.healthy
+    assert admitted.time - began < 1.7, "the edges look within a quarter of a second"
 
 
 def test_a_backend_that_died_behind_a_ready_server_is_out_at_the_next_look(
