@@ -108,6 +108,8 @@ class Front:
     sick: str = ""
     behind: tuple[int, ...] = (8000, 8010, 9100)
     """Slot a's Triton, slot b's, permafrost-node: what is left out is real, and started before."""
+    instead: dict[str, dict[int, int]] = field(default_factory=dict)
+    """Of a node, where something else listens than for the others."""
     is_answered: bool = True
     """Whether every node is to answer before anything begins."""
     answer_s: float = ANSWER_S
@@ -132,7 +134,10 @@ class Front:
             slots += f"b {self.beside}\nchat@{self.beside} b\n{self.told}"
         (self.folder / "slots.map").write_text(slots, encoding="ascii")
         for name in NODES:
-            self._run(name, self._moved(render("haproxy/node.cfg.j2", name)))
+            text = self._moved(render("haproxy/node.cfg.j2", name))
+            for port, instead in self.instead.get(name, {}).items():
+                text = text.replace(f"127.0.0.1:{port}\n", f"127.0.0.1:{instead}\n")
+            self._run(name, text)
         edge = self._moved(render("haproxy/edge.cfg.j2", "oslo-edge-01"))
         edge = edge.replace("/server.pem", "/edge.pem")  # edge and nodes share a folder
         self._run("edge", self.changed(edge) if self.changed else edge)

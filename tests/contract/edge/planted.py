@@ -10,6 +10,8 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from permafrost.node.service import NodeService
 from tests.contract.edge.front import Front
 from tests.contract.edge.real import GRPC, HTTP, KNOWN
 from tests.contract.fingerprint import variants
-from tests.contract.fingerprint.server import files_of_part, served
+from tests.contract.fingerprint.server import Served, files_of_part, served
 
 HEALTH = 9100
 KNOWN_AFTER_S = 60.0
@@ -33,27 +35,18 @@ ASKED, EVERY_S = 40, 0.25
 def planted(folder: Path, *, kind: str) -> dict[str, Any]:
     """Serve what was planted as if it were the pinned checkpoint; say what clients got."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    part = parts.path("checkpoint-chat")
-    pinned = (part / "digest").read_text().strip()
-    known = json.dumps(find_in_layout(OciLayout(part / "oci"), pinned)).encode()
+    pinned, known = recorded()
     (folder / "front").mkdir()
     tree = _tree(folder, kind)
     with served(tree, folder / "server", pinned, http=HTTP, grpc=GRPC) as running:
-        probes = fingerprint.parse(known, pinned, "the registry")
-        gate = Gate(running.triton, pinned, lambda: probes, time.monotonic)
-        service = NodeService(_settings(folder, pinned), gate)
-        service.start()
-        with HealthServer(HEALTH, service) as health:
-            threading.Thread(target=health.serve_forever, daemon=True).start()
-            state = _await_verdict(service)
+        with watched(running, folder, pinned, known, HEALTH) as service:
+            state = service.state()
             with Front(folder / "front", behind=(8010,), is_answered=False) as front:
                 time.sleep(2)  # checks come after the first quarter of a second
                 asked = []
                 for _ in range(ASKED):
                     asked.append(front.ask(data=json.dumps(KNOWN).encode(), timeout_s=120))
                     time.sleep(EVERY_S)
-            health.shutdown()
-        service.stop()
         tokens = running.triton.generate(KNOWN["text_input"], {"max_tokens": 8}, 120)
     return {
         "state": state["state"],
@@ -61,6 +54,32 @@ def planted(folder: Path, *, kind: str) -> dict[str, Any]:
         "statuses": Counter(a.status for a in asked),
         "tokens": list(tokens),
     }
+
+
+def recorded() -> tuple[str, bytes]:
+    """Return the digest of the lab's chat checkpoint and its fingerprint."""
+    part = parts.path("checkpoint-chat")
+    pinned = (part / "digest").read_text().strip()
+    return pinned, json.dumps(find_in_layout(OciLayout(part / "oci"), pinned)).encode()
+
+
+@contextmanager
+def watched(
+    running: Served, folder: Path, pinned: str, known: bytes, port: int
+) -> Iterator[NodeService]:
+    """Let the node's own gate watch a Triton and answer for it; it has judged when this begins."""
+    probes = fingerprint.parse(known, pinned, "the registry")
+    gate = Gate(running.triton, pinned, lambda: probes, time.monotonic)
+    service = NodeService(_settings(folder, pinned), gate)
+    service.start()
+    with HealthServer(port, service) as health:
+        threading.Thread(target=health.serve_forever, daemon=True).start()
+        try:
+            _await_verdict(service)
+            yield service
+        finally:
+            health.shutdown()
+            service.stop()
 
 
 def _tree(folder: Path, kind: str) -> Path:
