@@ -19,6 +19,7 @@ from permafrost.pki.certificates import Issued
 from permafrost.pki.owners import EdgeTrust
 from tests.contract.edge.broken import broken
 from tests.contract.edge.changes import changes, wrong_keys
+from tests.contract.edge.conversation import conversation
 from tests.contract.edge.failing import failing
 from tests.contract.edge.front import NODES, OWN, PORT, VIP, Asked, Front
 from tests.contract.edge.late import late, starved
@@ -170,6 +171,7 @@ def main() -> None:
         "overload": overload,
         "broken": broken,
         "real": real,
+        "conversation": conversation,
         **{f"failing-{kind}": partial(failing, kind=kind) for kind in ("hang", "kill", "backend")},
         **{
             f"planted-{kind}": partial(planted, kind=kind)
