@@ -6,10 +6,11 @@ import asyncio
 import json
 import random
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 PATH = "/v2/models/pulse/generate"
-ODD = [
+ODD: list[Any] = [
     None, True, -1, 0, 2**63, 1e308, "", "\ud83d\udca5" * 50, "\u0000", [], [[]], {}, ["a", "b"],
     [1, "a", None], {"a": {"b": [1]}}, "x" * 70_000, [0] * 5000,
 ]  # fmt: skip
@@ -46,7 +47,7 @@ def raw_requests(seed: int) -> Iterator[bytes]:
     """Yield bytes that are no HTTP, or HTTP that says something untrue of itself."""
     dice = random.Random(seed)
     start = f"POST {PATH} HTTP/1.1\r\nhost: pulse\r\n".encode()
-    kinds = [
+    kinds: list[Callable[[], bytes]] = [
         lambda: dice.randbytes(dice.randrange(1, 3000)),
         lambda: start + b"content-length: -5\r\n\r\n{}",
         lambda: start + b"content-length: 2\r\ncontent-length: 7\r\n\r\n{}",

@@ -25,8 +25,7 @@ def load(front: Front, meanwhile: Callable[[], None], key: str = KEY) -> list[As
     ended = threading.Event()
 
     def one() -> None:
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        asked.append(front.ask(**headers))
+        asked.append(front.ask(authorization=f"Bearer {key}") if key else front.ask())
 
     def send() -> None:
         began, n = time.time(), 0

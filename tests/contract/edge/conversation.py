@@ -31,7 +31,9 @@ def conversation(folder: Path) -> dict[str, Any]:
             folder / "front", behind=(8010, 9100), instead={SECOND: {8000: SECOND_HTTP}}
         ) as front,
     ):
-        said, replicas, tokens, texts = "", [], [], []
+        said, texts = "", []
+        replicas: list[str] = []
+        tokens: list[list[int]] = []
         for turn in TURNS:
             said += f"user: {turn}\n"
             texts.append(said)

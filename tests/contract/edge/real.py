@@ -22,7 +22,7 @@ HTTP, GRPC = 8000, 8001
 """Where a node's HAProxy looks for slot a."""
 BROKEN = 300
 ONE = json.dumps({"max_tokens": 1, "temperature": 0})
-KNOWN = {
+KNOWN: dict[str, Any] = {
     "text_input": "What is the capital of France?",
     "return_token_ids": True,
     "sampling_parameters": json.dumps({"max_tokens": 8, "temperature": 0}),

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.contract.edge.overload import overload
 from tests.contract.edge.planted import planted
 from tests.contract.edge.real import real
 from tests.contract.edge.slow import slow
+from tests.contract.edge.stream import stream
 from tests.fakes.owners import certify
 
 RATE, LOST_AFTER_S, LASTS_S = 12, 3.0, 11.0
@@ -164,7 +166,7 @@ def _named(asked: Asked) -> str:
 def main() -> None:
     """Run the scenario that the command line names, in the folder that it names."""
     name, folder = sys.argv[1], Path(sys.argv[2])
-    scenarios = {
+    scenarios: dict[str, Callable[[Path], dict[str, Any]]] = {
         "changes": partial(changes, graceful=True),
         "changes-abrupt": partial(changes, graceful=False),
         "wrong-keys": wrong_keys,
@@ -172,6 +174,8 @@ def main() -> None:
         "broken": broken,
         "real": real,
         "conversation": conversation,
+        "stream": partial(stream, graceful=True),
+        "stream-abrupt": partial(stream, graceful=False),
         **{f"failing-{kind}": partial(failing, kind=kind) for kind in ("hang", "kill", "backend")},
         **{
             f"planted-{kind}": partial(planted, kind=kind)
