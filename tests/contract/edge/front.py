@@ -11,6 +11,7 @@ import http.server
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -140,6 +141,8 @@ class Front:
             self._run(name, text)
         edge = self._moved(render("haproxy/edge.cfg.j2", "oslo-edge-01"))
         edge = edge.replace("/server.pem", "/edge.pem")  # edge and nodes share a folder
+        runtime = f"global\n    stats socket {self.folder}/runtime.sock mode 600 level admin\n"
+        edge = edge.replace("global\n", runtime, 1)
         self._run("edge", self.changed(edge) if self.changed else edge)
         if self.is_answered:
             self._await_all()
@@ -182,6 +185,14 @@ class Front:
             f"{rules}}}\n}}\n"
         )
         subprocess.run(["nft", "-f", "-"], input=text.encode(), check=True)
+
+    def tell(self, command: str) -> str:
+        """Say something to the edge's current worker; return what it answers."""
+        with socket.socket(socket.AF_UNIX) as runtime:
+            runtime.settimeout(10)
+            runtime.connect(str(self.folder / "runtime.sock"))
+            runtime.sendall(command.encode() + b"\n")
+            return b"".join(iter(lambda: runtime.recv(65536), b"")).decode()
 
     def signal_nodes(self, number: int) -> None:
         """Send a signal to what serves on every node."""

@@ -21,6 +21,7 @@ from permafrost.pki.owners import EdgeTrust
 from tests.contract.edge.broken import broken
 from tests.contract.edge.changes import changes, wrong_keys
 from tests.contract.edge.conversation import conversation
+from tests.contract.edge.cutover import cutover
 from tests.contract.edge.failing import failing
 from tests.contract.edge.front import NODES, OWN, PORT, VIP, Asked, Front
 from tests.contract.edge.late import late, starved
@@ -171,6 +172,8 @@ def main() -> None:
         "changes-abrupt": partial(changes, graceful=False),
         "wrong-keys": wrong_keys,
         "overload": overload,
+        "cutover": partial(cutover, by_file=True),
+        "cutover-runtime-alone": partial(cutover, by_file=False),
         "broken": broken,
         "real": real,
         "conversation": conversation,
