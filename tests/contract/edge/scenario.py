@@ -25,6 +25,7 @@ from tests.contract.edge.cutover import cutover
 from tests.contract.edge.failing import failing
 from tests.contract.edge.front import NODES, OWN, PORT, VIP, Asked, Front
 from tests.contract.edge.late import late, starved
+from tests.contract.edge.names import names
 from tests.contract.edge.otherwise import with_defaults, with_direct_checks
 from tests.contract.edge.overload import overload
 from tests.contract.edge.planted import planted
@@ -172,6 +173,7 @@ def main() -> None:
         "changes-abrupt": partial(changes, graceful=False),
         "wrong-keys": wrong_keys,
         "overload": overload,
+        "names": names,
         "cutover": partial(cutover, by_file=True),
         "cutover-runtime-alone": partial(cutover, by_file=False),
         "broken": broken,
