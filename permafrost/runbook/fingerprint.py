@@ -21,14 +21,20 @@ from model_registry.fingerprint.document import (
 )
 from model_registry.fingerprint.keeping import Judged, Verb, asked_first, judge, probes_for
 from permafrost.adapters.models import translated
-from permafrost.engine.state import Phase
+from permafrost.engine.state import DeclaredState, Phase
+from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.planning.fingerprint import FingerprintPlan, FingerprintStep, plan_fingerprint
+from permafrost.planning.live import LiveState
 from permafrost.ports import Fingerprints
 from permafrost.runbook.context import Context
 from permafrost.runbook.looking import as_replica, look_around
 from permafrost.runbook.operations import operation
 from permafrost.site.pins import digest_of
+from permafrost.topology import Node
+
+SETTLES_WITHIN_S = 30.0
+"""A node generates a token now and then to see that its server lives: that is in flight too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,22 @@ class FingerprintEvidence:
 def preview_fingerprint(ctx: Context, replica: str, verb: Verb) -> FingerprintPlan:
     """Return what a command would do now; raises Refused as it would."""
     node = as_replica(ctx, replica)
-    return plan_fingerprint(ctx.site, look_around(ctx, node), node, verb.value)
+    seen = [look_around(ctx, node)]
+
+    def has_settled() -> bool:
+        seen[0] = look_around(ctx, node)
+        return not _ends_by_itself(seen[0], node)
+
+    if _ends_by_itself(seen[0], node):
+        wait_until(has_settled, clock=ctx.clock, deadline_s=SETTLES_WITHIN_S, every_s=1.0)
+    return plan_fingerprint(ctx.site, seen[0], node, verb.value)
+
+
+def _ends_by_itself(live: LiveState, node: Node) -> bool:
+    """Whether a drained replica works on something: nobody is sent there, so it will end."""
+    declared = live.declared.get(node.name)
+    is_drained = declared is not None and declared.state is DeclaredState.DRAINED
+    return is_drained and live.in_flight(node.name) > 0
 
 
 def fingerprint_replica(

@@ -16,7 +16,7 @@ from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.facts import ProbeAnswers
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
-from permafrost.runbook.fingerprint import fingerprint_replica
+from permafrost.runbook.fingerprint import SETTLES_WITHIN_S, fingerprint_replica
 from tests.fakes.ports import FakeModelServer
 from tests.fakes.site import context, small_site
 from tests.fakes.world import World
@@ -119,6 +119,17 @@ def test_a_replica_with_something_in_flight_is_not_probed(
     world.machines[ONE].requests.append(1e9)
     with pytest.raises(Refused, match="1 in flight"):
         run(ctx, store, Verb.RECORD)
+    assert world.seconds >= SETTLES_WITHIN_S
+    assert store.documents == []
+
+
+def test_what_a_drained_replica_still_works_on_is_awaited(
+    ctx: Context, store: Store, world: World
+) -> None:
+    """Its node generates a token now and then, to see that the server lives."""
+    drain_replica(ctx, ONE, owner=ME)
+    world.machines[ONE].requests.append(world.seconds + 5)
+    assert run(ctx, store, Verb.RECORD).kept
 
 
 def test_a_recording_is_kept_told_to_all_and_changes_nothing_again(
