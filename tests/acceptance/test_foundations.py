@@ -1,8 +1,8 @@
 """Language models deployed by lock: a child of the foundation, then a newer foundation.
 
 Of each: what every replica says it has loaded is what was promoted, one behaviour on all three,
-and a hundred of a hundred answers alike through the edge. Takes the site through three
-deployments, so it is soak: `pytest -m soak tests/acceptance/test_foundations.py` on a running lab.
+and a hundred of a hundred answers alike through the edge. Each takes the site through a deployment
+of all replicas, so it is soak: `pytest -m soak tests/acceptance/test_foundations.py`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,15 @@ def models(site_file: Path, key: Path, tmp_path: Path) -> Iterator[Models]:
         yield Models(site, tmp_path / "models")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def as_it_was(site_file: Path, permafrost: Cli) -> Iterator[None]:
+    """The site serves at the end what the other scenarios know."""
+    yield
+    permafrost.run("deploy", "--yes", timeout=DEPLOY_S)
+    serving = endpoint(permafrost.json("status"), "chat")["replicas"]
+    assert {r["checkpoint"] for r in serving} == {pinned(site_file, "chat")}
+
+
 def built(name: str) -> Path:
     """Return the folder of a part that no lab begins with."""
     said = Cli(ROOT / ".venv/bin/python").run("-m", "lab.build", name, timeout=900).stdout
@@ -74,8 +83,10 @@ def same_on_all(models: Models, status: Status) -> list[str]:
     return classes
 
 
-def answers(client: httpx.Client, address: str) -> list[tuple[str, str, str]]:
-    """Return (text, checkpoint, replica) of a hundred answers to one question."""
+def answers(
+    client: httpx.Client, address: str, count: int = ANSWERS
+) -> list[tuple[str, str, str]]:
+    """Return (text, checkpoint, replica) of so many answers to one question."""
     asked = {
         "text_input": "Name three fruits.",
         "sampling_parameters": json.dumps({"max_tokens": 16, "temperature": 0, "seed": 0}),
@@ -92,65 +103,67 @@ def answers(client: httpx.Client, address: str) -> list[tuple[str, str, str]]:
         )
 
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(one, range(ANSWERS)))
+        return list(pool.map(one, range(count)))
 
 
-def test_a_child_and_a_newer_foundation_are_deployed_by_lock(
+def is_child(models: Models, label: str, foundation: str) -> None:
+    told = models.do("lineage", label)
+    assert (told["lineage"]["method"], told["next"][0]["digest"]) == ("quantise", foundation)
+
+
+def is_newer(models: Models, label: str, _: str) -> None:
+    shown = models.do("show", label)
+    assert shown["model"]["architecture"] == "gemma3"
+    assert (shown["model"]["contextTokens"], shown["lineage"]) == ("32768", {"method": "pretrain"})
+
+
+BROUGHT = {
+    "a child": ("checkpoint-child", f"{CHAT}:q4-0", is_child),
+    "a newer foundation": ("checkpoint-gemma", f"{GEMMA}:1", is_newer),
+}
+
+
+@pytest.mark.parametrize("what", BROUGHT)
+def test_a_language_model_is_deployed_by_lock(
+    what: str,
     models: Models,
     site_file: Path,
-    permafrost: Cli,
     status: Status,
     client: httpx.Client,
     key: Path,
     tmp_path: Path,
 ) -> None:
+    part, label, require = BROUGHT[what]
+    name = label.partition(":")[0]
     foundation = pinned(site_file, "chat")
-    for label, digest in ((f"{CHAT}:1", foundation), (f"{PULSE}:1", pinned(site_file, "pulse"))):
-        models.do("pull", f"{label.partition(':')[0]}@{digest}", "--as", label)
-        models.do("sign", label, "--key", str(key))
-        models.do("push", label)
-    brought = {}
-    for part, label in (("checkpoint-child", f"{CHAT}:q4-0"), ("checkpoint-gemma", f"{GEMMA}:1")):
-        bundle = tmp_path / f"{part}.tar"
-        digest = archived(built(part), label, bundle)
-        (taken,) = models.do("import", str(bundle))["versions"]
-        assert taken["digest"] == digest
-        bundle.unlink()
-        brought[label] = digest
-    child = models.do("lineage", f"{CHAT}:q4-0")
-    assert (child["lineage"]["method"], child["next"][0]["digest"]) == ("quantise", foundation)
-    shown = models.do("show", f"{GEMMA}:1")
-    assert shown["model"]["architecture"] == "gemma3"
-    assert (shown["model"]["contextTokens"], shown["lineage"]) == ("32768", {"method": "pretrain"})
+    for known, pin in ((f"{CHAT}:1", foundation), (f"{PULSE}:1", pinned(site_file, "pulse"))):
+        models.do("pull", f"{known.partition(':')[0]}@{pin}", "--as", known)
+        models.do("sign", known, "--key", str(key))
+        models.do("push", known)
+    bundle = tmp_path / f"{part}.tar"
+    digest = archived(built(part), label, bundle)
+    (taken,) = models.do("import", str(bundle))["versions"]
+    assert taken["digest"] == digest
+    bundle.unlink()
+    require(models, label, foundation)
 
-    texts, moments, loaded = [], [], {}
-    before = endpoint(status(), "chat")["address"]
-    texts.append(answers(client, before)[0][0])
-    try:
-        for label, digest in brought.items():
-            name = label.partition(":")[0]
-            name_models(site_file, models.site, key, chat=f"{name}@production")
-            models.release(label, key)
-            models.do("lock", "--update", "--yes")
-            models.do("push", label)
-            models.cli.run("deploy", "--yes", timeout=DEPLOY_S)
-            chat = endpoint(status(), "chat")
-            assert [(r["checkpoint"], r["state"]) for r in chat["replicas"]] == [
-                (digest, "ADMITTED")
-            ] * 3
-            assert len(set(same_on_all(models, status))) == 1
-            given = answers(client, chat["address"])
-            assert len(given) == ANSWERS
-            assert {(text, checkpoint) for text, checkpoint, _ in given} == {(given[0][0], digest)}
-            assert {replica for _, _, replica in given} == {r["name"] for r in chat["replicas"]}
-            texts.append(given[0][0])
-            moments.append(now())
-            loaded[name] = digest
-    finally:
-        permafrost.run("deploy", "--yes", timeout=DEPLOY_S)  # as the other scenarios know it
-    assert {r["checkpoint"] for r in endpoint(status(), "chat")["replicas"]} == {foundation}
-    assert len(set(texts)) == 3, "three checkpoints that answer alike show nothing"
-    for name, at in zip((CHAT, GEMMA), moments, strict=True):
-        held = models.do("history", name, "--at", at)["production"]
-        assert held["digest"] == loaded[name]
+    ((text, checkpoint, _),) = answers(client, endpoint(status(), "chat")["address"], 1)
+    assert checkpoint != digest, "what is to come serves already"
+    before = now()
+    name_models(site_file, models.site, key, chat=f"{name}@production")
+    models.release(label, key)
+    models.do("lock", "--update", "--yes")
+    models.do("push", label)
+    models.cli.run("deploy", "--yes", timeout=DEPLOY_S)
+    chat = endpoint(status(), "chat")
+    loaded = [(r["checkpoint"], r["state"]) for r in chat["replicas"]]
+    assert loaded == [(digest, "ADMITTED")] * 3
+    assert len(set(same_on_all(models, status))) == 1
+    given = answers(client, chat["address"])
+    assert len(given) == ANSWERS
+    assert {(text, checkpoint) for text, checkpoint, _ in given} == {(given[0][0], digest)}
+    assert {replica for _, _, replica in given} == {r["name"] for r in chat["replicas"]}
+    assert given[0][0] != text, "two checkpoints that answer alike show nothing"
+    held = [models.do("history", name, "--at", at)["production"] for at in (before, now())]
+    assert (held[0], held[1]["digest"]) == (None, digest)
     assert models.do("audit")["findings"] == []
