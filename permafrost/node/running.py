@@ -17,7 +17,7 @@ from .errors import NodeError
 from .gate import Gate
 from .servers import EMPTY, ControlServer, HealthServer
 from .service import NodeService
-from .settings import Settings
+from .settings import Settings, load
 from .triton import Triton
 
 LOOK_EVERY_S = 0.3
@@ -82,10 +82,12 @@ def make_service(settings: Settings) -> NodeService:
         gives_ids=backend not in WITHOUT_TOKEN_IDS,
     )
     file = settings.fingerprint_of(settings.checkpoint)
+    # Who may sign is read at each admission: a convergence that was cut after it wrote the
+    # settings has started nobody anew, and a demand that came since must count.
     gate = Gate(
         triton,
         settings.checkpoint,
-        lambda: baselines.load(file, settings.checkpoint, settings.baseline_signers),
+        lambda: baselines.load(file, settings.checkpoint, load(settings.source).baseline_signers),
         time.monotonic,
     )
     return NodeService(settings, gate, triton)

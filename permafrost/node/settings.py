@@ -58,6 +58,8 @@ class Settings:
     """Image, parallelism and batch settings: the told half of the serving class."""
     baseline_signers: dict[str, str] | None = None
     """Name → PEM of who may sign a fingerprint; None where the site demands no signature."""
+    source: Path = DEFAULT_FILE
+    """The file that says all this."""
 
     @property
     def ports(self) -> SlotPorts:
@@ -79,7 +81,7 @@ def load(path: Path) -> Settings:
     """Read the settings. Raises NodeError naming what is wrong."""
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
-        return _settings(given)
+        return _settings(given, path)
     except OSError as error:
         raise NodeError("SETTINGS_MISSING", f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -93,7 +95,7 @@ def check_digest(digest: str) -> str:
     return digest.removeprefix("sha256:")
 
 
-def _settings(given: dict[str, Any]) -> Settings:
+def _settings(given: dict[str, Any], source: Path) -> Settings:
     registry = given["registry"]
     slots = {
         name: SlotPorts(int(ports["http"]), int(ports["metrics"]))
@@ -126,6 +128,7 @@ def _settings(given: dict[str, Any]) -> Settings:
         served_dir=Path(given.get("served_dir", "/var/lib/permafrost-node")),
         serving=dict(given.get("serving") or {}),
         baseline_signers=_signers(given.get("baseline_signers")),
+        source=source,
     )
 
 

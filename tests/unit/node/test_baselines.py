@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from permafrost.node.errors import NodeError
 from permafrost.node.gate import ADMITTED, OUT
 from permafrost.node.referring import FINGERPRINT, SIGNATURE, Attached
 from permafrost.node.running import make_service
-from permafrost.node.settings import Settings
 from tests.unit.model_registry.keys import keys
 from tests.unit.node.conftest import sha256
 from tests.unit.node.gate_bench import PROBES
@@ -168,24 +166,29 @@ def test_the_gate_is_closed_by_it(
     server = FakeTriton()
     server.digest = CHECKPOINT
     monkeypatch.setattr("permafrost.node.running.Triton", lambda *_, **__: server)
-    told = settings.load(node_json(baseline_signers=site.signers))
+    told = settings.load(node_json())
     site.file = told.fingerprint_of(CHECKPOINT)
+    gate = make_service(told).gate  # the demand comes while the service runs, and it goes on
 
-    def state(told: Settings) -> tuple[str, str]:
-        gate = make_service(told).gate
+    def state() -> tuple[str, str]:
         gate.tick()
         gate.probe()
         return gate.view().state, gate.view().reason
 
     site.record(document("unsigned"))
     site.follow(signers=None)
-    assert state(replace(told, baseline_signers=None))[0] == ADMITTED, "the control"
-    closed, why = state(told)
+    assert state()[0] == ADMITTED, "the control"
+    node_json(baseline_signers=site.signers)
+    closed, why = state()
     assert closed == OUT
     assert "FINGERPRINT_UNSIGNED" in why
     site.record(document("signed"), site.key)
     site.follow()
-    assert state(told) == (ADMITTED, "")
+    assert state() == (ADMITTED, "")
+    site.file.write_bytes(site.file.read_bytes() + b" ")  # the same probes, other bytes
+    assert state()[0] == OUT
+    told.source.write_text("{")
+    assert "SETTINGS_INVALID" in state()[1]
 
 
 def test_no_demand_is_told_from_nobody_who_may_sign(node_json: Any) -> None:
