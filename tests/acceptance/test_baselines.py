@@ -15,11 +15,11 @@ import pytest
 
 from tests.acceptance.conftest import endpoint, replica_state
 from tests.acceptance.driver import ROOT, Cli, wait_until
-from tests.acceptance.models import CHAT, pinned, release_key, signed_site
+from tests.acceptance.models import PULSE, pinned, release_key, signed_site
 
 pytestmark = pytest.mark.soak
 Status = Callable[[], dict[str, Any]]
-REPLICA = "lab-chat-03"
+REPLICA = "lab-pulse-03"
 CONVERGE_S = 900
 
 
@@ -30,7 +30,7 @@ def test_a_node_is_admitted_by_a_signed_baseline_alone(
     on: Callable[[str], Any],
     tmp_path: Path,
 ) -> None:
-    key, checkpoint = release_key(tmp_path), pinned(site_file, "chat")
+    key, checkpoint = release_key(tmp_path), pinned(site_file, "pulse")
     host = on(REPLICA)
     with signed_site(site_file, key, required_for=["fingerprint"]) as site:
         strict = Cli(ROOT / ".venv/bin/permafrost", {**os.environ, "PERMAFROST_SITE": str(site)})
@@ -41,9 +41,9 @@ def test_a_node_is_admitted_by_a_signed_baseline_alone(
             assert problem["code"] == "CONVERGE_FAILED"
             assert "FINGERPRINT_UNSIGNED" in problem["message"]
             assert replica_state(status(), REPLICA) != "ADMITTED"
-            assert endpoint(status(), "chat")["ready"] == 2, "nobody else was touched"
+            assert endpoint(status(), "pulse")["ready"] == 2, "nobody else was touched"
 
-            pin = f"{CHAT}@{checkpoint}"
+            pin = f"{PULSE}@{checkpoint}"
             strict.json("model", "fingerprint", "sign", pin, "--key", str(key))
             strict.run("converge", REPLICA, "--yes", timeout=CONVERGE_S)
             assert replica_state(status(), REPLICA) == "ADMITTED"
