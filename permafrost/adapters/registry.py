@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+from functools import cache
 from typing import Any
 
 import httpx
@@ -63,6 +64,7 @@ class OciCatalog:
                 )
             layers = manifest.get("layers") or []
 
+            @cache
             def fetch(blob: str, most: int) -> bytes | None:
                 return self._beginning(client, name, blob, most)
 
@@ -93,7 +95,7 @@ class OciCatalog:
     def _beginning(self, client: httpx.Client, name: str, digest: str, most: int) -> bytes | None:
         """Return the first bytes of a blob; None where the registry does not give them."""
         headers = {"Range": f"bytes=0-{most - 1}"}
-        got = b""
+        got = bytearray()  # the header of a large vocabulary has thousands of pieces
         try:
             with client.stream("GET", f"/v2/{name}/blobs/{digest}", headers=headers) as answer:
                 if answer.status_code not in (200, 206):
@@ -105,7 +107,7 @@ class OciCatalog:
                         break
         except httpx.HTTPError:
             return None
-        return got[:most]
+        return bytes(got[:most])
 
     def _client(self) -> httpx.Client:
         registry = self._loaded.site.registry
