@@ -40,8 +40,8 @@ LOADING = ("load-slot", "await-slot", "prove-slot", "await-slot-up")
 
 
 @pytest.fixture(autouse=True)
-def as_found(permafrost: Cli, lab: Cli) -> Iterator[None]:
-    """Faults healed, operations taken back, every host there."""
+def as_found(permafrost: Cli, lab: Cli, versions: Versions) -> Iterator[None]:
+    """Faults healed, operations taken back, every host there, the old checkpoint alone."""
     yield
     lab.run("fault", "heal", "all")
     for run in permafrost.json("history", "--limit", "5")["operations"]:
@@ -52,6 +52,7 @@ def as_found(permafrost: Cli, lab: Cli) -> Iterator[None]:
     for name in REPLICAS:
         if replica_state(permafrost.json("status"), name) in ("DRAINED", "DRAINING"):
             permafrost.run("undrain", name, "--yes", expect=None)
+    old_alone(permafrost, versions)
 
 
 def problems(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
