@@ -211,6 +211,8 @@ def test_another_host_dies_in_a_maintenance(
     assert {replica_state(seen, name) for name in away} == {"ADMITTED"}, "who is there serves"
     assert not is_in_maintenance_mode(vsphere, host)
     lab.run("fault", "heal", "all")
+    # vSphere HA leaves VMs with a device off: the plan names them, a deployment switches them on.
+    permafrost.run("deploy", "--yes", timeout=900)
     wait_until("all serve again", lambda: permafrost.json("status")["healthy"], 240, every_s=1)
 
 
