@@ -6,6 +6,7 @@ Exit status: 0 done, 2 usage, 3 refused (bytes or behaviour are not as pinned), 
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
 import sys
@@ -60,11 +61,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return int(given.run(settings.load(given.config), given))
     except NodeError as error:
-        sys.stderr.write(f"{error}\n")
-        return REFUSED if error.code in _REFUSALS else FAILED
+        return _told(error)
     except OSError as error:
-        sys.stderr.write(f"{NodeError('STORE_FAILED', str(error))}\n")
-        return FAILED
+        is_full = error.errno == errno.ENOSPC
+        return _told(NodeError("DISK_FULL" if is_full else "STORE_FAILED", str(error)))
+
+
+def _told(error: NodeError) -> int:
+    sys.stderr.write(f"{error}\n")
+    return REFUSED if error.code in _REFUSALS else FAILED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
+import os
 import socket
 import socketserver
 import threading
@@ -287,3 +289,25 @@ def test_what_cannot_be_noted_is_served_nevertheless(
     service.gate.probe()
     service.tell()
     assert service.health()[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "status"),
+    [(errno.ENOSPC, "DISK_FULL", command.REFUSED), (errno.EIO, "STORE_FAILED", command.FAILED)],
+)
+def test_a_full_disk_is_called_so_whatever_was_being_written(
+    number: int,
+    code: str,
+    status: int,
+    node_json: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = node_json()
+
+    def breaks(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(command.settings, "load", breaks)
+    assert command.main(["--config", str(given), "state"]) == status
+    assert capsys.readouterr().err.startswith(f"{code}: ")
