@@ -33,6 +33,8 @@ NODES = ("lab-r1", "lab-r2", "lab-r3")
 HOSTS = ("lab-esx-01", "lab-esx-02", "lab-esx-03")
 SERVERS = ("vcenter", "registry", "packages")
 MAINTENANCE_S = 5
+POWER_ON_S = 150
+"""A power-on waits 60 s for an address and 30 s for services: on a busy machine it takes all."""
 NSPAWN = "systemd-nspawn"
 
 
@@ -127,7 +129,7 @@ class World:
         vm: Any = self.bench.vm(step.to)
         match step.what:
             case "on":
-                self.bench.done(vm.PowerOnVM_Task(None), 90)
+                self.bench.done(vm.PowerOnVM_Task(None), POWER_ON_S)
             case "off":
                 self.bench.done(vm.PowerOffVM_Task(), 90)
             case "reset":
