@@ -6,9 +6,12 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 
 from lab.testrun.ownlab import owned
-from tests.acceptance.driver import ROOT
+from tests.acceptance.driver import ROOT, Cli
 
 PROGRAMS = ROOT / ".venv" / "bin"
 
@@ -37,3 +40,21 @@ def site_like(template: str, letter: str) -> Iterator[dict[str, str]]:
             yield env
         finally:
             run("permafrost-lab", "down", timeout=300)
+
+
+@pytest.fixture(scope="session")
+def permafrost(site_env: dict[str, str]) -> Cli:
+    """``permafrost`` for that site."""
+    return Cli(PROGRAMS / "permafrost", site_env)
+
+
+@pytest.fixture(scope="session")
+def lab(site_env: dict[str, str]) -> Cli:
+    """``permafrost-lab`` for that site."""
+    return Cli(PROGRAMS / "permafrost-lab", site_env)
+
+
+@pytest.fixture(scope="session")
+def folder(site_env: dict[str, str]) -> Path:
+    """The folder of the site file."""
+    return Path(site_env["PERMAFROST_SITE"]).parent

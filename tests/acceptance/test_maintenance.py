@@ -29,11 +29,16 @@ PULSE = ["lab-pulse-01", "lab-pulse-02", "lab-pulse-03"]
 def as_found(permafrost: Cli) -> Iterator[None]:
     """Whatever a scenario leaves is taken back: the next one begins with every host there."""
     yield
+    bring_back(permafrost, 400)
+
+
+def bring_back(permafrost: Cli, timeout: float) -> None:
+    """Take interrupted operations back, and every host or rack out of maintenance."""
     for run in permafrost.json("history", "--limit", "5")["operations"]:
         if run["state"] == "paused":
-            permafrost.run("abort", run["operation"], "--yes", expect=None, timeout=400)
+            permafrost.run("abort", run["operation"], "--yes", expect=None, timeout=timeout)
     for host in permafrost.json("maintenance", "status")["hosts"]:
-        permafrost.run("maintenance", "exit", host["name"], "--yes", expect=None, timeout=400)
+        permafrost.run("maintenance", "exit", host["name"], "--yes", expect=None, timeout=timeout)
 
 
 def host_of(document: dict[str, Any], name: str) -> str:
@@ -109,9 +114,13 @@ def test_the_drain_left_out_is_caught(
     permafrost: Cli, lab: Cli, status: Status, vsphere: VCenter, tmp_path: Path
 ) -> None:
     """The control: guests shut down by hand under answers that outlast Triton's patience."""
-    name = "lab-pulse-02"
+    leave_the_drain_out("lab-pulse-02", lab, status, vsphere, tmp_path / "control.jsonl")
+
+
+def leave_the_drain_out(name: str, lab: Cli, status: Status, vsphere: VCenter, file: Path) -> None:
+    """Shut one guest down by hand under long answers: the checker must see what that costs."""
     long = ("--interval-ms", "2500", "--max-tokens", "16")
-    with traffic(lab, "pulse", 12, 20, 0.5, tmp_path / "control.jsonl", *long) as load:
+    with traffic(lab, "pulse", 12, 20, 0.5, file, *long) as load:
         wait_until(f"{name} is at work", lambda: _in_flight(status(), name) >= 30, 60, every_s=1)
         vsphere.power_cycle(name)
         summary = load.finish()

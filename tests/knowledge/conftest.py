@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from tests.acceptance.driver import Cli
-from tests.acceptance.ownsite import PROGRAMS, site_like
+from tests.acceptance.ownsite import folder, lab, permafrost, site_like
 from tests.knowledge.driver import COLLECTION, Door
 from tests.knowledge.vectors import DIMENSION, vectors
 
 BATCH = 1000
+
+__all__ = ["folder", "lab", "permafrost"]
 
 
 @pytest.fixture(scope="session")
@@ -21,24 +23,6 @@ def site_env() -> Iterator[dict[str, str]]:
     """The environment of a deployed site; one that was made for this is removed."""
     with site_like("lab-knowledge.yaml", "m") as env:
         yield env
-
-
-@pytest.fixture(scope="session")
-def permafrost(site_env: dict[str, str]) -> Cli:
-    """``permafrost`` for that site."""
-    return Cli(PROGRAMS / "permafrost", site_env)
-
-
-@pytest.fixture(scope="session")
-def lab(site_env: dict[str, str]) -> Cli:
-    """``permafrost-lab`` for that site."""
-    return Cli(PROGRAMS / "permafrost-lab", site_env)
-
-
-@pytest.fixture(scope="session")
-def folder(site_env: dict[str, str]) -> Path:
-    """The folder of the site file."""
-    return Path(site_env["PERMAFROST_SITE"]).parent
 
 
 @pytest.fixture(scope="session")

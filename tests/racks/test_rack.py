@@ -15,8 +15,14 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import replica_state
-from tests.acceptance.driver import Cli, VCenter, losses, traffic, wait_until
-from tests.acceptance.test_maintenance import is_in_maintenance_mode, killed, powered_on
+from tests.acceptance.driver import Cli, VCenter, losses, traffic
+from tests.acceptance.test_maintenance import (
+    bring_back,
+    is_in_maintenance_mode,
+    killed,
+    leave_the_drain_out,
+    powered_on,
+)
 
 pytestmark = pytest.mark.soak
 
@@ -33,11 +39,7 @@ RATE, AT_MOST_S = 60, 900
 def as_found(permafrost: Cli) -> Iterator[None]:
     """Whatever a scenario leaves is taken back: the next one begins with every host there."""
     yield
-    for run in permafrost.json("history", "--limit", "5")["operations"]:
-        if run["state"] == "paused":
-            permafrost.run("abort", run["operation"], "--yes", expect=None, timeout=600)
-    for host in permafrost.json("maintenance", "status")["hosts"]:
-        permafrost.run("maintenance", "exit", host["name"], "--yes", expect=None, timeout=600)
+    bring_back(permafrost, 600)
 
 
 def rack_of(host: str) -> str:
@@ -132,17 +134,4 @@ def test_control_the_drain_left_out_is_caught(
     lab: Cli, status: Status, vsphere: VCenter, placement: dict[str, str], tmp_path: Path
 ) -> None:
     name = next(n for n, host in placement.items() if "-pulse-" in n and host in RACKS["rack-a"])
-    long = ("--interval-ms", "2500", "--max-tokens", "16")
-    with traffic(lab, "pulse", 12, 20, 0.5, tmp_path / "control.jsonl", *long) as load:
-        wait_until(f"{name} is at work", lambda: in_flight(status(), name) >= 30, 60, every_s=1)
-        vsphere.power_cycle(name)
-        summary = load.finish()
-    assert sum(losses(summary)) >= 5, summary
-    wait_until("it serves again", lambda: status()["healthy"], 120, every_s=1)
-
-
-def in_flight(document: dict[str, Any], name: str) -> int:
-    """Return how many requests a replica has now."""
-    return sum(
-        r["in_flight"] for e in document["endpoints"] for r in e["replicas"] if r["name"] == name
-    )
+    leave_the_drain_out(name, lab, status, vsphere, tmp_path / "control.jsonl")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from tests.contract.edge.front import NODES, Asked, Front
-from tests.contract.edge.planted import recorded
-from tests.contract.fingerprint.server import Served, files_of_part, served
+from tests.contract.edge.planted import prepared
+from tests.contract.fingerprint.server import Served, served
 
 SECOND = "oslo-chat-02"
 FIRST_HTTP, SECOND_HTTP = 8000, 8020
@@ -19,11 +18,7 @@ SAMPLING = {"max_tokens": 12, "temperature": 0}
 
 def conversation(folder: Path) -> dict[str, Any]:
     """Take the first turn where it comes, lose that replica, go on; say who gave which tokens."""
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    for name in ("files", "front"):
-        (folder / name).mkdir()
-    tree = files_of_part("checkpoint-chat", folder / "files")
-    pinned, _ = recorded()
+    tree, pinned, _ = prepared(folder)
     with (
         served(tree, folder / "one", pinned, http=FIRST_HTTP) as one,
         served(tree, folder / "two", pinned, http=SECOND_HTTP) as two,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.contract.edge.front import Front
-from tests.contract.edge.planted import recorded, watched
+from tests.contract.edge.planted import prepared, watched
 from tests.contract.edge.real import KNOWN
-from tests.contract.fingerprint.server import Served, files_of_part, served
+from tests.contract.fingerprint.server import Served, served
 
 VICTIM = "oslo-chat-02"
 HTTP, HEALTH = 8020, 9101
@@ -28,11 +27,7 @@ SHORT = json.dumps(
 
 def failing(folder: Path, *, kind: str) -> dict[str, Any]:
     """Let it hang, kill all of it or its backend alone; say when it was out and what was lost."""
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    (folder / "files").mkdir()
-    (folder / "front").mkdir()
-    tree = files_of_part("checkpoint-chat", folder / "files")
-    pinned, known = recorded()
+    tree, pinned, known = prepared(folder)
     instead = {VICTIM: {8000: HTTP, 9100: HEALTH}}
     with (
         served(tree, folder / "server", pinned, http=HTTP) as running,

@@ -56,6 +56,14 @@ def planted(folder: Path, *, kind: str) -> dict[str, Any]:
     }
 
 
+def prepared(folder: Path) -> tuple[Path, str, bytes]:
+    """Make a folder and a network ready; return the lab's chat model, its digest, fingerprint."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    for name in ("files", "front"):
+        (folder / name).mkdir()
+    return files_of_part("checkpoint-chat", folder / "files"), *recorded()
+
+
 def recorded() -> tuple[str, bytes]:
     """Return the digest of the lab's chat checkpoint and its fingerprint."""
     part = parts.path("checkpoint-chat")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,8 +13,8 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tests.contract.edge.front import OWN, PORT, Front
-from tests.contract.edge.planted import recorded
-from tests.contract.fingerprint.server import files_of_part, served
+from tests.contract.edge.planted import prepared
+from tests.contract.fingerprint.server import served
 
 HTTP, GRPC = 8000, 8001
 LASTS_S, EVERY_S = 90.0, 5.0
@@ -25,11 +24,7 @@ SAMPLING = json.dumps({"max_tokens": 4, "temperature": 0})
 
 def stream(folder: Path, *, graceful: bool) -> dict[str, Any]:
     """Keep a stream open over two reloads; the control starts the edge anew instead."""
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    for name in ("files", "front"):
-        (folder / name).mkdir()
-    tree = files_of_part("checkpoint-chat", folder / "files")
-    pinned, _ = recorded()
+    tree, pinned, _ = prepared(folder)
     with (
         served(tree, folder / "server", pinned, http=HTTP, grpc=GRPC),
         Front(folder / "front", behind=(8010, 9100)) as front,
