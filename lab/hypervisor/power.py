@@ -155,14 +155,20 @@ def _link(machine: Machine) -> str:
 
 
 def shut_down(machine: Machine, timeout_s: float = SHUTDOWN_TIMEOUT_S) -> bool:
-    """Ask the guest to power off; True when it is down in time."""
+    """Ask the guest to power off; True when it is down in time.
+
+    Down is the boot that was asked: one that somebody starts meanwhile is another.
+    """
     if not machine.is_on:
         return True
+    first = 0
 
     def asked() -> bool | None:
+        nonlocal first
         init = guest.init_pid(machine)
         if init is None:
             return True if not machine.is_on else None
+        first = init
         pid = guest.nspawn_pid(machine)
         with suppress(ProcessLookupError):
             if pid is not None:
@@ -174,7 +180,11 @@ def shut_down(machine: Machine, timeout_s: float = SHUTDOWN_TIMEOUT_S) -> bool:
     # A machine just switched on has no first process yet.
     if not wait_until(asked, 10, 0.05):
         return False
-    return bool(wait_until(lambda: not machine.is_on, timeout_s, 0.05))
+
+    def down() -> bool:
+        return not machine.is_on or guest.init_pid(machine) not in (None, first)
+
+    return bool(wait_until(down, timeout_s, 0.05))
 
 
 def destroy(machine: Machine) -> None:

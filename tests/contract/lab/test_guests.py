@@ -94,6 +94,24 @@ def test_a_shutdown_is_graceful_a_power_off_is_not(bench: Bench, node: Machine) 
     assert "Power-Off" not in node.console_log.read_text(errors="replace")
 
 
+def test_a_frozen_guest_that_was_asked_to_reboot_keeps_nobody_waiting(
+    bench: Bench, node: Machine
+) -> None:
+    """It hears nothing for minutes: its power can be pulled, and what it does later is its own."""
+    bench.power_on(NAME)
+    fault = faults.apply(bench.instance, "machine-freeze", NAME, {})
+    bench.vm(NAME).RebootGuest()
+    with pytest.raises(vim.fault.InvalidPowerState):
+        bench.done(bench.vm(NAME).PowerOnVM_Task(None), 10)
+    bench.done(bench.vm(NAME).PowerOffVM_Task(), 10)
+    assert not node.is_on
+    faults.heal(bench.instance, fault.id)
+    bench.power_on(NAME)
+    until("it has booted", lambda: bench.settled(NAME))
+    assert bench.agree()
+    assert bench.vm(NAME).runtime.powerState == "poweredOn"
+
+
 @pytest.mark.parametrize(
     "how",
     ["reboot-guest", *(pytest.param(h, marks=pytest.mark.soak) for h in ("reset", "inside"))],

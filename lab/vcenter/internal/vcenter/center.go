@@ -56,6 +56,8 @@ type Center struct {
 	tree sync.Mutex
 
 	ops        keyedLocks // one operation at a time on a virtual machine
+	boots      tally      // how often its machine was started
+	rebooting  tally      // guests that were asked to reboot and are not back
 	pulse      broadcast
 	collectors sync.Mutex // while a session gets its collector
 	routes     routes

@@ -196,6 +196,9 @@ func (c *Center) watched(vm *simulator.VirtualMachine) bool {
 		return false
 	}
 	before := c.mustBeOn(vm) == nil
+	if before && c.rebooting.of(vm.Self) > 0 {
+		return false // off for a moment; whoever reboots it reports its end
+	}
 	c.agree(vm, c.populated)
 	c.heartbeat(vm)
 	return before != (c.mustBeOn(vm) == nil)

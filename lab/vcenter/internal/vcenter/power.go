@@ -54,7 +54,7 @@ func (r *vmCalls) PowerOffVMTask(ctx *simulator.Context, req *types.PowerOffVM_T
 	vm := r.c.vm(req.This)
 	return reply[methods.PowerOffVM_TaskBody](r.c.task(ctx, vm, "PowerOffVM_Task", "VirtualMachine.powerOff",
 		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
-			return nil, r.c.powerOff(ctx, vm, "off")
+			return nil, r.c.powerOff(ctx, vm)
 		}))
 }
 
@@ -63,7 +63,7 @@ func (r *vmCalls) ResetVMTask(ctx *simulator.Context, req *types.ResetVM_Task) s
 	vm := r.c.vm(req.This)
 	return reply[methods.ResetVM_TaskBody](r.c.task(ctx, vm, "ResetVM_Task", "VirtualMachine.reset",
 		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
-			return nil, r.c.restart(ctx, vm, "reset")
+			return nil, r.c.reset(ctx, vm)
 		}))
 }
 
@@ -96,7 +96,7 @@ func (r *vmCalls) ShutdownGuest(ctx *simulator.Context, req *types.ShutdownGuest
 	}
 	r.c.task(ctx, vm, "ShutdownGuest", "VirtualMachine.shutdownGuest",
 		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
-			return nil, r.c.powerOff(ctx, vm, "shutdown")
+			return nil, r.c.shutDownGuest(ctx, vm)
 		})
 	return done[methods.ShutdownGuestBody]()
 }
@@ -109,7 +109,7 @@ func (r *vmCalls) RebootGuest(ctx *simulator.Context, req *types.RebootGuest) so
 	}
 	r.c.task(ctx, vm, "RebootGuest", "VirtualMachine.rebootGuest",
 		func(ctx *simulator.Context, _ *simulator.Task) (types.AnyType, types.BaseMethodFault) {
-			return nil, r.c.restart(ctx, vm, "shutdown")
+			return nil, r.c.rebootGuest(ctx, vm)
 		})
 	return done[methods.RebootGuestBody]()
 }

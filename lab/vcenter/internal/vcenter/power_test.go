@@ -111,6 +111,37 @@ func TestAGuestThatDoesNotShutDownStaysOn(t *testing.T) {
 	s.must(wait(vm.PowerOff(ctx)))
 }
 
+// A guest that stands still hears nothing for minutes: its power can be pulled
+// all the same, and what it does when it wakes is no news of the next boot.
+func TestAGuestThatTakesItsTimeHoldsNobodyUp(t *testing.T) {
+	for verb, ask := range map[string]func(*object.VirtualMachine) error{
+		"shutdown": func(vm *object.VirtualMachine) error { return vm.ShutdownGuest(ctx) },
+		"reboot":   func(vm *object.VirtualMachine) error { return vm.RebootGuest(ctx) },
+	} {
+		t.Run(verb, func(t *testing.T) {
+			s := newSite(t)
+			vm := s.clone("m", 1, "")
+			s.must(s.powerOn(vm))
+			undo := s.order("wait", "shutdown")
+			s.must(ask(vm))
+			refusedAs[*types.InvalidPowerState](t, s.powerOn(vm))
+			s.must(wait(vm.PowerOff(ctx)))
+			if s.isOn(vm) {
+				t.Error("its power was pulled and it is on")
+			}
+			s.must(s.powerOn(vm))
+			before := s.calls()
+			undo()
+			s.until("the guest has answered", func() bool { return s.calls() == before+"\nshutdown m" })
+			s.must(wait(vm.Reset(ctx))) // one operation at a time: the answer was taken in by now
+			if !s.isOn(vm) {
+				t.Error("the next boot was taken for the last one")
+			}
+			s.must(wait(vm.PowerOff(ctx)))
+		})
+	}
+}
+
 func TestNobodyWaitsForTheHypervisor(t *testing.T) {
 	s := newSite(t)
 	vm, other := s.clone("m", 1, ""), s.clone("n", 1, "")

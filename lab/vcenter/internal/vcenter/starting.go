@@ -1,8 +1,6 @@
 package vcenter
 
 import (
-	"errors"
-
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -37,6 +35,7 @@ func (c *Center) powerOn(ctx *simulator.Context, vm *simulator.VirtualMachine, w
 func (c *Center) boot(vm *simulator.VirtualMachine) types.BaseMethodFault {
 	name, m := c.machine(vm)
 	c.nameMachine(vm.Self, name)
+	c.boots.next(vm.Self)
 	guest, err := c.hook.On(name, m)
 	if err != nil {
 		return configFault("Power on failed: " + err.Error())
@@ -95,66 +94,64 @@ func (c *Center) unclaim(vm *simulator.VirtualMachine) {
 	delete(c.starting, vm.Self)
 }
 
-// powerOff stops the machine by the verb off or shutdown.
-func (c *Center) powerOff(ctx *simulator.Context, vm *simulator.VirtualMachine, verb string) types.BaseMethodFault {
+// powerOff pulls the machine's power.
+func (c *Center) powerOff(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 	defer c.ops.lock(vm.Self)()
-	if fault := c.mustReach(vm); fault != nil {
-		return fault
-	}
-	if fault := c.mustBeOn(vm); fault != nil {
+	if fault := c.mustReachRunning(vm); fault != nil {
 		return fault
 	}
 	name, m := c.machine(vm)
-	if verb == "shutdown" {
-		c.post(ctx, &types.VmGuestShutdownEvent{VmEvent: c.vmEvent(vm)})
-	} else {
-		c.post(ctx, &types.VmStoppingEvent{VmEvent: c.vmEvent(vm)})
-	}
-	fault := types.BaseMethodFault(nil)
-	if err := c.hook.Do(verb, name, m); errors.Is(err, hook.ErrStillOn) {
-		fault = &types.Timedout{VimFault: types.VimFault{MethodFault: because("The guest did not shut down.")}}
-	} else if err != nil {
-		fault = configFault("Power off failed: " + err.Error())
-	}
-	if fault != nil {
+	c.post(ctx, &types.VmStoppingEvent{VmEvent: c.vmEvent(vm)})
+	if err := c.hook.Do("off", name, m); err != nil {
+		fault := configFault("Power off failed: " + err.Error())
 		c.post(ctx, &types.VmFailedToPowerOffEvent{VmEvent: c.vmEvent(vm), Reason: localized(fault)})
 		return fault
 	}
-	c.setPower(vm, poweredOff)
-	c.post(ctx, &types.VmPoweredOffEvent{VmEvent: c.vmEvent(vm)})
+	c.nowOff(ctx, vm)
 	return nil
 }
 
-// restart takes the machine down by the verb reset or shutdown and reports the
-// guest that comes up; the virtual machine counts as on all the while.
-func (c *Center) restart(ctx *simulator.Context, vm *simulator.VirtualMachine, verb string) types.BaseMethodFault {
+// reset takes the machine down and reports the guest that comes up; the virtual
+// machine counts as on all the while.
+func (c *Center) reset(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 	defer c.ops.lock(vm.Self)()
-	if fault := c.mustReach(vm); fault != nil {
-		return fault
-	}
-	if fault := c.mustBeOn(vm); fault != nil {
+	if fault := c.mustReachRunning(vm); fault != nil {
 		return fault
 	}
 	name, m := c.machine(vm)
-	if verb == "reset" {
-		c.post(ctx, &types.VmResettingEvent{VmEvent: c.vmEvent(vm)})
-	} else {
-		c.post(ctx, &types.VmGuestRebootEvent{VmEvent: c.vmEvent(vm)})
-	}
+	c.boots.next(vm.Self)
+	c.post(ctx, &types.VmResettingEvent{VmEvent: c.vmEvent(vm)})
 	c.reportGuest(vm, hook.Guest{})
-	if err := c.hook.Do(verb, name, m); errors.Is(err, hook.ErrStillOn) {
-		c.logf("%s: %v", name, err)
-	} else if err != nil {
+	if err := c.hook.Do("reset", name, m); err != nil {
 		return configFault("Restart failed: " + err.Error())
 	}
-	guest, err := c.hook.On(name, m) // answers at once where the machine is on
+	return c.comesUp(ctx, vm)
+}
+
+// comesUp starts the machine of a virtual machine that counts as on, and
+// reports its guest; one that runs already answers at once.
+func (c *Center) comesUp(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	name, m := c.machine(vm)
+	guest, err := c.hook.On(name, m)
 	if err != nil {
-		c.setPower(vm, poweredOff)
-		c.post(ctx, &types.VmPoweredOffEvent{VmEvent: c.vmEvent(vm)})
+		c.nowOff(ctx, vm)
 		return configFault("Restart failed: " + err.Error())
 	}
 	c.reportGuest(vm, guest)
 	return nil
+}
+
+func (c *Center) nowOff(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	c.setPower(vm, poweredOff)
+	c.post(ctx, &types.VmPoweredOffEvent{VmEvent: c.vmEvent(vm)})
+}
+
+// mustReachRunning refuses what needs a machine that runs on a host that answers.
+func (c *Center) mustReachRunning(vm *simulator.VirtualMachine) types.BaseMethodFault {
+	if fault := c.mustReach(vm); fault != nil {
+		return fault
+	}
+	return c.mustBeOn(vm)
 }
 
 // mustReach refuses what a host that does not answer cannot do.
