@@ -6,6 +6,7 @@ driver, else the processor. Read from the checkpoint: its precision.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from .store import ModelStore
 
 _NVIDIA = Path("/proc/driver/nvidia")
 _CPU = Path("/proc/cpuinfo")
+_RELEASE = re.compile(r"\b\d{3,}\.\d+(\.\d+)?\b")
 
 
 def observed(settings: Settings, *, nvidia: Path = _NVIDIA, cpu: Path = _CPU) -> dict[str, Any]:
@@ -45,10 +47,22 @@ def _accelerator(nvidia: Path, cpu: Path) -> tuple[str, str]:
         for value in _values(file, "Model")
     ]
     if models:
-        version = (nvidia / "version").read_text(encoding="utf-8").splitlines()[0]
-        return ", ".join(models), version.partition(":")[2].strip()
+        return ", ".join(models), _driver((nvidia / "version").read_text(encoding="utf-8"))
     names = _values(cpu, "model name")
     return (f"none; {names[0]}" if names else "none"), "none"
+
+
+def _driver(text: str) -> str:
+    """Return the driver's release and flavour out of ``/proc/driver/nvidia/version``.
+
+    The rest of that line says when, where and by whom the module was built: two nodes that build
+    the same release by DKMS differ there, and their class is the same.
+    """
+    line = text.splitlines()[0] if text else ""
+    release = _RELEASE.search(line)
+    if release is None:
+        return line.partition(":")[2].strip()
+    return f"{release[0]}, open kernel module" if "Open Kernel" in line else release[0]
 
 
 def _values(file: Path, wanted: str) -> list[str]:

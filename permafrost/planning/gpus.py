@@ -1,8 +1,8 @@
 """GPUs by PCI id: their memory, and the address space that their registers and memory need.
 
 vCenter shows a device's ids and not its BARs, so both stand here. PCI ids are those of the PCI ID
-Repository (pci-ids.ucw.cz); memory is the vendor's data sheet; BARs are what ``lspci -v`` or a
-kernel's log shows of the card, whose place is named with each.
+Repository (pci-ids.ucw.cz); memory is the vendor's data sheet, or what ``nvidia-smi`` shows; BARs
+are what ``lspci -v`` or a kernel's log shows of the card, whose place is named with each.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def _bars(large_gib: int) -> tuple[int, ...]:
 
 _HOPPER = "GH100 as lspci shows it: fastfetch-cli/fastfetch#1658"
 _AMPERE = "GA100 as the kernel logs it: kata-containers/kata-containers#4358"
+_SEEN = "read in a VM that has it: docs/evidence"
 _SHEET = "data sheet; BAR1 covers the memory, rounded up to a power of two"
 
 GPUS: dict[str, GpuKind] = {
@@ -39,9 +40,9 @@ GPUS: dict[str, GpuKind] = {
     "10de:20b5": GpuKind("A100 PCIe 80GB", 80, _bars(128), _SHEET),
     "10de:20f1": GpuKind("A100 PCIe 40GB", 40, _bars(64), _AMPERE),
     "10de:2321": GpuKind("H100 NVL 94GB", 94, _bars(128), _SHEET),
-    "10de:2330": GpuKind("H100 SXM5 80GB", 80, _bars(128), _HOPPER),
+    "10de:2330": GpuKind("H100 SXM5 80GB", 80, _bars(128), _SEEN),
     "10de:2331": GpuKind("H100 PCIe 80GB", 80, _bars(128), _HOPPER),
-    "10de:2335": GpuKind("H200 SXM 141GB", 141, _bars(256), _SHEET),
+    "10de:2335": GpuKind("H200 SXM 141GB", 140, _bars(256), _SEEN),
     "10de:26b9": GpuKind("L40S 48GB", 48, _bars(64), _SHEET),
     "10de:27b8": GpuKind("L4 24GB", 24, _bars(32), _SHEET),
 }

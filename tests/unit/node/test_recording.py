@@ -163,10 +163,30 @@ def test_the_class_is_told_seen_and_read(node_json: Callable[..., Path], tmp_pat
     card.write_text("Model: \t\t NVIDIA L40S\nIRQ: 5\n")
     (nvidia / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.1\n")
     seen = serving_class.observed(found, nvidia=nvidia, cpu=cpu)
-    assert (seen["gpu"], seen["driver"]) == (
-        "NVIDIA L40S",
-        "NVIDIA UNIX x86_64 Kernel Module  570.1",
-    )
+    assert (seen["gpu"], seen["driver"]) == ("NVIDIA L40S", "570.1")
+
+
+@pytest.mark.parametrize(
+    ("line", "driver"),
+    [
+        # As read on an H200; the end of the line says who built the module.
+        (
+            "NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (nixbld@)",
+            "580.159.04, open kernel module",
+        ),
+        (
+            "NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (root@gpu-07)",
+            "580.159.04, open kernel module",
+        ),
+        (
+            "NVIDIA UNIX x86_64 Kernel Module  535.54.03  Tue Jun  6 22:20:39 UTC 2023",
+            "535.54.03",
+        ),
+        ("a driver of another kind", "a driver of another kind"),
+    ],
+)
+def test_a_driver_is_its_release_and_flavour_wherever_it_was_built(line: str, driver: str) -> None:
+    assert serving_class._driver(f"NVRM version: {line}\nGCC version: 12\n") == driver
 
 
 def test_log_probabilities_are_read_in_the_order_of_their_rank(
