@@ -22,7 +22,8 @@ from model_registry.manifests import config_of, layers_of, subject_of
 from model_registry.media_types import IMAGE_INDEX
 from model_registry.meter import Meter
 
-AT_ONCE = 4
+AT_ONCE = min(4, max(2, os.cpu_count() or 1))
+"""Blobs at a time. Each stream decrypts and hashes: more than cores get in each other's way."""
 _WORTH_THREADS = 1 << 20
 _Blob = tuple[str, int]
 _Nobody: tuple[str, ...] = ()

@@ -23,8 +23,6 @@ _LOST = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
 _WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _A_CORE = 2
 """Files at a time for each core: one is hashed while the other waits for the disk."""
-_AHEAD = 16 << 20
-"""How far before the hash the disk is asked to read: it works while a core hashes."""
 Progress = Callable[[int], None]
 
 
@@ -147,19 +145,14 @@ def digest_of(path: Path, *, from_disk: bool = False, progress: Progress = lambd
 
 
 class _Watched(io.FileIO):
-    """A file that is read ahead, and tells how much of it was read."""
+    """A file that tells how much of it was read. The system reads ahead of it by itself."""
 
     def __init__(self, path: Path, progress: Progress) -> None:
         super().__init__(path, "rb")
         self._progress = progress
-        self._done, self._asked = 0, 0
 
     def readinto(self, buffer: bytearray, /) -> int:  # type: ignore[override]
         """Read into a buffer; returns how many bytes."""
-        if self._done + _AHEAD // 2 >= self._asked:
-            os.posix_fadvise(self.fileno(), self._asked, _AHEAD, os.POSIX_FADV_WILLNEED)
-            self._asked += _AHEAD
         count = super().readinto(buffer) or 0
-        self._done += count
         self._progress(count)
         return count

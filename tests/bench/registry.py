@@ -53,7 +53,7 @@ def _moving(source: Path, folder: Path, server: Server) -> Table:
     files = files_of(layout.read_json(checkpoint))
     size = sum(f.size for f in files)
     plain, oras = _Plain(server), oras_command()
-    rounds = iter(range(1000))
+    rounds, arrived = iter(range(1000)), folder / "arrived"
 
     with _client(server) as client:
 
@@ -61,15 +61,13 @@ def _moving(source: Path, folder: Path, server: Server) -> Table:
             push(layout, client, f"bench/{next(rounds)}", checkpoint)
 
         def pulled() -> None:
-            target = OciLayout.create(folder / f"pulled-{next(rounds)}")
-            pull(client, "bench/plain", checkpoint, target)
-            shutil.rmtree(target.path)
+            pull(client, "bench/plain", checkpoint, OciLayout.create(arrived / "pulled"))
 
         def uploaded() -> None:
             plain.upload(f"plain/{next(rounds)}", paths)
 
         def downloaded() -> None:
-            plain.download("bench/plain", paths, folder / "copy")
+            plain.download("bench/plain", paths, _made(arrived / "plain"))
 
         push(layout, client, "bench/plain", checkpoint)
         paths = [(layout.blob_path(f.digest), f.digest) for f in files]
@@ -79,14 +77,17 @@ def _moving(source: Path, folder: Path, server: Server) -> Table:
             ORAS_PUSH: lambda: _oras_push(
                 oras, layout, checkpoint, server, f"oras/{next(rounds)}"
             ),
-            ORAS_PULL: lambda: _oras_pull(
-                oras, folder / f"oras-{next(rounds)}", checkpoint, server
-            ),
+            ORAS_PULL: lambda: _oras_pull(oras, arrived / "oras", checkpoint, server),
         }
         # A repository of its own for each push, so that it sends all of its bytes
         found = {
             **against(uploaded, {name: ways[name] for name in UP}, ROUNDS),
-            **against(downloaded, {name: ways[name] for name in DOWN}, ROUNDS),
+            **against(
+                downloaded,
+                {name: ways[name] for name in DOWN},
+                ROUNDS,
+                before=lambda: shutil.rmtree(arrived, ignore_errors=True),
+            ),
         }
     table = _table(
         f"{size / MIB:.0f} MiB to and from docker-registry, TLS, loopback",
@@ -168,11 +169,11 @@ class _Plain:
 
     def download(self, repository: str, blobs: Sequence[tuple[Path, str]], target: Path) -> None:
         connection = http.client.HTTPSConnection(self._address, context=self._context)
-        for _, digest in blobs:
+        for path, digest in blobs:
             connection.request("GET", f"/v2/{repository}/blobs/{digest}", headers=self._headers)
             response = connection.getresponse()
             assert response.status == 200
-            with target.open("wb") as file:
+            with (target / path.name).open("wb") as file:
                 shutil.copyfileobj(response, file, MIB)
                 os.fsync(file.fileno())
         connection.close()
@@ -204,8 +205,7 @@ def _oras_push(
 
 def _oras_pull(oras: Path, target: Path, checkpoint: str, server: Server) -> None:
     source = f"{server.address}/bench/plain@{checkpoint}"
-    _oras(oras, "from", server, source, "--to-oci-layout", f"{target}:bench")
-    shutil.rmtree(target)
+    _oras(oras, "from", server, source, "--to-oci-layout", f"{_made(target)}:bench")
 
 
 def _oras(oras: Path, side: str, server: Server, *words: str) -> None:
