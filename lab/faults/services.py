@@ -20,6 +20,11 @@ BALANCER = "haproxy.service"
 RUNTIME = "/run/systemd/system"
 
 
+STAY_DOWN = "[Unit]\nAssertPathExists=!/\n[Service]\nRestart=no\n"
+"""Keeps a unit from being started by anybody, and by systemd itself: that asks no assertion where
+it starts one again that has failed."""
+
+
 def _drop_in(unit: str) -> str:
     # A mask would not do: it does not cover a unit that lies in /etc.
     return f"{RUNTIME}/{unit}.d/90-permafrost-lab.conf"
@@ -66,7 +71,7 @@ def kill(instance: Instance, target: str, undo: Undo) -> None:
     if undo.get("stay_down") == "yes":
         drop_in = _drop_in(unit)
         targets.inside(node, "mkdir", "-p", drop_in.rpartition("/")[0])
-        targets.inside(node, "tee", drop_in, stdin="[Unit]\nAssertPathExists=!/\n")
+        targets.inside(node, "tee", drop_in, stdin=STAY_DOWN)
         targets.inside(node, "systemctl", "daemon-reload")
     _systemctl(instance, target, "kill", "--signal=SIGKILL")
 

@@ -68,9 +68,12 @@ def _is_active(node: Machine) -> bool:
 
 
 def held_addresses(node: Machine) -> list[str]:
-    """Return the virtual addresses a machine holds: those that keepalived added (as /32)."""
+    """Return the virtual addresses a machine holds: those that keepalived added to its own.
+
+    It adds them alone (``/32``), or in the subnet of the machine's own, where they are secondary.
+    """
     with suppress(LabError, ValueError):
         links = json.loads(targets.inside(node, "ip", "-json", "-4", "address", "show", "host0"))
         found = [info for link in links for info in link.get("addr_info", [])]
-        return [a["local"] for a in found if a["prefixlen"] == 32]
+        return [a["local"] for a in found if a["prefixlen"] == 32 or a.get("secondary")]
     return []
