@@ -29,7 +29,7 @@ from permafrost.adapters.pulumi_stack.orphans import (
     remove_orphans,
 )
 from permafrost.pki.files import locked
-from permafrost.planning.interruption import Interruption, StackHold
+from permafrost.planning.interruption import Interruption, StackHold, require_ours
 from permafrost.topology import node_names
 
 if TYPE_CHECKING:
@@ -159,12 +159,11 @@ class PulumiStack:
     def repair(self) -> None:
         """Clear what an interrupted run left: a dead lock, its processes, pending operations."""
         repair.end_leftovers(self._backend.url, self._stack)
-        if self._backend.folder is None:
-            # Objects of an operation that somebody has under way look like those of a dead one.
-            self._require_free()
-        else:
+        if self._backend.folder is not None:
             repair.remove_dead_locks(self._backend.folder, PROJECT, self._stack)
             self._mend_notes()
+        # What somebody has under way on another machine looks like what a dead one left.
+        require_ours(Interruption(holds=self._holds()))
         latest = self._latest() or {}
         pending = pending_operations(latest)
         remove_half_made(self._loaded, self._unknown(latest))
