@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from permafrost.site.model import Site
 
 RECORD = "backend.json"
+SERVICE = "service"
+"""Pulumi's service encrypts for stacks that it keeps; no site file can name it."""
 
 
 def require_own(site: Site, backend: Backend, latest: Latest) -> None:
@@ -48,8 +50,7 @@ def require_own(site: Site, backend: Backend, latest: Latest) -> None:
                 "SECRETS_PROVIDER_CHANGED",
                 f"the secrets of stack {stack} are encrypted by {made_with}, not by {named}",
                 "control.secrets_provider",
-                f'name {made_with} again, `eval "$(permafrost env)"`, and in the state folder\'s '
-                f"`pulumi`: `pulumi stack change-secrets-provider {named}`; then name that",
+                _how_to_change(made_with, named),
             )
         )
 
@@ -96,6 +97,16 @@ def record(loaded: LoadedSite, backend: Backend) -> None:
     text = json.dumps({"schema": 1, "stack": stack, "backend": backend.shown}) + "\n"
     if not _says(path, text):
         write_whole(path, text.encode(), mode=0o600)
+
+
+def _how_to_change(made_with: str | None, named: str) -> str:
+    change = f"`pulumi stack change-secrets-provider {named}`"
+    if made_with == SERVICE:
+        return f"whoever made the stack types {change} where it was made"
+    return (
+        f'name {made_with} again, `eval "$(permafrost env)"`, and in the folder `pulumi` '
+        f"of the state folder: {change}; then name that"
+    )
 
 
 def _says(path: Path, text: str) -> bool:

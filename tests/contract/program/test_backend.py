@@ -6,6 +6,7 @@ speak as much of S3 and of Vault as the engine asks for.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import socket
@@ -88,19 +89,21 @@ class Desk:
         """Bring every VM of the site into the state: then vCenter is not asked for lost ones."""
         state = json.loads(self.type("stack", "export"))
         provider = "urn:pulumi:lab::permafrost::pulumi:providers:vsphere::default"
-        state["deployment"]["resources"] += [
-            {"urn": provider, "custom": True, "id": "x", "type": "pulumi:providers:vsphere"},
-            *(
-                {
-                    "urn": f"urn:pulumi:lab::permafrost::{VM_TYPE}::{name}",
-                    "custom": True,
-                    "id": name,
-                    "type": VM_TYPE,
-                    "provider": f"{provider}::x",
-                }
-                for name, _, _ in node_names(self.loaded.site)
-            ),
-        ]
+        state["deployment"].setdefault("resources", []).extend(
+            [
+                {"urn": provider, "custom": True, "id": "x", "type": "pulumi:providers:vsphere"},
+                *(
+                    {
+                        "urn": f"urn:pulumi:lab::permafrost::{VM_TYPE}::{name}",
+                        "custom": True,
+                        "id": name,
+                        "type": VM_TYPE,
+                        "provider": f"{provider}::x",
+                    }
+                    for name, _, _ in node_names(self.loaded.site)
+                ),
+            ]
+        )
         path = self.folder / "state.json"
         path.write_text(json.dumps(state))
         self.type("stack", "import", "--file", str(path))
@@ -213,6 +216,30 @@ def test_another_provider_is_refused_until_the_stack_has_it(desk: Desk, stores: 
     by_vault.up()
     assert desk.secret() == SECRET
     assert code_of(desk.names()) == "SECRETS_PROVIDER_CHANGED"
+    # And back: whoever goes to a passphrase says where it is.
+    passphrase = str(desk.loaded.resolve("secrets/passphrase"))
+    desk.names(secrets_provider=VAULT, passphrase_file=None)
+    change = ("stack", "change-secrets-provider", "passphrase")
+    desk.type(*change, PULUMI_CONFIG_PASSPHRASE_FILE=passphrase)
+    desk.names().ensure_stack()
+    assert desk.settings().keys() == {"encryptionsalt"}
+    assert desk.secret() == SECRET
+
+
+def test_a_compressed_state_is_not_taken_for_none(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_SELF_MANAGED_STATE_GZIP", "true")
+    stack = desk.names()
+    stack.ensure_stack()
+    desk.know_vms()
+    state = stack_files(desk.loaded) / f"{STATE}.gz"
+    stack.ensure_stack()
+    assert stack.interruption().is_none
+    text = cut(gzip.decompress(state.read_bytes()))
+    state.write_bytes(gzip.compress(text.encode()))
+    state.with_name(f"{state.name}.attrs").unlink()
+    assert stack.interruption().pending == (PENDING,)
 
 
 def test_a_bucket_is_read_through_the_engine(desk: Desk, stores: Stores, tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ def test_a_stack_of_another_provider_is_refused_and_how_to_change_it_said() -> N
     assert refused({"secrets_providers": CLOUD}) == "SECRETS_PROVIDER_CHANGED"
     with pytest.raises(Refused, match="change-secrets-provider passphrase"):
         require_own(small_site(), BUCKET, {"secrets_providers": CLOUD})
+    with pytest.raises(Refused, match="whoever made the stack types"):
+        require_own(small_site(), BUCKET, {"secrets_providers": {"type": "service"}})
 
 
 def test_a_stack_that_was_made_before_is_not_made_again_elsewhere(loaded: LoadedSite) -> None:
