@@ -83,17 +83,3 @@ def _milvus(milvus: Milvus) -> Iterator[Problem]:
 def _rest(site: Site) -> Iterator[Problem]:
     if site.knowledge is not None:
         yield from _milvus(site.knowledge.milvus)
-    if site.control.pulumi_backend is not None:
-        yield _not_yet(
-            "PULUMI_BACKEND_UNSUPPORTED",
-            "a Pulumi backend outside of the state folder",
-            "control.pulumi_backend",
-            "leave it out: the state folder holds it, back that up",
-        )
-    if site.control.secrets_provider != "passphrase":
-        yield _not_yet(
-            "SECRETS_PROVIDER_UNSUPPORTED",
-            "a secrets provider other than a passphrase",
-            "control.secrets_provider",
-            "name a passphrase_file",
-        )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from permafrost.errors import Problem
 from permafrost.site.model import Site
+from permafrost.site.pulumi_backend import folder_named
 
 
 def named_files(site: Site) -> dict[str, tuple[str, bool]]:
@@ -48,6 +49,7 @@ def check_files(site: Site, resolve: Callable[[str], Path]) -> list[Problem]:
     for key, name in (
         ("control.state_dir", site.control.state_dir),
         ("control.pulumi_dir", site.control.pulumi_dir),
+        ("control.pulumi_backend", folder_named(site.control.pulumi_backend or "")),
     ):
         if name is not None and (problem := _unresolvable(key, name, resolve)) is not None:
             found.append(problem)

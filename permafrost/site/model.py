@@ -171,7 +171,10 @@ class Control(Strict):
             str, StringConstraints(pattern=r"^(file|s3|gs|azblob|postgres|https)://[^\x00-\x20]+$")
         ]
         | None
-    ) = Field(default=None, description="default: a folder below `state_dir`")
+    ) = Field(
+        default=None,
+        description="default: a folder below `state_dir`; `file://` folders must be there",
+    )
     secrets_provider: Annotated[
         str,
         StringConstraints(

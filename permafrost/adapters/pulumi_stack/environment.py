@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from permafrost.adapters.pulumi_stack.backend import backend_of, stack_files
 from permafrost.errors import Failed, Problem
 from permafrost.pki.files import write_whole
 from permafrost.topology import node_names
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 PROJECT = "permafrost"
 CHECKOUT = Path(__file__).resolve().parents[3]
 SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
-
-
-def stack_files(loaded: LoadedSite) -> Path:
-    """Return the folder of the stack's backend and of its working configuration."""
-    return loaded.state_dir / "pulumi"
 
 
 def config_file(loaded: LoadedSite) -> Path:
@@ -48,7 +44,7 @@ def stack_environment(loaded: LoadedSite, *, engine: Path | None = None) -> dict
     state = loaded.state_dir
     environment = {
         "PERMAFROST_SITE": str(loaded.path.resolve()),
-        "PULUMI_BACKEND_URL": f"file://{stack_files(loaded)}",
+        "PULUMI_BACKEND_URL": backend_of(loaded).url,
         "PULUMI_HOME": str(state / "pulumi-home"),
         "PULUMI_STACK": site.control.pulumi_stack,
         "PULUMI_OPTION_CONFIG_FILE": str(config_file(loaded)),

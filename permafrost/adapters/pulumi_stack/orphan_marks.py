@@ -17,7 +17,7 @@ from permafrost.errors import Failed, Problem
 from permafrost.planning.ownership import category_name
 
 if TYPE_CHECKING:
-    from permafrost.adapters.pulumi_stack.repair import Pending
+    from permafrost.adapters.pulumi_stack.checkpoint import Pending
     from permafrost.adapters.vsphere import VcenterSession
     from permafrost.site.load import LoadedSite
 

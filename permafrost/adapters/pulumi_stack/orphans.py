@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim
 
+from permafrost.adapters.pulumi_stack.checkpoint import VM_TYPE
 from permafrost.adapters.pulumi_stack.orphan_marks import finish, remove_mark, remove_rule
 from permafrost.adapters.pulumi_stack.ownership import OWNED, ownership_prefix
-from permafrost.adapters.pulumi_stack.repair import VM_TYPE
 from permafrost.adapters.vsphere import VcenterSession
 
 if TYPE_CHECKING:
-    from permafrost.adapters.pulumi_stack.repair import Pending
+    from permafrost.adapters.pulumi_stack.checkpoint import Pending
     from permafrost.site.load import LoadedSite
 
 log = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 OWNED = "Permafrost: "
 """How the annotation of every VM begins that Permafrost made, of whichever site."""
+NAMED = re.compile(rf"{OWNED}site ([^,]+), node ")
 
 
 def annotation(site: Site, node: Node) -> str:
@@ -22,3 +24,9 @@ def annotation(site: Site, node: Node) -> str:
 def ownership_prefix(site: Site, name: str) -> str:
     """Return how the annotation of a node's VM begins, whatever its role."""
     return f"{OWNED}site {site.site}, node {name},"
+
+
+def site_of(note: str) -> str | None:
+    """Return the site that an annotation names; None where it is not one of ours."""
+    found = NAMED.match(note)
+    return found[1] if found else None

@@ -7,27 +7,12 @@ import logging
 import os
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from permafrost.adapters.pulumi_stack.lifeline import ENGINE, process_stat
 from permafrost.adapters.pulumi_stack.locks import stack_locks
 
 log = logging.getLogger(__name__)
-VM_TYPE = "vsphere:index/virtualMachine:VirtualMachine"
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """One operation that Pulumi had begun and never saw the end of."""
-
-    operation: str
-    type: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.operation} {self.type.rpartition(':')[2]} {self.name}"
 
 
 def remove_dead_locks(backend: Path, project: str, stack: str) -> int:
@@ -39,15 +24,19 @@ def remove_dead_locks(backend: Path, project: str, stack: str) -> int:
     return len(dead)
 
 
-def damaged_notes(backend: Path) -> tuple[Path, ...]:
+def damaged_notes(folder: Path, stack: str) -> tuple[Path, ...]:
     """Return notes beside Pulumi's files that were cut off while they were written.
 
     The file backend keeps type and checksum of each file in a second one, ``*.attrs``, which it
     does not write at once. An empty one makes every command fail with ``failed to load
-    checkpoint: EOF``, although the state beside it is whole.
+    checkpoint: EOF``, although the state beside it is whole. Those of other stacks in the same
+    folder are left alone: who writes them cannot be seen from this stack's locks.
     """
     found = []
-    for path in sorted((backend / ".pulumi").rglob("*.attrs")):
+    root = folder / ".pulumi"
+    for path in sorted(root.rglob("*.attrs")):
+        if not _concerns(path.relative_to(root), stack):
+            continue
         try:
             json.loads(path.read_text())
         except ValueError:
@@ -57,41 +46,23 @@ def damaged_notes(backend: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def remove_damaged_notes(backend: Path) -> int:
+def remove_damaged_notes(folder: Path, stack: str) -> int:
     """Remove such notes: without them the files beside them are read all the same."""
-    found = damaged_notes(backend)
+    found = damaged_notes(folder, stack)
     for path in found:
         log.info("removing %s, which was cut off while it was written", path.name)
         path.unlink(missing_ok=True)
     return len(found)
 
 
-def pending_operations(backend: Path, project: str, stack: str) -> tuple[Pending, ...]:
-    """Return what the stack's state says was under way."""
-    latest = _latest(backend, project, stack)
-    return tuple(_pending(entry) for entry in latest.get("pending_operations") or ())
+def _concerns(path: Path, stack: str) -> bool:
+    """Whether a file of the backend is this stack's, or the backend's own."""
+    return len(path.parts) == 1 or stack in path.parts or path.name.startswith(f"{stack}.json")
 
 
-def known_vms(backend: Path, project: str, stack: str) -> frozenset[str]:
-    """Return the names of the VMs that the stack's state knows, finished or not.
-
-    By their type: the component around a VM bears its name too.
-    """
-    resources = _latest(backend, project, stack).get("resources") or ()
-    return frozenset(str(r["urn"]).rsplit("::", 1)[-1] for r in resources if r["type"] == VM_TYPE)
-
-
-def _latest(backend: Path, project: str, stack: str) -> dict[str, Any]:
-    path = backend / ".pulumi" / "stacks" / project / f"{stack}.json"
-    try:
-        return json.loads(path.read_text())["checkpoint"]["latest"] or {}
-    except FileNotFoundError:
-        return {}
-
-
-def end_leftovers(backend_url: str) -> int:
+def end_leftovers(backend_url: str, stack: str) -> int:
     """Kill plugins and language hosts of this stack whose engine is gone; return how many."""
-    found = leftovers(backend_url)
+    found = leftovers(backend_url, stack)
     for pid in found:
         log.info("ending process %d, left behind by a pulumi that has ended", pid)
         with suppress(ProcessLookupError):
@@ -99,28 +70,23 @@ def end_leftovers(backend_url: str) -> int:
     return len(found)
 
 
-def leftovers(backend_url: str) -> tuple[int, ...]:
+def leftovers(backend_url: str, stack: str) -> tuple[int, ...]:
     """Return plugins and language hosts of this stack whose engine is gone."""
-    return tuple(pid for pid in _processes_of(backend_url) if not _has_engine(pid))
+    return tuple(pid for pid in _processes_of(backend_url, stack) if not _has_engine(pid))
 
 
-def _pending(entry: dict[str, Any]) -> Pending:
-    resource = entry["resource"]
-    return Pending(
-        str(entry["type"]), str(resource["type"]), str(resource["urn"]).rsplit("::", 1)[-1]
-    )
+def _processes_of(backend_url: str, stack: str) -> list[int]:
+    """Return processes that Pulumi starts, with this stack in their environment.
 
-
-def _processes_of(backend_url: str) -> list[int]:
-    """Return processes that Pulumi starts, with this backend in their environment."""
-    wanted = f"PULUMI_BACKEND_URL={backend_url}".encode()
+    The backend alone does not tell: several sites may keep their stacks in one.
+    """
+    wanted = {f"PULUMI_BACKEND_URL={backend_url}".encode(), f"PULUMI_STACK={stack}".encode()}
     found = []
     for folder in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            if any(_is_pulumis(word) for word in words[:4]) and wanted in (
-                folder / "environ"
-            ).read_bytes().split(b"\0"):
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            if any(_is_pulumis(word) for word in words[:4]) and wanted <= set(environment):
                 found.append(int(folder.name))
     return found
 

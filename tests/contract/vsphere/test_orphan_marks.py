@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab.provider.vsphere import vim
+from permafrost.adapters.pulumi_stack.checkpoint import Pending
 from permafrost.adapters.pulumi_stack.orphan_marks import ATTRIBUTE, CATEGORY, GROUPS, TAG
 from permafrost.adapters.pulumi_stack.orphans import CREATING, KINDS, remove_orphans
-from permafrost.adapters.pulumi_stack.repair import Pending
 from permafrost.planning.ownership import category_name, role_name
 from permafrost.site.load import LoadedSite
 from tests.contract.vsphere.byhand import ByHand

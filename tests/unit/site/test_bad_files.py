@@ -224,6 +224,11 @@ RULES: list[tuple[Edit, str, str]] = [
     (put("vcenter.ca_file", "secrets/nothing"), "FILE_UNREADABLE", "vcenter.ca_file"),
     (put("packages.key_file", "secrets"), "FILE_UNREADABLE", "packages.key_file"),
     (put("control.state_dir", "~nobody-here/state"), "PATH_MALFORMED", "control.state_dir"),
+    (
+        put("control.pulumi_backend", "file://~nobody-here/pulumi"),
+        "PATH_MALFORMED",
+        "control.pulumi_backend",
+    ),
     (put("tls", NO_KEY), "FILE_UNREADABLE", "tls.authority.key_file"),
 ]
 """Rules of several keys, and of files."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from permafrost.adapters.pulumi_stack.backend import backend_of
 from permafrost.adapters.pulumi_stack.configuration import write_working_configuration
 from permafrost.adapters.pulumi_stack.environment import (
     config_file,
@@ -29,6 +30,11 @@ def loaded(tmp_path: Path) -> LoadedSite:
     return load_site(path)
 
 
+def with_control(loaded: LoadedSite, **values: str | None) -> LoadedSite:
+    control = loaded.site.control.model_copy(update=values)
+    return LoadedSite(loaded.site.model_copy(update={"control": control}), loaded.path)
+
+
 def test_it_names_site_stack_and_vcenter(loaded: LoadedSite) -> None:
     environment = stack_environment(loaded)
     assert environment["PERMAFROST_SITE"] == str(loaded.path)
@@ -38,6 +44,42 @@ def test_it_names_site_stack_and_vcenter(loaded: LoadedSite) -> None:
     assert environment["VSPHERE_PASSWORD"] == "secret"
     # Passphrases go by file: an environment is easily shown.
     assert "PULUMI_CONFIG_PASSPHRASE" not in environment
+
+
+def test_a_folder_is_told_to_pulumi_by_its_absolute_path(loaded: LoadedSite) -> None:
+    beside = with_control(loaded, pulumi_backend="file://kept here%231?metadata=skip")
+    folder = loaded.path.parent / "kept here#1"
+    assert backend_of(beside).folder == folder
+    url = stack_environment(beside)["PULUMI_BACKEND_URL"]
+    assert url == f"file://{loaded.path.parent}/kept%20here%231?metadata=skip"
+    # What is beside the stack stays in the state folder.
+    assert config_file(beside) == config_file(loaded)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/sites?region=eu-central-1",
+        "gs://bucket",
+        "azblob://container",
+        "postgres://me:hush@db/state",
+        "https://api.pulumi.com",
+    ],
+)
+def test_a_place_elsewhere_is_handed_to_pulumi_as_it_is_named(
+    loaded: LoadedSite, url: str
+) -> None:
+    elsewhere = with_control(loaded, pulumi_backend=url)
+    assert stack_environment(elsewhere)["PULUMI_BACKEND_URL"] == url
+    assert backend_of(elsewhere).folder is None
+    assert "hush" not in backend_of(elsewhere).shown
+    assert backend_of(elsewhere).is_service == url.startswith("https")
+
+
+def test_another_provider_needs_no_passphrase(loaded: LoadedSite) -> None:
+    assert "PULUMI_CONFIG_PASSPHRASE_FILE" in stack_environment(loaded)
+    cloud = with_control(loaded, secrets_provider="awskms://key", passphrase_file=None)
+    assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in stack_environment(cloud)
 
 
 def test_steps_that_wait_for_their_turn_leave_room_for_the_one_they_wait_for(
@@ -66,6 +108,15 @@ def test_the_salt_stays_in_the_working_copy(loaded: LoadedSite, tmp_path: Path) 
         "config": {"permafrost:colour": "blue"},
     }
     assert "encryptionsalt" not in tracked.read_text()
+
+
+def test_the_states_own_provider_wins_over_what_the_working_copy_says(
+    loaded: LoadedSite, tmp_path: Path
+) -> None:
+    config_file(loaded).write_text("encryptionsalt: v1:abc\nconfig: {}\n")
+    settings = {"secretsprovider": "awskms://key", "encryptedkey": "a2V5"}
+    write_working_configuration(loaded, tmp_path, settings)
+    assert yaml.safe_load(config_file(loaded).read_text()) == settings
 
 
 def test_the_vcenters_own_authority_is_added_to_the_systems(loaded: LoadedSite) -> None:

@@ -1,72 +1,47 @@
-"""What an interrupted run left, read from the stack's state."""
+"""Notes that an interrupted run cut off, and processes that it left."""
 
 from __future__ import annotations
 
-import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
-from permafrost.adapters.pulumi_stack.repair import (
-    Pending,
-    known_vms,
-    pending_operations,
-    remove_damaged_notes,
-)
+from permafrost.adapters.pulumi_stack.repair import leftovers, remove_damaged_notes
 
-VM = "vsphere:index/virtualMachine:VirtualMachine"
-
-
-def write_state(backend: Path, latest: object) -> None:
-    path = backend / ".pulumi/stacks/permafrost/lab.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"version": 3, "checkpoint": {"stack": "lab", "latest": latest}}))
-
-
-def test_a_stack_that_was_never_made_has_nothing_pending(tmp_path: Path) -> None:
-    assert pending_operations(tmp_path, "permafrost", "lab") == ()
-
-
-def test_a_fresh_stack_has_nothing_pending(tmp_path: Path) -> None:
-    write_state(tmp_path, None)
-    assert pending_operations(tmp_path, "permafrost", "lab") == ()
-
-
-def test_a_creation_that_was_cut_is_found_with_its_node(tmp_path: Path) -> None:
-    entry = {
-        "resource": {"urn": f"urn:pulumi:lab::permafrost::{VM}::lab-chat-01", "type": VM},
-        "type": "creating",
-    }
-    write_state(tmp_path, {"resources": [], "pending_operations": [entry]})
-    assert pending_operations(tmp_path, "permafrost", "lab") == (
-        Pending("creating", VM, "lab-chat-01"),
-    )
-
-
-def test_a_vm_is_known_by_its_type_and_not_by_the_component_around_it(tmp_path: Path) -> None:
-    assert known_vms(tmp_path, "permafrost", "lab") == frozenset()
-    around = "permafrost:infra:InferenceVm"
-    write_state(
-        tmp_path,
-        {
-            "resources": [
-                {"urn": f"urn:pulumi:lab::permafrost::{around}::lab-chat-01", "type": around},
-                {"urn": f"urn:pulumi:lab::permafrost::{around}::lab-chat-02", "type": around},
-                {"urn": f"urn:pulumi:lab::permafrost::{around}${VM}::lab-chat-02", "type": VM},
-            ]
-        },
-    )
-    assert known_vms(tmp_path, "permafrost", "lab") == {"lab-chat-02"}
+URL = "file:///nowhere/pulumi"
 
 
 def test_a_note_that_was_cut_off_is_removed_and_the_state_beside_it_stays(tmp_path: Path) -> None:
-    write_state(tmp_path, None)
     folder = tmp_path / ".pulumi/stacks/permafrost"
-    empty, half, whole = (folder / f"{name}.json.attrs" for name in ("lab", "half", "whole"))
+    folder.mkdir(parents=True)
+    (folder / "lab.json").write_text("{}")
+    history = tmp_path / ".pulumi/history/permafrost/lab"
+    history.mkdir(parents=True)
+    empty, whole = folder / "lab.json.attrs", folder / "lab.json.bak.attrs"
+    half, general = history / "lab-1.history.json.attrs", tmp_path / ".pulumi/meta.yaml.attrs"
+    foreign = folder / "lab-2.json.attrs"
     empty.write_text("")
+    foreign.write_text("")
+    general.write_text("")
     half.write_text('{"user.content_type": "app')
     whole.write_text('{"md5": ""}')
-    assert remove_damaged_notes(tmp_path) == 2
-    assert not empty.exists()
-    assert not half.exists()
+    assert remove_damaged_notes(tmp_path, "lab") == 3
+    assert not any(path.exists() for path in (empty, half, general))
     assert whole.exists()
+    assert foreign.exists()  # whoever has that stack may be writing it
     assert (folder / "lab.json").exists()
-    assert remove_damaged_notes(tmp_path / "none") == 0
+    assert remove_damaged_notes(tmp_path / "none", "lab") == 0
+
+
+def test_processes_of_another_stack_in_the_same_backend_are_not_ours(tmp_path: Path) -> None:
+    plugin = tmp_path / "pulumi-resource-nothing"
+    shutil.copy("/bin/sleep", plugin)
+    environment = {**os.environ, "PULUMI_BACKEND_URL": URL, "PULUMI_STACK": "lab"}
+    with subprocess.Popen([plugin, "60"], env=environment) as process:
+        try:
+            assert leftovers(URL, "lab") == (process.pid,)
+            assert leftovers(URL, "lab-2") == ()
+            assert leftovers("s3://bucket", "lab") == ()
+        finally:
+            process.kill()
