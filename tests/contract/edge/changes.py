@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import ssl
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any
 
 from tests.contract.edge.front import OWN, PORT, Asked, Front
 
-RATE, WRONG = 25, 1000
+RATE, WRONG, HELD = 25, 1000, 20
 KEY = "pf-good"
 
 
@@ -72,6 +73,48 @@ def changes(folder: Path, *, graceful: bool) -> dict[str, Any]:
         "requests": len(asked),
         "certificates": len(set(shown)),
     }
+
+
+def waiting(folder: Path, *, forgets: bool) -> dict[str, Any]:
+    """Hold connections that wait, reload, then ask once more on each; say what they were told."""
+
+    def forgetful(text: str) -> str:
+        return text.replace("option idle-close-on-response", "")
+
+    with Front(folder, changed=forgetful if forgets else None) as front:
+        context = ssl.create_default_context(cafile=str(front.folder / "pki/ca.pem"))
+        held = [
+            http.client.HTTPSConnection(OWN, PORT, timeout=20, context=context)
+            for _ in range(HELD)
+        ]
+        before = [_ask_on(connection) for connection in held]
+        old = front.workers()
+        front.reload()
+        time.sleep(1)  # the old worker has begun to stop
+        served_by_old = bool(old & front.workers())
+        after = [_ask_on(connection) for connection in held]
+        away = front.workers()
+    return {
+        "before": Counter(status for status, _ in before),
+        "after": Counter(status for status, _ in after),
+        "said_to_be_the_last": sum("close" in told for _, told in after),
+        "old_worker_was_there": served_by_old,
+        "workers": [len(old), len(away)],
+    }
+
+
+def _ask_on(connection: http.client.HTTPSConnection) -> tuple[str, str]:
+    """Return status and what is said of the connection; a status of 0 where it was closed."""
+    connection.auto_open = 0  # no second try on a connection of its own
+    try:
+        if connection.sock is None:
+            connection.connect()
+        connection.request("POST", "/v2/models/chat/generate", b"{}")
+        answer = connection.getresponse()
+        answer.read()
+    except (http.client.HTTPException, OSError):
+        return "0", ""
+    return str(answer.status), answer.headers.get("connection", "").lower()
 
 
 def wrong_keys(folder: Path) -> dict[str, Any]:

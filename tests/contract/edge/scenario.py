@@ -19,7 +19,7 @@ from permafrost.errors import Failed
 from permafrost.pki.certificates import Issued
 from permafrost.pki.owners import EdgeTrust
 from tests.contract.edge.broken import broken
-from tests.contract.edge.changes import changes, wrong_keys
+from tests.contract.edge.changes import changes, waiting, wrong_keys
 from tests.contract.edge.conversation import conversation
 from tests.contract.edge.cutover import cutover
 from tests.contract.edge.failing import failing
@@ -171,6 +171,8 @@ def main() -> None:
     scenarios: dict[str, Callable[[Path], dict[str, Any]]] = {
         "changes": partial(changes, graceful=True),
         "changes-abrupt": partial(changes, graceful=False),
+        "waiting": partial(waiting, forgets=False),
+        "waiting-forgetful": partial(waiting, forgets=True),
         "wrong-keys": wrong_keys,
         "overload": overload,
         "names": names,

@@ -18,6 +18,19 @@ def test_reloads_and_another_certificate_cost_nothing(tmp_path: Path) -> None:
     assert seen["certificates"] == 2, "what is shown is another one"
 
 
+def test_a_reload_closes_no_connection_on_which_a_client_may_be_sending(tmp_path: Path) -> None:
+    """A client whose connection waits sends just then: it is answered, and told to come anew."""
+    seen = run("waiting", tmp_path)
+    assert seen["before"] == seen["after"] == {"200": 20}, seen
+    assert seen["said_to_be_the_last"] == 20
+
+
+def test_control_without_it_whoever_sends_just_then_loses_the_request(tmp_path: Path) -> None:
+    seen = run("waiting-forgetful", tmp_path)
+    assert seen["before"] == {"200": 20}, seen
+    assert seen["after"] == {"0": 20}, seen
+
+
 def test_control_an_edge_that_is_started_anew_costs_requests(tmp_path: Path) -> None:
     seen = run("changes-abrupt", tmp_path)
     assert seen["statuses"].get("0", 0) >= 3, seen
