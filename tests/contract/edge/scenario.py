@@ -99,6 +99,8 @@ def door(folder: Path) -> dict[str, Any]:
             # Only told, not sent: an older HAProxy resets a client that is still sending.
             "too large": front.ask(data=b"x", content_length="300000"),
             "40 KB": front.ask(data=b"x" * 40_000),
+            "long header": front.ask(x_long="y" * 7_000),
+            "header too long": front.ask(x_long="y" * 8_200),
         }
         for key in ("good", "later", "ended", "wrong"):
             asks[f"key {key}"] = front.ask(authorization=f"Bearer pf-{key}")

@@ -36,7 +36,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_each_answer_names_replica_checkpoint_and_request(door: dict[str, Any]) -> None:
-    for name in ("plain", "by the common address", "40 KB"):
+    for name in ("plain", "by the common address", "40 KB", "long header"):
         answer = door[name]
         assert answer["status"] == 200, name
         assert answer["headers"]["permafrost-replica"] in door["nodes"]
@@ -60,6 +60,8 @@ def test_a_pin_is_served_by_its_checkpoint_or_by_nobody(door: dict[str, Any]) ->
 def test_what_no_context_holds_is_refused_with_a_reason(door: dict[str, Any]) -> None:
     assert door["too large"]["status"] == 413
     assert "4096 tokens" in json.loads(door["too large"]["body"])["error"]
+    assert door["header too long"]["status"] == 431
+    assert "8192 bytes" in json.loads(door["header too long"]["body"])["error"]
 
 
 def test_keys_are_taken_until_they_end_and_go_no_further_than_the_edge(
