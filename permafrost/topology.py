@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, overload
 
@@ -91,6 +92,7 @@ class AddressPool(Sequence[IPv4Address]):
         return mine[0] <= theirs[-1] and theirs[0] <= mine[-1]
 
 
+@lru_cache(maxsize=1024)
 def address_pool(text: str) -> AddressPool:
     """Return the addresses of ``first-last``, both included. Raises ValueError when malformed."""
     first_text, _, last_text = text.partition("-")
@@ -123,10 +125,11 @@ def groups(site: Site) -> tuple[Group, ...]:
 
 def names_by_group(site: Site) -> dict[str, tuple[str, ...]]:
     """Return the node names of each group, in node order."""
-    return {
-        g.name: tuple(f"{site.site}-{g.name}-{i:02}" for i in range(1, g.count + 1))
-        for g in groups(site)
-    }
+    return {g.name: _names(site.site, g.name, g.count) for g in groups(site)}
+
+
+def _names(site: str, group: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{site}-{group}-{i:02}" for i in range(1, count + 1))
 
 
 def node_names(site: Site) -> list[tuple[str, Tier, str]]:
@@ -141,26 +144,55 @@ def node_names(site: Site) -> list[tuple[str, Tier, str]]:
 
 def nodes_by_group(site: Site) -> dict[str, tuple[Node, ...]]:
     """Return each group's nodes with their addresses. The site must have passed its checks."""
-    names = names_by_group(site)
-    shared: dict[str, Iterator[IPv4Address]] = {}
-    found: dict[str, tuple[Node, ...]] = {}
-    for group in groups(site):
-        if group.addresses:
-            source = iter(address_pool(group.addresses))
-        else:
-            pool = address_pool(network_named(site, group.network).addresses)
-            source = shared.setdefault(group.network, iter(pool))
-        endpoint = group.name if group.tier is Tier.INFERENCE else ""
-        found[group.name] = tuple(
-            Node(name, group.tier, address, endpoint)
-            for name, address in zip(names[group.name], source, strict=False)
-        )
-    return found
+    return dict(_placed(site.site, _ranges(site)))
 
 
 def nodes(site: Site) -> tuple[Node, ...]:
     """Return the site's nodes with their addresses. The site must have passed its checks."""
-    return tuple(node for members in nodes_by_group(site).values() for node in members)
+    return tuple(n for _, members in _placed(site.site, _ranges(site)) for n in members)
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """A group's size and where its addresses come from; ``shared_by``: a network's range."""
+
+    group: str
+    tier: Tier
+    count: int
+    addresses: str
+    shared_by: str | None
+
+
+def _ranges(site: Site) -> tuple[_Range, ...]:
+    return tuple(
+        _Range(g.name, g.tier, g.count, g.addresses, None)
+        if g.addresses
+        else _Range(g.name, g.tier, g.count, network_named(site, g.network).addresses, g.network)
+        for g in groups(site)
+    )
+
+
+@lru_cache(maxsize=64)
+def _placed(site: str, ranges: tuple[_Range, ...]) -> tuple[tuple[str, tuple[Node, ...]], ...]:
+    """Return each group's nodes. Asked for all the time, and of one site it is always the same."""
+    shared: dict[str, Iterator[IPv4Address]] = {}
+    found = []
+    for given in ranges:
+        source = iter(address_pool(given.addresses))
+        if given.shared_by is not None:
+            source = shared.setdefault(given.shared_by, source)
+        endpoint = given.group if given.tier is Tier.INFERENCE else ""
+        names = _names(site, given.group, given.count)
+        found.append(
+            (
+                given.group,
+                tuple(
+                    Node(name, given.tier, address, endpoint)
+                    for name, address in zip(names, source, strict=False)
+                ),
+            )
+        )
+    return tuple(found)
 
 
 def replicas(site: Site, endpoint: str) -> tuple[Node, ...]:

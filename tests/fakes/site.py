@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import yaml
+from sqlalchemy import QueuePool
 
+from permafrost.engine import database
 from permafrost.engine.releases import release
 from permafrost.engine.state import DeclaredState, StateStore
 from permafrost.runbook.context import Context
@@ -23,6 +28,11 @@ FILES = ("vcenter", "registry", "passphrase", "ca.pem", "key.asc")
 
 def document() -> dict[str, Any]:
     """Return a whole, valid site document."""
+    return copy.deepcopy(_document())
+
+
+@cache
+def _document() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
     return found
 
@@ -49,9 +59,19 @@ def write_site(folder: Path, values: dict[str, Any] | None = None) -> Path:
     return path
 
 
+def open_store(state_dir: Path) -> StateStore:
+    """Return a real store that keeps its connections.
+
+    A simulated operation makes hundreds of transactions: to open the file for each, as the
+    product does, costs twice what the transactions themselves do.
+    """
+    with patch.object(database, "NullPool", QueuePool):
+        return StateStore(state_dir)
+
+
 def context(state_dir: Path, world: World, *, is_deployed: bool = True) -> Context:
     """Return a context over a world; the store is a real one."""
-    store = StateStore(state_dir)
+    store = open_store(state_dir)
     if is_deployed and not store.declared():
         for name in world.machines:
             if name in {r for _, r in world.edge_state}:
