@@ -44,6 +44,7 @@ NORMAL_S = 0.7
 """What an answer of 200 ms takes on a busy machine."""
 LONG_S = 4.0
 """What the long answers take: 16 tokens of 250 ms."""
+HANGS_S = 3.0
 VM = vim.VirtualMachine
 
 
@@ -163,8 +164,7 @@ def test_control_with_haproxys_own_checks_the_loss_is_felt(
             finally:
                 lab.run("fault", "heal", "all")
         quick: list[dict[str, Any]] = short.records()
-    new_lost = [r for r in lost(quick) if began(r) >= moment]
-    gap = gap_s(quick, moment, NORMAL_S)
-    record_property("gap_s", round(gap, 2))
-    record_property("new_lost", len(new_lost))
-    assert gap > 3.0 or len(new_lost) >= 5
+    # Few are sent there, for leastconn counts those that hang: each of them waits for seconds.
+    hung = [r for r in quick if began(r) >= moment and (took_s(r) > HANGS_S or r in lost(quick))]
+    record_property("new_that_hung", len(hung))
+    assert len(hung) >= 2
