@@ -10,10 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.contract.edge.front import OWN, PORT, Asked, Front
+from tests.contract.edge.otherwise import without_lines
 
 RATE, WRONG, HELD = 25, 1000, 20
 KEY = "pf-good"
@@ -75,31 +77,29 @@ def changes(folder: Path, *, graceful: bool) -> dict[str, Any]:
     }
 
 
-def waiting(folder: Path, *, forgets: bool) -> dict[str, Any]:
-    """Hold connections that wait, reload, then ask once more on each; say what they were told."""
+def waiting(folder: Path, *, lacks: str = "", sick: str = "") -> dict[str, Any]:
+    """Hold connections that wait, reload, then ask once more on each; say what they were told.
 
-    def forgetful(text: str) -> str:
-        return text.replace("option idle-close-on-response", "")
-
-    with Front(folder, changed=forgetful if forgets else None) as front:
+    ``lacks``: what lines of the edge's configuration are left out; ``sick``: a slot that is not
+    well any more when they ask.
+    """
+    without = partial(without_lines, lacks) if lacks else None
+    with Front(folder, changed=without) as front:
         context = ssl.create_default_context(cafile=str(front.folder / "pki/ca.pem"))
         held = [
             http.client.HTTPSConnection(OWN, PORT, timeout=20, context=context)
             for _ in range(HELD)
         ]
         before = [_ask_on(connection) for connection in held]
-        old = front.workers()
         front.reload()
         time.sleep(1)  # the old worker has begun to stop
-        served_by_old = bool(old & front.workers())
+        if sick:
+            front.sicken(sick)
         after = [_ask_on(connection) for connection in held]
-        away = front.workers()
     return {
         "before": Counter(status for status, _ in before),
         "after": Counter(status for status, _ in after),
         "said_to_be_the_last": sum("close" in told for _, told in after),
-        "old_worker_was_there": served_by_old,
-        "workers": [len(old), len(away)],
     }
 
 

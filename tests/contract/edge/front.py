@@ -20,6 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -118,11 +119,13 @@ class Front:
     """Health answers take so long after ``delay``."""
     is_late: threading.Event = field(default_factory=threading.Event)
     _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _behind: type[Behind] = Behind
 
     def __enter__(self) -> Front:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         told = ("sick", "answer_s", "late_s", "is_late")
         behind = type("Behind", (Behind,), {name: getattr(self, name) for name in told})
+        self._behind = behind
         for port in self.behind:
             server = _Server((OWN, port), behind)
             threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -208,6 +211,13 @@ class Front:
         while not self._workers_of(self._running[-1].pid) - before:
             assert time.monotonic() < end, "no other worker"
             time.sleep(0.05)
+
+    def sicken(self, slot: str) -> None:
+        """Let a slot be unwell everywhere, and wait until the edge sends nobody there."""
+        self._behind.sick = slot
+        end = time.monotonic() + 20
+        while self.ask().status == HTTPStatus.OK:
+            assert time.monotonic() < end, "it is still asked"
 
     def start_anew(self) -> None:
         """End the edge at once and start it again: what a reload is not."""

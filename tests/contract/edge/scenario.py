@@ -173,8 +173,10 @@ def main() -> None:
     scenarios: dict[str, Callable[[Path], dict[str, Any]]] = {
         "changes": partial(changes, graceful=True),
         "changes-abrupt": partial(changes, graceful=False),
-        "waiting": partial(waiting, forgets=False),
-        "waiting-forgetful": partial(waiting, forgets=True),
+        "waiting": waiting,
+        "waiting-forgetful": partial(waiting, lacks="idle-close-on-response"),
+        "waiting-sick": partial(waiting, sick="a"),
+        "waiting-sick-alone": partial(waiting, sick="a", lacks="{ stopping }"),
         "wrong-keys": wrong_keys,
         "overload": overload,
         "names": names,

@@ -31,6 +31,17 @@ def test_control_without_it_whoever_sends_just_then_loses_the_request(tmp_path: 
     assert seen["after"] == {"0": 20}, seen
 
 
+def test_what_still_comes_to_the_old_worker_is_decided_by_the_next(tmp_path: Path) -> None:
+    """It no longer asks who is well; a replica whose gate has closed since answers nobody."""
+    assert run("waiting-sick", tmp_path)["after"] == {"503": 20}
+
+
+def test_control_an_old_worker_that_decides_for_itself_asks_who_is_not_well(
+    tmp_path: Path,
+) -> None:
+    assert run("waiting-sick-alone", tmp_path)["after"] == {"200": 20}
+
+
 def test_control_an_edge_that_is_started_anew_costs_requests(tmp_path: Path) -> None:
     seen = run("changes-abrupt", tmp_path)
     assert seen["statuses"].get("0", 0) >= 3, seen
