@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     NullPool,
+    Pool,
     create_engine,
     event,
     insert,
@@ -36,8 +37,12 @@ MIGRATIONS = {
 BUSY_S = 20
 
 
-def open_database(state_dir: Path) -> Engine:
-    """Open the database of a state folder, making folder and tables where there are none."""
+def open_database(state_dir: Path, pool: type[Pool] = NullPool) -> Engine:
+    """Open the database of a state folder, making folder and tables where there are none.
+
+    Threads and hooks of one process share the store: each transaction opens its own connection,
+    unless ``pool`` says otherwise.
+    """
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = state_dir / FILE_NAME
@@ -52,8 +57,7 @@ def open_database(state_dir: Path) -> Engine:
                 "name a folder that this user may write",
             )
         ) from None
-    # Threads and hooks of one process share the store: each transaction opens its own connection.
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    engine = create_engine(f"sqlite:///{path}", poolclass=pool)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin_immediate)
     try:

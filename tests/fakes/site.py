@@ -6,12 +6,10 @@ import copy
 from functools import cache
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import yaml
 from sqlalchemy import QueuePool
 
-from permafrost.engine import database
 from permafrost.engine.releases import release
 from permafrost.engine.state import DeclaredState, StateStore
 from permafrost.runbook.context import Context
@@ -65,8 +63,7 @@ def open_store(state_dir: Path) -> StateStore:
     A simulated operation makes hundreds of transactions: to open the file for each, as the
     product does, costs twice what the transactions themselves do.
     """
-    with patch.object(database, "NullPool", QueuePool):
-        return StateStore(state_dir)
+    return StateStore(state_dir, QueuePool)
 
 
 def context(state_dir: Path, world: World, *, is_deployed: bool = True) -> Context:

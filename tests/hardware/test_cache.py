@@ -93,17 +93,13 @@ def test_as_many_requests_as_fit_do_fit_and_the_control_does_not() -> None:
         _attend(LLAMA_3_8B, fits)
         peak = torch.cuda.max_memory_allocated()
         TOLD["fits"] = {
-            "requests": fits,
-            "of_tokens": context,
-            "peak": peak,
-            "usable": need.usable,
-        }
+            "requests": fits, "of_tokens": context, "peak": peak, "usable": need.usable
+        }  # fmt: skip
         torch.cuda.empty_cache()
-        whole = (
-            kind.memory_gib * GIB
-        )  # without the share that is left to the engine, and a tenth more
+        # Nothing left to the engine, and a tenth more than the card has.
+        above = int(kind.memory_gib * GIB * 1.1)
         too_many = most_concurrent(
-            architecture, weights_bytes=weights, context_tokens=context, usable=int(whole * 1.1)
+            architecture, weights_bytes=weights, context_tokens=context, usable=above
         )
         TOLD["control"] = {"requests": too_many}
         with pytest.raises(torch.OutOfMemoryError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Required, TypedDict, Unpack
 
 from permafrost.adapters.pulumi_stack.changes import EventLog
 from permafrost.adapters.pulumi_stack.command import Finished, run_child
@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from permafrost.site.load import LoadedSite
 
 Progress = Callable[[str], None]
+
+
+class How(TypedDict, total=False):
+    """How a command is run. ``extra``: variables; ``cwd``: where, if not in the checkout."""
+
+    deadline_s: Required[float]
+    events: EventLog | None
+    progress: Progress | None
+    extra: dict[str, str] | None
+    cwd: Path | None
 
 
 class Engine:
@@ -29,26 +39,11 @@ class Engine:
         """Return the variables with which every ``pulumi`` of the site runs."""
         return stack_environment(self._loaded, engine=self._folder)
 
-    def run(
-        self,
-        *arguments: str,
-        deadline_s: float,
-        events: EventLog | None = None,
-        progress: Progress | None = None,
-        extra: dict[str, str] | None = None,
-        cwd: Path | None = None,
-    ) -> Finished:
+    def run(self, *arguments: str, **how: Unpack[How]) -> Finished:
         """Run a command to its end; raise the error that says what it said."""
-        finished = self.ask(
-            *arguments,
-            deadline_s=deadline_s,
-            events=events,
-            progress=progress,
-            extra=extra,
-            cwd=cwd,
-        )
+        finished = self.ask(*arguments, **how)
         if finished.status != 0:
-            raise translate(arguments[0], finished, events)
+            raise translate(arguments[0], finished, how.get("events"))
         return finished
 
     def ask(

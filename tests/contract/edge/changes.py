@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,6 @@ def waiting(folder: Path, *, lacks: str = "", sick: str = "") -> dict[str, Any]:
         ]
         before = [_ask_on(connection) for connection in held]
         front.reload()
-        time.sleep(1)  # the old worker has begun to stop
         if sick:
             front.sicken(sick)
         after = [_ask_on(connection) for connection in held]
@@ -101,6 +101,31 @@ def waiting(folder: Path, *, lacks: str = "", sick: str = "") -> dict[str, Any]:
         "after": Counter(status for status, _ in after),
         "said_to_be_the_last": sum("close" in told for _, told in after),
     }
+
+
+def half_sent(folder: Path) -> dict[str, Any]:
+    """Send half a request with a key, reload, send the rest: the site demands keys."""
+    clients = {hashlib.sha256(KEY.encode()).hexdigest().upper(): "shop:0"}
+
+    def demanding(text: str) -> str:
+        forget = "    http-request del-header authorization\n"
+        return text.replace(forget, f"    http-request deny unless has_key\n{forget}")
+
+    with Front(folder, clients=clients, changed=demanding, is_answered=False) as front:
+        while front.ask(authorization=f"Bearer {KEY}").status != HTTPStatus.OK:
+            time.sleep(0.1)
+        context = ssl.create_default_context(cafile=str(front.folder / "pki/ca.pem"))
+        client = http.client.HTTPSConnection(OWN, PORT, timeout=20, context=context)
+        client.putrequest("POST", "/v2/models/chat/generate")
+        client.putheader("authorization", f"Bearer {KEY}")
+        client.putheader("content-length", "2")
+        client.endheaders(b"{")
+        front.ask(authorization=f"Bearer {KEY}")  # by then the edge has the other's header
+        front.reload()
+        client.send(b"}")
+        answer = client.getresponse()
+        answer.read()
+        return {"status": answer.status, "without": front.ask().status}
 
 
 def _ask_on(connection: http.client.HTTPSConnection) -> tuple[str, str]:

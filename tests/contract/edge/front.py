@@ -204,12 +204,15 @@ class Front:
                 os.kill(int(worker), number)
 
     def reload(self) -> None:
-        """Reload the edge as systemd does, and wait until another worker takes connections."""
+        """Reload the edge as systemd does, and wait until another worker alone listens."""
         before = self._workers_of(self._running[-1].pid)
         self._running[-1].send_signal(signal.SIGUSR2)
         end = time.monotonic() + 20
         while not self._workers_of(self._running[-1].pid) - before:
             assert time.monotonic() < end, "no other worker"
+            time.sleep(0.05)
+        while before & self._listening():
+            assert time.monotonic() < end, "the old worker goes on"
             time.sleep(0.05)
 
     def sicken(self, slot: str) -> None:
@@ -240,6 +243,11 @@ class Front:
     @staticmethod
     def _workers_of(pid: int) -> set[str]:
         return set(Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split())
+
+    @staticmethod
+    def _listening() -> set[str]:
+        shown = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True)
+        return set(re.findall(r"pid=(\d+)", shown.stdout))
 
     def _issue(self, name: str) -> str:
         issued = self._pki().server_certificate(

@@ -19,7 +19,7 @@ from permafrost.errors import Failed
 from permafrost.pki.certificates import Issued
 from permafrost.pki.owners import EdgeTrust
 from tests.contract.edge.broken import broken
-from tests.contract.edge.changes import changes, waiting, wrong_keys
+from tests.contract.edge.changes import changes, half_sent, waiting, wrong_keys
 from tests.contract.edge.conversation import conversation
 from tests.contract.edge.cutover import cutover
 from tests.contract.edge.failing import failing
@@ -173,10 +173,11 @@ def main() -> None:
     scenarios: dict[str, Callable[[Path], dict[str, Any]]] = {
         "changes": partial(changes, graceful=True),
         "changes-abrupt": partial(changes, graceful=False),
+        "half-sent": half_sent,
         "waiting": waiting,
         "waiting-forgetful": partial(waiting, lacks="idle-close-on-response"),
         "waiting-sick": partial(waiting, sick="a"),
-        "waiting-sick-alone": partial(waiting, sick="a", lacks="{ stopping }"),
+        "waiting-sick-alone": partial(waiting, sick="a", lacks="bool(true) if { stopping }"),
         "wrong-keys": wrong_keys,
         "overload": overload,
         "names": names,

@@ -42,6 +42,11 @@ def test_control_an_old_worker_that_decides_for_itself_asks_who_is_not_well(
     assert run("waiting-sick-alone", tmp_path)["after"] == {"200": 20}
 
 
+def test_a_request_half_sent_at_a_reload_is_the_old_workers_to_the_end(tmp_path: Path) -> None:
+    """Its key is checked and taken out by then: the next worker would ask for it again."""
+    assert run("half-sent", tmp_path) == {"status": 200, "without": 403}
+
+
 def test_control_an_edge_that_is_started_anew_costs_requests(tmp_path: Path) -> None:
     seen = run("changes-abrupt", tmp_path)
     assert seen["statuses"].get("0", 0) >= 3, seen

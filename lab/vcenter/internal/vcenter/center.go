@@ -56,7 +56,7 @@ type Center struct {
 	tree sync.Mutex
 
 	ops        keyedLocks // one operation at a time on a virtual machine
-	boots      tally      // how often its machine was started
+	boots      tally      // how often it came on, whoever started its machine
 	rebooting  tally      // guests that were asked to reboot and are not back
 	pulse      broadcast
 	collectors sync.Mutex // while a session gets its collector

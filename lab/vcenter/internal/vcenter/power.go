@@ -141,6 +141,9 @@ func (c *Center) mustBeOn(vm *simulator.VirtualMachine) (fault types.BaseMethodF
 // setPower sets the power state and what hangs on it.
 func (c *Center) setPower(vm *simulator.VirtualMachine, state types.VirtualMachinePowerState) {
 	c.dirty.add(vm.Self)
+	if state == poweredOn {
+		c.boots.next(vm.Self)
+	}
 	c.locked(vm, func(ctx *simulator.Context) {
 		changes := []types.PropertyChange{
 			{Name: "runtime.powerState", Val: state}, {Name: "summary.runtime.powerState", Val: state},

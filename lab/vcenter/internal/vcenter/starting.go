@@ -35,7 +35,6 @@ func (c *Center) powerOn(ctx *simulator.Context, vm *simulator.VirtualMachine, w
 func (c *Center) boot(vm *simulator.VirtualMachine) types.BaseMethodFault {
 	name, m := c.machine(vm)
 	c.nameMachine(vm.Self, name)
-	c.boots.next(vm.Self)
 	guest, err := c.hook.On(name, m)
 	if err != nil {
 		return configFault("Power on failed: " + err.Error())
@@ -119,7 +118,6 @@ func (c *Center) reset(ctx *simulator.Context, vm *simulator.VirtualMachine) typ
 		return fault
 	}
 	name, m := c.machine(vm)
-	c.boots.next(vm.Self)
 	c.post(ctx, &types.VmResettingEvent{VmEvent: c.vmEvent(vm)})
 	c.reportGuest(vm, hook.Guest{})
 	if err := c.hook.Do("reset", name, m); err != nil {
@@ -132,6 +130,7 @@ func (c *Center) reset(ctx *simulator.Context, vm *simulator.VirtualMachine) typ
 // reports its guest; one that runs already answers at once.
 func (c *Center) comesUp(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 	name, m := c.machine(vm)
+	c.boots.next(vm.Self)
 	guest, err := c.hook.On(name, m)
 	if err != nil {
 		c.nowOff(ctx, vm)
