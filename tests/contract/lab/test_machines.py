@@ -6,6 +6,7 @@ They need root and the built base image, but no vCenter and no site.
 import base64
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -314,3 +315,31 @@ def test_a_frozen_machine_is_on_and_silent_and_can_be_switched_off(
     hook("off")
     faults.heal(instance, "all")
     assert json.loads(hook("on").stdout)["address"] == address
+
+
+def test_a_shutdown_is_over_when_the_boot_that_was_asked_is(
+    instance: Instance, hook: Hook, machine: Machine
+) -> None:
+    """The guest stands still when it is asked; its power is pulled, and it is started again."""
+    hook("on")
+    faults.apply(instance, "machine-freeze", NODE, {})
+    verb = ["lab.hypervisor", "--instance", str(instance.root), "shutdown", NODE]
+    asking = subprocess.Popen([sys.executable, "-m", *verb], cwd=CHECKOUT)
+    try:
+        assert wait_until(lambda: _is_asked(machine), 10), "it has been asked"
+        asking.send_signal(signal.SIGSTOP)  # it does not see the machine off
+        hook("off")
+        hook("on")
+        asking.send_signal(signal.SIGCONT)
+        assert asking.wait(30) == 0, "the next boot is not what was asked"
+    finally:
+        asking.kill()
+        asking.wait(10)
+    assert machine.is_on
+
+
+def _is_asked(machine: Machine) -> bool:
+    """Whether the machine's supervisor has been sent SIGTERM and stands still before it."""
+    status = Path(f"/proc/{guest.nspawn_pid(machine)}/status").read_text()
+    waiting = int(next(r for r in status.splitlines() if r.startswith("ShdPnd")).split()[1], 16)
+    return bool(waiting & 1 << (signal.SIGTERM - 1))
