@@ -22,6 +22,7 @@ from pathlib import Path
 from shlex import join
 from typing import Protocol
 
+from permafrost.adapters.ssh_lifeline import Lifeline
 from permafrost.errors import Failed, Problem
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class SshShell:
         self._addresses = dict(addresses)
         self._folder = state_dir / "ssh"
         self._made: Path | None = None
+        self._lifeline = Lifeline()
 
     @property
     def _control(self) -> Path:
@@ -71,6 +73,8 @@ class SshShell:
     ) -> CommandResult:
         """Run a command; it must be safe to repeat, for a stale connection is tried again."""
         is_shared = (self._control / node).exists()
+        if not is_shared:
+            self._lifeline.opened(self._control, node)
         result = self._once(node, argv, stdin, deadline_s)
         if result.status == UNREACHABLE and is_shared:
             # The shared connection outlived the machine at its other end.
@@ -124,7 +128,7 @@ class SshShell:
     def _once(
         self, node: str, argv: Sequence[str], stdin: str, deadline_s: float
     ) -> CommandResult:
-        # With us the client ends, and the command with it; an idle shared connection may not.
+        # With us the client ends, and the command with it; the connection: see ``ssh_lifeline``.
         command = [
             *DIES_WITH_US,
             "ssh",

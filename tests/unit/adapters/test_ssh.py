@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from permafrost.adapters.ssh import SshShell
+from permafrost.engine.waiting import SystemClock, wait_until
 from permafrost.errors import Failed
 
 FAKE = """#!/bin/sh
@@ -99,3 +102,45 @@ def test_sockets_never_lie_in_a_folder_of_others(bench: Bench) -> None:
     (bench.state / "ssh" / "control").readlink().chmod(0o755)
     with pytest.raises(Failed, match="CONTROL_FOLDER_UNSAFE"):
         SshShell(bench.state, {"n1": "10.0.0.1"}).run("n1", ["true"])
+
+
+COMMAND = """
+import os, signal, sys
+from pathlib import Path
+from permafrost.adapters.ssh import SshShell
+shell = SshShell(Path(sys.argv[1]), {"n1": "10.0.0.1", "n2": "10.0.0.2"})
+shell.run("n1", ["true"])
+shell.run("n2", ["true"])
+if sys.argv[2] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "in order"])
+def test_connections_that_a_killed_command_opened_end_and_others_stay(
+    bench: Bench, how: str
+) -> None:
+    bench.script.write_text("true")
+    bench.shell.disconnect("n1")
+    folder = (bench.state / "ssh" / "control").readlink()
+    (folder / "n1").touch()
+    bench.log.unlink()
+    subprocess.run(
+        [sys.executable, "-c", COMMAND, str(bench.state), how], capture_output=True, check=False
+    )
+    assert wait_until(lambda: not guards(folder), clock=SystemClock(), deadline_s=10)
+    ended = [call.split()[-1] for call in bench.calls() if "-O exit" in call]
+    assert ended == (["n2"] if how == "killed" else []), "n1 was open before"
+
+
+def guards(folder: Path) -> list[str]:
+    """Return the processes that watch over connections in a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            line = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+        except OSError:
+            continue
+        if line.endswith(f"permafrost-ssh\0{folder}\0".encode()):
+            found.append(entry.name)
+    return found
