@@ -34,7 +34,7 @@ check: bootstrap ## lint, types, unit tests: under two minutes
 test: bootstrap ## all that CI runs, on a lab of its own
 	@$(RUN) lab.testrun test
 
-soak: bootstrap ## everything exhaustive; SHARD=k/n, at most 30 minutes a shard, resumable; ONLY=paths: these alone
+soak: bootstrap ## everything exhaustive; SHARD=k/n, at most 30 minutes a shard, resumable; ONLY=paths: these alone, longer ones too
 	@$(RUN) lab.testrun soak "$(SHARD)" "$(ONLY)"
 
 bench: bootstrap ## tables of ratios, on the running lab

@@ -37,6 +37,8 @@ _FAMILIES = (
     "tests/racks",
 )
 _ON_A_SITE = "tests/acceptance"
+_LONG = {"tests/contract/hours": 75 * 60.0}
+"""What no shard has room for runs where ``ONLY`` names it, within so many seconds of its own."""
 _OFTEN = ("-m", "soak or exhaustive")
 """What ``make test`` runs in full is not run here again; families on a site of their own are."""
 
@@ -44,18 +46,29 @@ _OFTEN = ("-m", "soak or exhaustive")
 def families(only: str) -> tuple[str, ...]:
     """Return the families to run: all of them, or those parts that ``only`` names.
 
-    ``only``: paths under families, with commas between, as ``tests/contract/lab``. Raises
-    ``SystemExit`` with a sentence that says what is no part of a family.
+    ``only``: paths under families, with commas between, as ``tests/contract/lab``; what takes
+    longer than a shard runs where it is named here alone. Raises ``SystemExit`` with a sentence
+    that says what is no part of a family.
     """
-    known = (*_FAMILIES, _ON_A_SITE)
+    known = (*_FAMILIES, *_LONG, _ON_A_SITE)
     if not only:
-        return known
+        return tuple(path for path in known if path not in _LONG)
     asked = [path.strip().rstrip("/") for path in only.split(",")]
     strange = [p for p in asked if not any(p == k or p.startswith(f"{k}/") for k in known)]
     strange += [p for p in asked if p not in strange and not (CHECKOUT / p).exists()]
     if strange:
         raise SystemExit(f"ONLY={only}: {', '.join(strange)}: not in {', '.join(known)}")
     return tuple(asked)
+
+
+def hard_stop_s(asked: tuple[str, ...]) -> float:
+    """Return after how long what runs then is cut, in seconds."""
+    return max((_LONG[_family(path)] for path in asked if _family(path)), default=_HARD_STOP_S)
+
+
+def _family(path: str) -> str:
+    """Return the long family that a path belongs to; empty where it is none."""
+    return next((k for k in _LONG if path == k or path.startswith(f"{k}/")), "")
 
 
 def soak(shard: str, only: str = "") -> int:
@@ -71,7 +84,9 @@ def soak(shard: str, only: str = "") -> int:
     name = f"{commit()[:12]}{part_of if only else ''}-{match[1]}of{match[2]}"
     ledger = CHECKOUT / ".cache" / "soak" / f"{name}.jsonl"
     ledger.parent.mkdir(parents=True, exist_ok=True)
-    part = _Part(run, begun + _HARD_STOP_S, shard, ledger)
+    part = _Part(run, begun + hard_stop_s(asked), shard, ledger)
+    if not only:
+        run.stages.say(f"longer than a shard, run with ONLY= alone: {', '.join(_LONG)}")
     try:
         ownlab.remove_abandoned(run.stages)
         for path in asked:

@@ -31,7 +31,7 @@ from tests.contract.edge.overload import overload
 from tests.contract.edge.planted import planted
 from tests.contract.edge.real import real
 from tests.contract.edge.slow import slow
-from tests.contract.edge.stream import stream
+from tests.contract.edge.stream import HOUR, SHORT, ended_early, stream
 from tests.fakes.owners import certify
 
 RATE, LOST_AFTER_S, LASTS_S = 12, 3.0, 11.0
@@ -186,8 +186,10 @@ def main() -> None:
         "broken": broken,
         "real": real,
         "conversation": conversation,
-        "stream": partial(stream, graceful=True),
-        "stream-abrupt": partial(stream, graceful=False),
+        "stream": partial(stream, talk=SHORT),
+        "stream-abrupt": partial(stream, talk=SHORT, graceful=False),
+        "stream-ended": partial(stream, talk=SHORT, changed=ended_early),
+        "stream-hour": partial(stream, talk=HOUR),
         **{f"failing-{kind}": partial(failing, kind=kind) for kind in ("hang", "kill", "backend")},
         **{
             f"planted-{kind}": partial(planted, kind=kind)

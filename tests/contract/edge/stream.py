@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,51 +19,74 @@ from tests.contract.edge.planted import prepared
 from tests.contract.fingerprint.server import served
 
 HTTP, GRPC = 8000, 8001
-LASTS_S, EVERY_S = 90.0, 5.0
-CHANGES_AT_S = (30.0, 60.0)
 SAMPLING = json.dumps({"max_tokens": 4, "temperature": 0})
 
 
-def stream(folder: Path, *, graceful: bool) -> dict[str, Any]:
-    """Keep a stream open over two reloads; the control starts the edge anew instead."""
+@dataclass(frozen=True)
+class Talk:
+    """How long a stream is used, how often, and when the edge is changed meanwhile."""
+
+    lasts_s: float
+    every_s: float
+    changes_at_s: tuple[float, ...]
+
+
+SHORT = Talk(90.0, 5.0, (30.0, 60.0))
+HOUR = Talk(3600.0, 10.0, (300.0, 900.0, 1500.0, 2100.0, 2700.0, 3300.0))
+"""After the first reload the stream is an old worker's for 55 minutes."""
+
+
+def ended_early(text: str) -> str:
+    """Return the edge's configuration with old workers that are ended while they are in use."""
+    return re.sub(r"hard-stop-after \w+", "hard-stop-after 20s", text)
+
+
+def stream(
+    folder: Path,
+    talk: Talk,
+    *,
+    graceful: bool = True,
+    changed: Callable[[str], str] | None = None,
+) -> dict[str, Any]:
+    """Keep a stream open over reloads; one that is not graceful starts the edge anew instead."""
     tree, pinned, _ = prepared(folder)
     with (
         served(tree, folder / "server", pinned, http=HTTP, grpc=GRPC),
-        Front(folder / "front", behind=(8010, 9100)) as front,
+        Front(folder / "front", changed, behind=(8010, 9100)) as front,
     ):
         credentials = grpc.ssl_channel_credentials((folder / "front/pki/ca.pem").read_bytes())
         with grpc.secure_channel(f"{OWN}:{PORT}", credentials) as channel:
-            changing = threading.Thread(target=_change, args=(front, graceful))
+            changing = threading.Thread(target=_change, args=(front, talk, graceful))
             changing.start()
-            found = _talk(service_pb2_grpc.GRPCInferenceServiceStub(channel))
+            found = _talk(service_pb2_grpc.GRPCInferenceServiceStub(channel), talk)
             changing.join()
     return found
 
 
-def _change(front: Front, graceful: bool) -> None:
+def _change(front: Front, talk: Talk, graceful: bool) -> None:
     began = time.monotonic()
-    for at in CHANGES_AT_S:
+    for at in talk.changes_at_s:
         time.sleep(max(0.0, began + at - time.monotonic()))
         front.reload() if graceful else front.start_anew()
 
 
-def _talk(stub: Any) -> dict[str, Any]:
+def _talk(stub: Any, talk: Talk) -> dict[str, Any]:
     sent, answers, error = [], [], ""
     began = time.monotonic()
 
     def questions() -> Iterator[Any]:
-        while time.monotonic() < began + LASTS_S:
+        while time.monotonic() < began + talk.lasts_s:
             sent.append(time.monotonic())
             yield _question()
-            time.sleep(EVERY_S)
+            time.sleep(talk.every_s)
 
     try:
-        for message in stub.ModelStreamInfer(questions(), timeout=LASTS_S + 30):
+        for message in stub.ModelStreamInfer(questions(), timeout=talk.lasts_s + 30):
             answers.append(
                 message.error_message or str(message.infer_response.raw_output_contents)
             )
     except grpc.RpcError as failed:
-        error = str(failed.code().name)
+        error = f"{failed.code().name}: {failed.details()}"
     return {
         "sent": len(sent),
         "answers": len(answers),

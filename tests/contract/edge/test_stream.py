@@ -1,4 +1,4 @@
-"""A stream that stays open goes on over reloads of the edge."""
+"""A stream that stays open goes on over reloads of the edge; for an hour: ``contract/hours``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.edge.stream import LASTS_S
+from tests.contract.edge.stream import SHORT
 from tests.contract.edge.test_front_door import run
 
 pytestmark = pytest.mark.soak
@@ -17,10 +17,11 @@ def test_a_long_open_stream_outlives_two_reloads(tmp_path: Path) -> None:
     assert seen["error"] == ""
     assert seen["sent"] == seen["answers"] >= 10, seen
     assert seen["different"] == 1, "the same question, the same answer"
-    assert seen["lasted_s"] >= LASTS_S
+    assert seen["lasted_s"] >= SHORT.lasts_s
 
 
-def test_control_an_edge_that_is_started_anew_cuts_it(tmp_path: Path) -> None:
-    seen = run("stream-abrupt", tmp_path, timeout_s=300)
+@pytest.mark.parametrize("name", ["stream-abrupt", "stream-ended"])
+def test_control_an_edge_or_an_old_worker_that_is_ended_cuts_it(name: str, tmp_path: Path) -> None:
+    seen = run(name, tmp_path, timeout_s=300)
     assert seen["error"] != ""
-    assert seen["lasted_s"] < LASTS_S
+    assert seen["lasted_s"] < SHORT.lasts_s
