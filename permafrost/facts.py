@@ -161,6 +161,26 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """One request that is open at a replica, in one worker of one edge.
+
+    ``name`` is the worker's own for it, and no other has it. ``is_held``: its client has not ended
+    it and may send on, as in a gRPC stream. ``moved``: the bytes so far, from client and server.
+    """
+
+    edge: str
+    worker: int
+    name: str
+    is_held: bool
+    moved: tuple[int, int]
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What tells it from every other one."""
+        return self.edge, self.worker, self.name
+
+
+@dataclass(frozen=True, slots=True)
 class StreamsEnded:
     """How many streams were open at a replica, and how many of them were ended."""
 

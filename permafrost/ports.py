@@ -6,7 +6,7 @@ holds both to the same behaviour. Methods raise ``permafrost.errors`` only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from permafrost.facts import (
     ProbeAnswers,
     ProbeResult,
     ServerState,
+    StreamFacts,
     StreamsEnded,
     Traffic,
 )
@@ -188,11 +189,11 @@ class TrafficDirector(Protocol):
         It is kept over a reload and a restart of the edge. ``but``: edges that are off.
         """
 
-    def end_idle_streams(self, replica: str, *, idle_s: float, slot: str = "") -> StreamsEnded:
-        """End the streams at a replica that only wait for their client, idle for so long.
+    def streams(self, replica: str, *, slot: str = "") -> tuple[StreamFacts, ...]:
+        """Return what is open at a replica, or at one of its slots; silent edges tell nothing."""
 
-        ``slot``: those at this slot alone.
-        """
+    def end_streams(self, streams: Collection[StreamFacts]) -> int:
+        """End these streams, except those on which something has moved since; return how many."""
 
     def end_all(self, replica: str) -> StreamsEnded:
         """End everything that is open at a replica."""

@@ -116,7 +116,8 @@ def show_drain_plan(plan: DrainPlan) -> None:
     if not plan.steps:
         out.print(f"{plan.replica}: nothing to do, {escape(plan.why_nothing)}")
         return
-    out.print(f"drain {plan.replica}: {plan.in_flight} in flight")
+    held = f", {plan.held_open} streams held open by their clients" if plan.held_open else ""
+    out.print(f"drain {plan.replica}: {plan.in_flight} in flight{held}")
     for number, step in enumerate(plan.steps, start=1):
         out.print(f"{number:02}  {step.value}")
     out.print(f"    {plan.endpoint} stays served by {', '.join(plan.served_by) or 'nobody'}")

@@ -38,6 +38,8 @@ class DrainPlan:
     in_flight: int
     why_nothing: str = ""
     waived: tuple[str, ...] = ()
+    held_open: int = 0
+    """Streams among what is in flight that clients hold open; those that only wait are ended."""
 
 
 def floor_of(site: Site, node: Node) -> int:

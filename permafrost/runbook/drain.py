@@ -8,7 +8,7 @@ again: each step sees whether it is already done. Until it is undrained the decl
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from permafrost.engine.state import DeclaredState
 from permafrost.planning.drain import DrainPlan, DrainStep, plan_drain
@@ -22,6 +22,7 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.drift import drift_of, refuse
 from permafrost.runbook.edges import require_answers
 from permafrost.runbook.execution import execute_plan, require_fresh
+from permafrost.runbook.idle import held_open
 from permafrost.runbook.looking import as_replica, look_around
 from permafrost.topology import Node
 
@@ -86,7 +87,8 @@ def preview_drain(
     drafts = drain_drafts(
         ctx.site, node, owner=owner, reason=reason, deadline_s=deadline_s, cut=cut, force=force
     )
-    return plan, operation_of(plan, live, drafts, force).fingerprint
+    fingerprint = operation_of(plan, live, drafts, force).fingerprint
+    return replace(plan, held_open=held_open(ctx, node.name)), fingerprint
 
 
 def operation_of(

@@ -1,8 +1,8 @@
 """Wait until nothing is in flight at a replica; tell streams that only wait from work.
 
-A bidirectional stream may stay open for ever. While the model server has nothing of this replica's
-pending for a while, streams on which nothing moves only wait for their client: they are ended by
-policy, and counted. What is left at the deadline is the operator's to decide.
+A bidirectional stream may stay open for ever. Which of them only wait for their client is
+``permafrost.planning.streams``' to say: they are ended by policy, and counted. What is left at the
+deadline is the operator's to decide.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem
+from permafrost.planning.streams import StreamWatch
 from permafrost.runbook.context import Context
 from permafrost.runbook.edges import edges_that_are_off
 from permafrost.runbook.looking import look_around
@@ -50,8 +51,8 @@ def await_idle(
     raise Failed(
         Problem(
             "DRAIN_DEADLINE",
-            f"not idle after {deadline_s:g} s: {watch.left}. It gets no new requests and stays "
-            "DRAINING",
+            f"not idle after {deadline_s:g} s: {watch.what_is_left()}. It gets no new requests "
+            "and stays DRAINING",
             node.name,
             f"run `permafrost drain {node.name}` again to wait longer, with --cut to end what is "
             f"left, or `permafrost undrain {node.name}` to bring it back",
@@ -60,13 +61,13 @@ def await_idle(
 
 
 class _Watch:
-    """Looks at edges and model server, and remembers since when the latter has had nothing."""
+    """Looks at edges and model server, and remembers since when nothing has moved on a stream."""
 
     def __init__(self, ctx: Context, node: Node, *, unseen: bool) -> None:
         self._ctx, self._node, self._unseen = ctx, node, unseen
-        self._quiet_since: float | None = None
         endpoint = ctx.site.inference.get(node.endpoint)
-        self._idle_s = float(endpoint.drain_idle_stream_s) if endpoint else IDLE_STREAM_S
+        idle_s = float(endpoint.drain_idle_stream_s) if endpoint else IDLE_STREAM_S
+        self._streams = StreamWatch(idle_s)
         self.left = ""
         self.found = Idle()
 
@@ -82,7 +83,7 @@ class _Watch:
                 edges_that_are_off(self._ctx, traffic, self._node.name)
         except PermafrostError as error:
             self.left = f"{error.problems[0].path} does not answer"
-            self._quiet_since = None
+            self._streams = self._streams.busy()
             return False
         at_edges = traffic.in_flight(self._node.name)
         try:
@@ -90,28 +91,46 @@ class _Watch:
         except PermafrostError as error:
             return self._is_gone(error) and not at_edges
         if at_server:
-            self._quiet_since = None
+            self._streams = self._streams.busy()
             self.left = f"{at_edges} in flight at the edges, {at_server} at the model server"
             return False
         if not at_edges:
             return True
+        self._streams, ended = end_idle_streams(self._ctx, self._streams, self._node.name)
+        self.found.idle_streams_ended += ended
         self.left = f"{at_edges} open at the edges, nothing at the model server"
-        self._end_idle_streams()
         return False
 
-    def _end_idle_streams(self) -> None:
-        now = self._ctx.clock.monotonic()
-        if self._quiet_since is None:
-            self._quiet_since = now
-        if now - self._quiet_since >= self._idle_s:
-            self._ctx.guard()
-            done = self._ctx.traffic.end_idle_streams(self._node.name, idle_s=self._idle_s)
-            self.found.idle_streams_ended += done.ended
+    def what_is_left(self) -> str:
+        """Return what was seen last, with how much of it are streams, for who has to decide."""
+        held = held_open(self._ctx, self._node.name)
+        return f"{self.left}; {held} of them streams that clients hold open" if held else self.left
 
     def _is_gone(self, error: PermafrostError) -> bool:
-        self._quiet_since = None
+        self._streams = self._streams.busy()
         self.left = f"the model server cannot be asked: {error.problems[0].message}"
         if not look_around(self._ctx, self._node).is_gone(self._node.name):
             return False
         self.found.note = "its machine is off or its host is lost; nothing can be in flight there"
         return True
+
+
+def held_open(ctx: Context, replica: str) -> int:
+    """Return how many streams clients hold open at a replica: they may send on, or never."""
+    return sum(s.is_held for s in ctx.traffic.streams(replica))
+
+
+def end_idle_streams(
+    ctx: Context, watch: StreamWatch, replica: str, slot: str = ""
+) -> tuple[StreamWatch, int]:
+    """End what only waits, and return what is known then, and how many were ended.
+
+    To be called when the model server was just seen with nothing in flight: the edges are asked
+    after it.
+    """
+    watch = watch.quiet(ctx.traffic.streams(replica, slot=slot), ctx.clock.monotonic())
+    idle = watch.idle(ctx.clock.monotonic())
+    if not idle:
+        return watch, 0
+    ctx.guard()
+    return watch, ctx.traffic.end_streams(idle)

@@ -10,7 +10,9 @@ from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.facts import SlotFacts
 from permafrost.planning.steps import OperationStep
+from permafrost.planning.streams import StreamWatch
 from permafrost.runbook.context import Context
+from permafrost.runbook.idle import end_idle_streams
 
 EVERY_S = 0.5
 
@@ -216,9 +218,10 @@ class AwaitSlotIdle(SlotAction):
                     "look at `permafrost status`, then plan anew",
                 )
             )
-        quiet_since: list[float] = []
+        streams = StreamWatch(float(endpoint.drain_idle_stream_s))
 
         def is_idle() -> bool:
+            nonlocal streams
             self.ctx.guard()
             traffic = self.ctx.traffic.observe()
             facts = self.seen()
@@ -227,16 +230,13 @@ class AwaitSlotIdle(SlotAction):
             self.last = f"{at_edges} at the edges, {at_server} at its server"
             if traffic.unreachable:
                 self.last = f"{', '.join(sorted(traffic.unreachable))}: no answer"
+                streams = streams.busy()
                 return False
             if at_server:
-                quiet_since.clear()
-            elif not quiet_since:
-                quiet_since.append(self.ctx.clock.monotonic())
-            waited = self.ctx.clock.monotonic() - quiet_since[0] if quiet_since else 0.0
-            if at_edges and waited >= endpoint.drain_idle_stream_s:
-                self.ended += self.ctx.traffic.end_idle_streams(
-                    self.step.target, idle_s=endpoint.drain_idle_stream_s, slot=self.slot
-                ).ended
+                streams = streams.busy()
+            elif at_edges:
+                streams, ended = end_idle_streams(self.ctx, streams, self.step.target, self.slot)
+                self.ended += ended
             return not at_edges and not at_server
 
         if not wait_until(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -16,6 +16,7 @@ from permafrost.facts import (
     ServerFacts,
     ServerState,
     SlotFacts,
+    StreamFacts,
     StreamsEnded,
     Traffic,
 )
@@ -243,18 +244,31 @@ class FakeTrafficDirector:
 
         self.world.effect(f"edge-{state.value}", replica, do)
 
-    def end_idle_streams(self, replica: str, *, idle_s: float, slot: str = "") -> StreamsEnded:
-        if slot == "b":
-            return StreamsEnded(self._open(replica, slot), 0)
+    def streams(self, replica: str, *, slot: str = "") -> tuple[StreamFacts, ...]:
         machine = self.world.machines[replica]
-        idle = machine.idle_streams if self.world.seconds - machine.quiet_since >= idle_s else 0
+        work = machine.requests
+        held = [machine.stream_bytes] * machine.idle_streams
+        if slot == "b":
+            work, held = machine.beside.requests if machine.beside else [], []
+        edge = min(e for e, _ in self.world.edge_state)
+        told = [(True, (moved, moved)) for moved in held] + [(False, (0, 0)) for _ in work]
+        return tuple(
+            StreamFacts(edge, 1, f"{replica}#{n}", is_held, moved)
+            for n, (is_held, moved) in enumerate(told)
+        )
 
-        def do() -> None:
-            machine.idle_streams -= idle
+    def end_streams(self, streams: Collection[StreamFacts]) -> int:
+        ended = 0
+        for replica in sorted({s.name.partition("#")[0] for s in streams}):
+            gone = set(self.streams(replica)) & {s for s in streams if s.is_held}
 
-        if idle:
-            self.world.effect("end-idle", replica, do)
-        return StreamsEnded(idle + len(machine.requests), idle)
+            def do(machine: Machine = self.world.machines[replica], n: int = len(gone)) -> None:
+                machine.idle_streams -= n
+
+            if gone:
+                self.world.effect("end-idle", replica, do)
+            ended += len(gone)
+        return ended
 
     def end_all(self, replica: str) -> StreamsEnded:
         machine = self.world.machines[replica]

@@ -51,7 +51,8 @@ class Machine:
     """Its own DRS automation and HA restart priority; None: as a deployment leaves them."""
     requests: list[float] = field(default_factory=list)
     idle_streams: int = 0
-    quiet_since: float = 0.0
+    stream_bytes: int = 0
+    """What has moved on each of them so far."""
     beside: Beside | None = None
     """Slot b; the machine's own state and checkpoint are those of slot a."""
     has_first: bool = True

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from permafrost.adapters.haproxy.answers import EdgeAnswer, UnreadableAnswerError, parse_edge
 from permafrost.adapters.ssh import Shell
 from permafrost.errors import Failed, PermafrostError, Problem
-from permafrost.facts import BackendFacts, ServerFacts, ServerState, StreamsEnded, Traffic
+from permafrost.facts import (
+    BackendFacts,
+    ServerFacts,
+    ServerState,
+    StreamFacts,
+    StreamsEnded,
+    Traffic,
+)
 
 log = logging.getLogger(__name__)
 
 COMMAND = ("sudo", "-n", "/usr/local/sbin/permafrost-haproxy")
 DEADLINE_S = 20
-IDLE_LIMIT_S = 900
-"""HAProxy's own limit of an idle stream (the role's ``edge_haproxy_stream_idle_s``)."""
 
 
 class HaproxyRuntime:
@@ -58,14 +64,31 @@ class HaproxyRuntime:
         """Set a replica's state on every edge, in file and workers; then look."""
         self._each(but, lambda edge: self._set_on(edge, replica, state))
 
-    def end_idle_streams(self, replica: str, *, idle_s: float, slot: str = "") -> StreamsEnded:
-        """End the streams at a replica on which nothing has moved, on every edge."""
+    def streams(self, replica: str, *, slot: str = "") -> tuple[StreamFacts, ...]:
+        """Return what is open at a replica, in every worker of every edge that answers."""
         of_slot = ("--slot", slot) if slot else ()
-        return self._end("--close-idle", replica, "--idle-s", f"{idle_s:g}", *of_slot)
+        found: list[StreamFacts] = []
+        for edge, told in self._try_each("--streams", replica, *of_slot):
+            found += (_stream(edge, row) for row in told["streams"])
+        return tuple(found)
+
+    def end_streams(self, streams: Collection[StreamFacts]) -> int:
+        """End these streams, on the edges that answer, where nothing has moved since."""
+        of_edge: dict[str, list[dict[str, object]]] = {}
+        for s in streams:
+            row = {"worker": s.worker, "name": s.name, "moved": list(s.moved)}
+            of_edge.setdefault(s.edge, []).append(row)
+        told = self._try_each(
+            "--end", stdin={edge: json.dumps(rows) for edge, rows in of_edge.items()}
+        )
+        return sum(int(answer["closed"]) for _, answer in told)
 
     def end_all(self, replica: str) -> StreamsEnded:
         """End everything that is open at a replica, on every edge."""
-        return self._end("--cut", replica)
+        total = StreamsEnded(0, 0)
+        for _, found in self._try_each("--cut", replica):
+            total = StreamsEnded(total.open + found["open"], total.ended + found["closed"])
+        return total
 
     def set_clients(self, keys: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> None:
         """Make every edge know these keys alone: SHA-256 in hex to ``name:expiry``."""
@@ -103,18 +126,21 @@ class HaproxyRuntime:
         if problems:
             raise Failed(*problems)
 
-    def _end(self, *options: str) -> StreamsEnded:
-        total = StreamsEnded(0, 0)
-        for edge in self._edges:
+    def _try_each(
+        self, *options: str, stdin: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Ask every edge, or those that are told something; a silent one is left out.
+
+        Whether it matters that an edge is silent is seen when it is next observed.
+        """
+        for edge in self._edges if stdin is None else stdin:
             try:
-                text = self._ask(edge, *options, "--limit-s", str(IDLE_LIMIT_S))
-            except PermafrostError as error:
-                # Whether it matters that this edge is silent is seen when it is next observed.
-                log.warning("%s", error)
-                continue
-            found = json.loads(text)
-            total = StreamsEnded(total.open + found["open"], total.ended + found["closed"])
-        return total
+                yield (
+                    edge,
+                    json.loads(self._ask(edge, *options, stdin=(stdin or {}).get(edge, ""))),
+                )
+            except (PermafrostError, ValueError) as error:
+                log.warning("%s: %s", edge, error)
 
     def _set_on(self, edge: str, replica: str, state: ServerState) -> None:
         before = self._read(edge)
@@ -169,6 +195,13 @@ class HaproxyRuntime:
 
 def _places(answer: EdgeAnswer, replica: str) -> list[ServerFacts]:
     return [s for b in answer.backends for s in b.servers if s.replica == replica]
+
+
+def _stream(edge: str, row: Mapping[str, Any]) -> StreamFacts:
+    of_client, of_server = row["moved"]
+    return StreamFacts(
+        edge, int(row["worker"]), row["name"], row["asking"], (int(of_client), int(of_server))
+    )
 
 
 def _is_set(answer: EdgeAnswer, replica: str, state: ServerState) -> bool:

@@ -283,6 +283,8 @@ class Front:
         path = self.folder / f"{name}.cfg"
         log = (self.folder / f"{name}.log").open("ab")
         command = ["haproxy", "-W", "-db", "-f", str(path)]
+        if name == "edge":
+            command += ["-S", str(self.folder / "master.sock")]
         self._running.append(subprocess.Popen(command, stderr=log))
 
     def _await_all(self) -> None:

@@ -24,6 +24,8 @@ from tests.contract.edge.conversation import conversation
 from tests.contract.edge.cutover import cutover
 from tests.contract.edge.failing import failing
 from tests.contract.edge.front import NODES, OWN, PORT, VIP, Asked, Front
+from tests.contract.edge.held import answered, talking
+from tests.contract.edge.held import late as held_late
 from tests.contract.edge.late import late, starved
 from tests.contract.edge.names import names
 from tests.contract.edge.otherwise import with_defaults, with_direct_checks
@@ -190,6 +192,10 @@ def main() -> None:
         "stream-abrupt": partial(stream, talk=SHORT, graceful=False),
         "stream-ended": partial(stream, talk=SHORT, changed=ended_early),
         "stream-hour": partial(stream, talk=HOUR),
+        "held": partial(answered, blind=False),
+        "held-blind": partial(answered, blind=True),
+        "held-late": held_late,
+        "held-talking": talking,
         **{f"failing-{kind}": partial(failing, kind=kind) for kind in ("hang", "kill", "backend")},
         **{
             f"planted-{kind}": partial(planted, kind=kind)

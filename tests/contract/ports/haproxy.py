@@ -96,11 +96,11 @@ class Replica:
 class LocalShell:
     """Runs the edges' own script here, at the socket of the HAProxy under test."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runtime: str = "admin.sock") -> None:
         text = SCRIPT.read_text(encoding="utf-8").replace("# {{ ansible_managed }}\n", "")
         self.script = folder / "permafrost-haproxy"
         for path, name in (
-            ("/run/haproxy/admin.sock", "admin.sock"),
+            ("/run/haproxy/admin.sock", runtime),
             ("/run/haproxy-master.sock", "master.sock"),
             ("/var/lib/haproxy/server-state", "server-state"),
             ("/etc/haproxy/declared.cfg", "declared.cfg"),
@@ -225,7 +225,7 @@ class Edge:
 def running_edge(folder: Path, names: Sequence[str], slots: str = "a") -> Iterator[Edge]:
     """Run HAProxy over replicas of these names, in these slots; the first of them answers."""
     replicas = {name: Replica(name) for name in names}
-    port = _free_port()
+    port = free_port()
     config = CONFIG.format(folder=folder, port=port)
     for slot in slots:
         config += f"backend chat_{slot}\n    balance roundrobin\n"
@@ -247,7 +247,8 @@ def running_edge(folder: Path, names: Sequence[str], slots: str = "a") -> Iterat
             replica.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
     probe = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     port = int(probe.server_address[1])
     probe.server_close()

@@ -115,9 +115,13 @@ def test_only_streams_that_wait_for_more_are_ended(edge: Edge, director: Haproxy
     waiting = open_stream(edge)
     edge.ask()  # a whole request whose answer is not there yet: work, however long it takes
     soon(lambda: director.observe().in_flight(ONE) == 2)
-    assert director.end_idle_streams(ONE, idle_s=600).ended == 0
-    ended = director.end_idle_streams(ONE, idle_s=0)
-    assert (ended.open, ended.ended) == (2, 1)
+    assert sorted(stream.is_held for stream in director.streams(ONE)) == [False, True]
+    seen = director.streams(ONE)
+    waiting.sendall(b"3\r\nabc\r\n")
+    soon(lambda: set(director.streams(ONE)) != set(seen))
+    assert director.end_streams(seen) == 0, "it goes on"
+    assert director.end_streams(director.streams(ONE, slot="b")) == 0
+    assert director.end_streams(director.streams(ONE)) == 1
     soon(lambda: director.observe().in_flight(ONE) == 1)
     waiting.close()
     assert director.end_all(ONE).ended == 1

@@ -17,7 +17,7 @@ from permafrost.planning.live import LiveState
 from permafrost.runbook import turns
 from permafrost.runbook.admit import admit_replica
 from permafrost.runbook.context import Context
-from permafrost.runbook.drain import drain_replica
+from permafrost.runbook.drain import drain_replica, preview_drain
 from permafrost.runbook.edges import reassert_drains
 from permafrost.runbook.looking import look_around
 from permafrost.runbook.status import read_status
@@ -25,7 +25,7 @@ from permafrost.runbook.turns import await_turn
 from permafrost.runbook.undrain import undrain_replica
 from permafrost.topology import Node, nodes
 from tests.fakes.site import context, small_site
-from tests.fakes.world import World
+from tests.fakes.world import World, WorldClock
 
 ONE, TWO, THREE = "lab-chat-01", "lab-chat-02", "lab-chat-03"
 ME = "operator:me"
@@ -166,6 +166,34 @@ def test_streams_that_only_wait_are_ended_and_counted(ctx: Context, world: World
     evidence = drain_replica(ctx, ONE, owner=ME)
     assert (evidence.state, evidence.idle_streams_ended, evidence.cut) == ("DRAINED", 3, 0)
     assert world.seconds >= ctx.site.inference["chat"].drain_idle_stream_s
+
+
+def test_streams_that_are_used_are_not_ended(ctx: Context, world: World) -> None:
+    class Talking(WorldClock):
+        """Lets a message pass on each stream while the drain waits."""
+
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            world.machines[ONE].stream_bytes += 1
+
+    world.machines[ONE].idle_streams = 3
+    ctx.clock = Talking(world)
+    with pytest.raises(Failed, match="3 of them streams that clients hold open"):
+        drain_replica(ctx, ONE, owner=ME)
+    assert world.machines[ONE].idle_streams == 3
+
+
+def test_streams_are_not_ended_while_the_server_works(ctx: Context, world: World) -> None:
+    world.request_s = 1e9
+    world.pass_time(1)
+    world.machines[ONE].idle_streams = 2
+    assert preview_drain(ctx, ONE, owner=ME)[0].held_open == 2
+    with pytest.raises(Failed, match="1 at the model server; 2 of them streams"):
+        drain_replica(ctx, ONE, owner=ME)
+    assert world.machines[ONE].idle_streams == 2
+    world.machines[ONE].requests.clear()
+    evidence = drain_replica(ctx, ONE, owner=ME)
+    assert (evidence.idle_streams_ended, evidence.cut) == (2, 0)
 
 
 def test_at_the_deadline_a_person_may_cut(ctx: Context, world: World) -> None:
