@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,16 @@ import httpx
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from tests.acceptance import refusals
 from tests.acceptance.conftest import endpoint
+from tests.acceptance.driver import wait_until
+from tests.acceptance.written import JOURNAL, forget, write_down, written
 
 Status = Callable[[], dict[str, Any]]
 On = Callable[[str], Any]
+Note = Callable[[str, object], None]
 EDGES = ("lab-edge-01", "lab-edge-02")
-OTHER = "sha256:" + "0" * 64
+OTHER = refusals.OTHER
 
 
 def body(prompt: str, max_tokens: int = 4, interval_ms: int = 10) -> dict[str, Any]:
@@ -54,6 +60,59 @@ def test_a_request_id_comes_back_and_stands_in_the_edges_log_and_no_prompt_does(
     for machine, log in logs.items():
         assert canary not in log, machine
         assert text.strip() not in log, machine
+
+
+EXPECTED = {
+    "too large": 413,
+    "wrong key": 401,
+    "pin of another": 409,
+    "header too long": 431,
+}
+"""Of what is refused at chat; all else gets 400."""
+
+
+@pytest.mark.soak
+def test_what_is_refused_or_fails_is_written_nowhere(
+    client: httpx.Client, status: Status, on: On, ca_file: Path, record_property: Note
+) -> None:
+    """The control: an id that is meant to be logged, and words written on purpose, are found."""
+    seen = status()
+    since, mark = time.time() - 1, secrets.token_hex(6)
+    words, name, told = (f"{kind}-{mark}" for kind in ("canary", "request", "purpose"))
+    client.headers["x-request-id"] = name
+    said = {}
+    credentials = grpc.ssl_channel_credentials(ca_file.read_bytes())
+    for model in ("chat", "pulse"):
+        address = endpoint(seen, model)["address"]
+        url = f"https://{address}/v2/models/{model}/generate"
+        said[model] = refusals.by_http(client, url, words)
+        with grpc.secure_channel(address, credentials) as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            said[f"{model} by gRPC"] = refusals.by_grpc(stub, model, words)
+    record_property("said", said)
+    assert said["chat"] == {kind: EXPECTED.get(kind, 400) for kind in said["chat"]}
+    assert not [s for s in said["pulse"].values() if s >= 500], said
+    assert all(said[f"{model} by gRPC"].values() for model in ("chat", "pulse")), said
+
+    replicas = {r["name"] for e in seen["endpoints"] for r in e["replicas"]}
+    logs = {}
+    for machine in sorted({*EDGES, *replicas}):
+        try:
+            write_down(on(machine), told)
+            wait_until(
+                f"what was written on {machine} is found",
+                lambda m=machine: told in on(m).check_output(JOURNAL),
+                20,
+            )
+            logs[machine] = written(on(machine), since)
+        finally:
+            forget(on(machine))
+        assert logs[machine].count(told) >= 2, f"{machine}: journal and file"
+    lines = [x for edge in EDGES for x in logs[edge].splitlines() if x.startswith("MESSAGE=")]
+    logged = sum(name in line for line in lines)
+    assert logged >= len(said["chat"]) + len(said["pulse"]), "each of them has its line"
+    found = {m: [x for x in log.splitlines() if words in x][:5] for m, log in logs.items()}
+    assert not any(found.values()), found
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, "{}"])
