@@ -28,7 +28,7 @@ from permafrost.facts import NodeFacts, ServerState
 from permafrost.node.service import NodeService
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica, preview_drain
-from tests.contract.edge.conversing import LONG, SHORT, Conversation, question, until
+from tests.acceptance.conversing import SHORT, Conversation, question, until
 from tests.contract.edge.front import NODES, OWN, PORT, Front
 from tests.contract.edge.planted import HEALTH, prepared, watched
 from tests.contract.fingerprint.server import served
@@ -39,6 +39,8 @@ from tests.golden.ansible.rendering import golden_site
 
 ONE, *OTHERS = sorted(NODES)
 IDLE_S = 3
+LONG = {"max_tokens": 1200, "temperature": 0, "ignore_eos": True}
+"""Takes many seconds, in which not a byte moves: the answer comes as a whole."""
 HTTP, GRPC = 8000, 8001
 ME = "operator:me"
 

@@ -13,7 +13,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from permafrost.adapters.haproxy import HaproxyRuntime
 from permafrost.facts import StreamFacts
-from tests.contract.edge.conversing import Conversation, until
+from tests.acceptance.conversing import Conversation, until
 from tests.contract.ports.grpc_replica import GrpcReplica, running_grpc_edge
 from tests.contract.ports.haproxy import Edge, LocalShell
 

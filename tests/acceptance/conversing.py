@@ -13,13 +13,11 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 SHORT = {"max_tokens": 4, "temperature": 0}
-LONG = {"max_tokens": 1200, "temperature": 0, "ignore_eos": True}
-"""Takes many seconds, in which not a byte moves: the answer comes as a whole."""
 
 
-def question(sampling: dict[str, Any]) -> Any:
-    """Return a message that asks the chat model."""
-    message = service_pb2.ModelInferRequest(model_name="chat")
+def question(sampling: dict[str, Any], model: str = "chat") -> Any:
+    """Return a message that asks a model for an answer as a whole."""
+    message = service_pb2.ModelInferRequest(model_name=model)
     for name, value in (
         ("text_input", "Name a river."),
         ("sampling_parameters", json.dumps(sampling)),
