@@ -79,7 +79,8 @@ class Held:
         return int(told["pending"]) + int(told["executing"])
 
     def drain(self, deadline_s: float, *, cut: bool = False) -> dict[str, Any]:
-        """Drain; return what was seen, or how it was refused."""
+        """Drain once the others serve; return what was seen, or how it failed."""
+        until(lambda: all(self.ctx.traffic.observe().serves(n) for n in OTHERS), 60)
         try:
             seen = drain_replica(self.ctx, ONE, owner=ME, deadline_s=deadline_s, cut=cut)
         except Failed as error:
@@ -151,7 +152,7 @@ def answered(folder: Path, *, blind: bool) -> dict[str, Any]:
             took.append(time.monotonic() - began)
             held.busy.close()
 
-        client = threading.Thread(target=end_with_answer)
+        client = threading.Thread(target=end_with_answer, daemon=True)
         client.start()
         seen = held.drain(240)
         client.join()
@@ -191,8 +192,10 @@ def talking(folder: Path) -> dict[str, Any]:
 
         client = threading.Thread(target=talk)
         client.start()
-        first = held.told(drain=held.drain(4 * IDLE_S))
-        ended.set()
-        client.join()
+        try:
+            first = held.told(drain=held.drain(4 * IDLE_S))
+        finally:
+            ended.set()
+            client.join()
         second = held.drain(60)
         return {"first": first, "asked": asked[0], "second": held.told(drain=second)}
