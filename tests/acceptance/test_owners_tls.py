@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.acceptance.driver import Cli, traffic
+from tests.acceptance.driver import Cli, traffic, wait_until
 from tests.fakes.owners import Certified, certify
 
 pytestmark = pytest.mark.soak
@@ -76,7 +76,9 @@ def test_an_owners_certificate_is_shown_and_replaced_and_nobody_notices(
     assert owner.shown() == {first.pem.decode()}
     assert permafrost.json("ask", "chat", "What is the capital of France?")["text"]
 
-    with traffic(lab, "pulse", RATE, AT_MOST_S, 0.3, tmp_path / "replaced.jsonl") as load:
+    with traffic(
+        lab, "pulse", RATE, AT_MOST_S, 0.3, tmp_path / "replaced.jsonl", "--fresh"
+    ) as load:
         load.await_steady()
         owner.bring(second, root)
         owner.deploy()
@@ -86,10 +88,18 @@ def test_an_owners_certificate_is_shown_and_replaced_and_nobody_notices(
     assert seen["ok"] > RATE, seen
     assert (seen["failed"], seen["cut"], seen["wrong"]) == (0, 0, 0), seen
 
-    with traffic(lab, "pulse", RATE, AT_MOST_S, 0.3, tmp_path / "control.jsonl") as load:
+    # Who keeps a connection has seen the old one: only new connections are shown another.
+    with traffic(
+        lab, "pulse", RATE, AT_MOST_S, 0.3, tmp_path / "control.jsonl", "--fresh"
+    ) as load:
         load.await_steady()
         owner.bring(certify("edge", stranger, names=NAMES), stranger)
         owner.deploy()
+        wait_until(
+            "the recorder sees it",
+            lambda: any(r["outcome"] == "failed" for r in load.records()),
+            60,
+        )
         load.end()
         control = load.finish()["outcomes"]
     assert control["failed"] > 0, control
