@@ -94,7 +94,11 @@ def declare_site(loaded: LoadedSite) -> None:
         edge_steps.append(
             Convergence(site, vms[node.name], converger.fingerprint(node), hooks=hooks)
         )
-    vms |= {node.name: make(node) for node in nodes(site) if node.tier is not Tier.EDGE}
+    for node in nodes(site):
+        if node.tier is not Tier.EDGE:
+            # Draining one that serves tells every edge: edges that change are whole before.
+            serves = node.tier is Tier.INFERENCE and store.converged(node.name)
+            vms[node.name] = make(node, edge_steps if serves else [])
     for node in nodes(site):
         if (wanted := override_of(placement[node.name])) is not None:
             Overrides(vms[node.name], wanted, foundation=foundation, hooks=hooks)

@@ -82,3 +82,14 @@ def test_an_edge_that_serves_waits_until_the_one_before_is_configured(
     # One whose VM is gone (an `up` was cut between the two) does not let the other go too.
     declared.store.forget(ONE)
     assert declared.declare()[TWO] == [f"convergence of {ONE}"]
+
+
+def test_a_replica_that_serves_waits_until_edges_are_configured(
+    declared: Declared, site_file: Path
+) -> None:
+    """A drain tells every edge: one that is being replaced meanwhile could not be told."""
+    assert declared.declare()["tiny-pulse-01"] == []
+    declared.store.record_converged("tiny-pulse-01", "vm", "fingerprint")
+    waits = declared.declare()
+    assert waits["tiny-pulse-01"] == [f"convergence of {ONE}", f"convergence of {TWO}"]
+    assert waits["tiny-pulse-02"] == [], "a new one is made beside them"
