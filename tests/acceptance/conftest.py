@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import testinfra
 
-from tests.acceptance.driver import ROOT, Cli, VCenter, vcenter, wait_until
+from tests.acceptance.driver import ROOT, Cli, VCenter, machine, vcenter, wait_until
 from tests.acceptance.versions import Versions, two_versions
 
 
@@ -83,19 +83,7 @@ def vsphere(instance: dict[str, Any]) -> Iterator[VCenter]:
 @pytest.fixture(scope="session")
 def on(lab: Cli, site_file: Path) -> Callable[[str], Any]:
     """Return a function from a machine's name to its inside, with testinfra over SSH as root."""
-    state = site_file.parent / "state"
-
-    def machine(name: str) -> Any:
-        machines = lab.json("status")["machines"]
-        address = next(m["address"] for m in machines if m["name"] == name)
-        return testinfra.get_host(
-            f"ssh://permafrost@{address}?sudo=true",
-            ssh_identity_file=str(state / "ssh/id_ed25519"),
-            ssh_extra_args=f"-o UserKnownHostsFile={state}/ssh/known_hosts -o HostKeyAlias={name}"
-            " -o StrictHostKeyChecking=yes",
-        )
-
-    return machine
+    return partial(machine, lab, site_file.parent / "state")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import testinfra
 from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim
 
@@ -85,6 +86,18 @@ class Cli:
     def json(self, *args: str, timeout: float = 300) -> Any:
         """Run with ``--output json`` and return the document."""
         return json.loads(self.run(*args, "--output", "json", timeout=timeout).stdout)
+
+
+def machine(lab: Cli, state: Path, name: str) -> Any:
+    """Return a machine's inside, with testinfra over SSH as root; ``state``: the site's folder."""
+    machines = lab.json("status")["machines"]
+    address = next(m["address"] for m in machines if m["name"] == name)
+    return testinfra.get_host(
+        f"ssh://permafrost@{address}?sudo=true",
+        ssh_identity_file=str(state / "ssh/id_ed25519"),
+        ssh_extra_args=f"-o UserKnownHostsFile={state}/ssh/known_hosts -o HostKeyAlias={name}"
+        " -o StrictHostKeyChecking=yes",
+    )
 
 
 @dataclass

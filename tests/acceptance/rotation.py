@@ -26,7 +26,11 @@ while True:
         at = time.time()
         head, *rows = [line.split(",") for line in text.splitlines() if line]
         status = head.index("status")
-        seen = {r[1]: r[status] for r in rows if r[0] == sys.argv[1] and r[1].startswith("lab-")}
+        seen = {}
+        for r in rows:
+            mine = r[0] in sys.argv[1:] and r[1].startswith("lab-")
+            if mine and not seen.get(r[1], "").startswith("UP"):
+                seen[r[1]] = r[status]
         print(json.dumps([at, seen]), flush=True)
     except (OSError, ValueError):
         pass
@@ -64,19 +68,23 @@ def is_up(status: str) -> bool:
 
 
 @contextmanager
-def watched(on: Callable[[str], Any], backend: str) -> Iterator[Rotation]:
-    """Watch one backend of every edge; the samples are there when the block has ended."""
+def watched(on: Callable[[str], Any], *backends: str) -> Iterator[Rotation]:
+    """Watch backends of every edge; the samples are there when the block has ended.
+
+    A server that is up in one of them is up.
+    """
     found = Rotation()
     edges = {name: on(name) for name in EDGES}
     try:
         for machine in edges.values():
             machine.check_output(
-                "rm -f %s; systemd-run --quiet --collect --unit=%s --property=%s python3 -c %s %s",
+                "rm -f %s; systemd-run --quiet --collect --unit=%s --property=%s python3 -c %s"
+                + " %s" * len(backends),
                 FILE,
                 UNIT,
                 f"StandardOutput=append:{FILE}",
                 WATCH,
-                backend,
+                *backends,
             )
         for machine in edges.values():
             wait_until(

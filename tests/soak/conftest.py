@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lab.testrun.ownlab import owned
-from tests.acceptance.driver import ROOT, Cli
+from tests.acceptance.driver import ROOT, Cli, machine
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +42,9 @@ def permafrost(site_env: dict[str, str]) -> Cli:
 def lab(site_env: dict[str, str]) -> Cli:
     """``permafrost-lab`` for that site."""
     return Cli(Path(ROOT / ".venv/bin/permafrost-lab"), site_env)
+
+
+@pytest.fixture
+def on(lab: Cli, site_env: dict[str, str]) -> Callable[[str], Any]:
+    """Return a function from a machine's name to its inside."""
+    return partial(machine, lab, Path(site_env["PERMAFROST_SITE"]).parent / "state")
