@@ -21,7 +21,7 @@ from lab.traffic import source
 from permafrost.adapters.ansible import AnsibleConverger
 from permafrost.site.load import load_site
 from permafrost.topology import edges, replicas
-from tests.bench import registry
+from tests.bench import path, registry
 from tests.bench.detection import detection_table
 from tests.bench.echo import echo_table
 from tests.bench.measure import closed_loop, in_turn
@@ -60,7 +60,7 @@ def path_table(site: Path) -> Table:
         table.add_column(heading, justify="right")
     for workers in (1, 16):
         with let_in(replicas(loaded.site, "pulse")[0].name, loaded.site.network.gateway):
-            base, path = in_turn(
+            base, whole = in_turn(
                 3,
                 lambda workers=workers: closed_loop(node, work, context, workers, 4),
                 lambda workers=workers: closed_loop(edge, work, context, workers, 4),
@@ -70,7 +70,7 @@ def path_table(site: Path) -> Table:
             ("p50 ms", "p50_ms"),
             ("p99 ms", "p99_ms"),
         ):
-            b, p = getattr(base, name), getattr(path, name)
+            b, p = getattr(base, name), getattr(whole, name)
             table.add_row(str(workers), label, f"{b:.2f}", f"{p:.2f}", f"{p / b:.2f}")
     return table
 
@@ -118,6 +118,8 @@ def main() -> None:
     console.print(echo_table())
     site = Path(os.environ["PERMAFROST_SITE"])
     console.print(path_table(site))
+    console.print(path.path_table(site))
+    console.print(path.memory_table())
     console.print(detection_table())
     console.print(deploy_table(site))
     console.print(planning_table())

@@ -13,7 +13,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
@@ -22,14 +23,15 @@ from lab.faults import targets
 from lab.hypervisor import guest
 from lab.hypervisor.machine import Machine
 from lab.instance.model import default_root, load
-from lab.instance.waiting import wait_until
+from permafrost.adapters.ansible.variables import SLOT_PORTS
 from permafrost.site.load import LoadedSite, load_site
 from permafrost.topology import replicas, service_address
+from tests.acceptance.driver import Cli, wait_until
 from tests.bench.measure import Figures, in_turn
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS, ROUNDS = 4, 3
-MINIMAL_PORT, TRITON_PORT = 9443, 8000
+MINIMAL_PORT = 9443
 MINIMAL = """defaults
   mode http
   timeout connect 5s
@@ -44,10 +46,37 @@ backend triton
 FIGURES = (("requests/s", "rate_per_s"), ("p50 ms", "p50_ms"), ("p99 ms", "p99_ms"))
 
 
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The site, and the replica in whose network is asked; Triton's port there."""
+
+    loaded: LoadedSite
+    machine: Machine
+    triton_port: int
+
+    def asked(self, url: str, checkpoint: str, clients: int, seconds: float) -> Figures:
+        """Return what clients in the replica's network get from a URL."""
+        init = guest.init_pid(self.machine)
+        argv = ["nsenter", "--target", str(init), "--net", "--", sys.executable, "-m"]
+        argv += ["tests.bench.inside", url, checkpoint or "-", str(clients), str(seconds)]
+        done = subprocess.run(
+            argv,
+            cwd=ROOT,
+            env={**os.environ, "PERMAFROST_SITE": str(self.loaded.path)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{url}: {done.stderr[-2000:]}")
+        return Figures(**json.loads(done.stdout))
+
+
 @contextmanager
-def minimal_haproxy(machine: Machine, address: str) -> Iterator[str]:
+def minimal_haproxy(machine: Machine, address: str, triton_port: int) -> Iterator[str]:
     """Run the minimal configuration on a replica, by its own HAProxy program; yields its URL."""
-    text = MINIMAL.format(address=address, port=MINIMAL_PORT, triton=TRITON_PORT)
+    text = MINIMAL.format(address=address, port=MINIMAL_PORT, triton=triton_port)
     targets.inside(machine, "tee", "/run/minimal.cfg", stdin=text)
     unit = "minimal-haproxy"
     start = ("systemd-run", "--quiet", "--collect", f"--unit={unit}")
@@ -59,69 +88,51 @@ def minimal_haproxy(machine: Machine, address: str) -> Iterator[str]:
         targets.inside(machine, "rm", "-f", "/run/minimal.cfg")
 
 
-def asked_inside(
-    machine: Machine, url: str, checkpoint: str, clients: int, seconds: float
-) -> Figures:
-    """Return what clients in a machine's network get from a URL."""
-    init = guest.init_pid(machine)
-    argv = ["nsenter", "--target", str(init), "--net", "--", sys.executable, "-m"]
-    argv += ["tests.bench.inside", url, checkpoint or "-", str(clients), str(seconds)]
-    done = subprocess.run(
-        argv,
-        cwd=ROOT,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr[-2000:])
-    return Figures(**json.loads(done.stdout))
-
-
 def path_table(site: Path) -> Table:
     """Added latency and throughput on pulse, no delay, one client and sixteen."""
     loaded = load_site(site)
     replica = replicas(loaded.site, "pulse")[0]
     machine = Machine(load(default_root()), replica.name)
+    bench = Bench(loaded, machine, SLOT_PORTS[_live_slot(site)][0])
     table = Table(title="pulse, no delay, asked from one replica's network (lab)")
     headings = ("clients", "figure", "Triton", "minimal", "whole path", "to Triton", "to minimal")
     for heading in headings:
         table.add_column(heading, justify="right")
-    with minimal_haproxy(machine, str(replica.address)) as minimal:
-        direct = f"http://127.0.0.1:{TRITON_PORT}"
-        ready = wait_until(lambda: _answers(machine, minimal), 20, 0.5)
-        if not ready:
-            raise RuntimeError("the minimal HAProxy does not answer")
+    with minimal_haproxy(machine, str(replica.address), bench.triton_port) as minimal:
+        wait_until("the minimal HAProxy answers", lambda: _answers(bench, minimal), 20, 0.5)
         for clients in (1, 16):
-            _measure(table, loaded, machine, clients, direct, minimal)
+            _measure(table, bench, clients, minimal)
     return table
 
 
-def _answers(machine: Machine, url: str) -> bool:
-    try:
-        return asked_inside(machine, url, "", 1, 0.5).rate_per_s > 0
-    except RuntimeError:
-        return False
+def _live_slot(site: Path) -> str:
+    env = {**os.environ, "PERMAFROST_SITE": str(site)}
+    endpoints = Cli(ROOT / ".venv/bin/permafrost", env).json("status")["endpoints"]
+    return next(str(e["slot"]) for e in endpoints if e["name"] == "pulse")
 
 
-def _measure(
-    table: Table, loaded: LoadedSite, machine: Machine, clients: int, direct: str, minimal: str
-) -> None:
-    wanted = loaded.site.inference["pulse"]
-    whole = f"https://{service_address(loaded.site)}:{wanted.port}"
+def _answers(bench: Bench, url: str) -> bool:
+    with suppress(RuntimeError):
+        return bench.asked(url, "", 1, 0.5).rate_per_s > 0
+    return False
+
+
+def _measure(table: Table, bench: Bench, clients: int, minimal: str) -> None:
+    site = bench.loaded.site
+    wanted = site.inference["pulse"]
+    direct = f"http://127.0.0.1:{bench.triton_port}"
+    whole = f"https://{service_address(site)}:{wanted.port}"
     checkpoint = wanted.model.partition("@")[2]
     # In turn, so that a machine that drifts hits all of them.
     triton, path = in_turn(
         ROUNDS,
-        lambda: asked_inside(machine, direct, "", clients, SECONDS),
-        lambda: asked_inside(machine, whole, checkpoint, clients, SECONDS),
+        lambda: bench.asked(direct, "", clients, SECONDS),
+        lambda: bench.asked(whole, checkpoint, clients, SECONDS),
     )
     draft, again = in_turn(
         ROUNDS,
-        lambda: asked_inside(machine, minimal, "", clients, SECONDS),
-        lambda: asked_inside(machine, whole, checkpoint, clients, SECONDS),
+        lambda: bench.asked(minimal, "", clients, SECONDS),
+        lambda: bench.asked(whole, checkpoint, clients, SECONDS),
     )
     for label, name in FIGURES:
         t, d, p, q = (getattr(f, name) for f in (triton, draft, path, again))
@@ -150,3 +161,9 @@ def memory_table() -> Table:
         )
         table.add_row(*row)
     return table
+
+
+if __name__ == "__main__":
+    from rich.console import Console
+
+    Console(width=120).print(path_table(Path(os.environ["PERMAFROST_SITE"])))

@@ -24,6 +24,8 @@ from permafrost.engine.state import StateStore
 from permafrost.engine.waiting import SystemClock
 from permafrost.planning.steps import Draft, numbered
 from tests.acceptance.driver import ROOT, Cli, Traffic, traffic, wait_until
+from tests.acceptance.history import began, took_s
+from tests.acceptance.versions import pulse, two_versions
 
 HEADINGS = (
     "work", "requests", "losses", "p50 before", "during", "ratio", "p99 before", "during", "ratio",
@@ -38,28 +40,33 @@ MACHINES = (
 """Kinds of steps whose time is the machines'."""
 
 
-def planned_table(site: Path, upgrade_to: str = "", weights: str = "") -> Table:
-    """Each planned work on pulse, under a steady load; lab."""
+def planned_table(site: Path) -> Table:
+    """Each planned work on pulse, under a steady load; lab.
+
+    The checkpoint that an upgrade brings in is made and pushed first.
+    """
     env = {**os.environ, "PERMAFROST_SITE": str(site)}
     permafrost = Cli(ROOT / ".venv/bin/permafrost", env)
     lab = Cli(ROOT / ".venv/bin/permafrost-lab", env)
-    host = permafrost.json("status")["endpoints"][0]["replicas"][0]["host"]
-    works: list[tuple[str, ...]] = [
-        ("drain", "lab-pulse-02"), ("undrain", "lab-pulse-02"),
-        ("maintenance", "enter", host), ("maintenance", "exit", host),
-    ]  # fmt: skip
-    also: tuple[str, ...] = ()
-    if upgrade_to:
-        works += [("upgrade", "pulse", "--to", upgrade_to), ("rollback", "pulse"),
-                  ("retire", "pulse")]  # fmt: skip
-        also = ("--also", f"{upgrade_to}={weights}")
     table = Table(title=f"planned work under {RATE}/s on pulse, against the same before it (lab)")
     for heading in HEADINGS:
         table.add_column(heading, justify="right")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        versions = two_versions(site, permafrost, folder)
+        replica = pulse(permafrost)["replicas"][1]
+        works: list[tuple[str, ...]] = [
+            ("drain", replica["name"]), ("undrain", replica["name"]),
+            ("maintenance", "enter", replica["host"]), ("maintenance", "exit", replica["host"]),
+            ("upgrade", "pulse", "--to", versions.new), ("rollback", "pulse"), ("retire", "pulse"),
+        ]  # fmt: skip
         for number, work in enumerate(works):
-            file = Path(folder) / f"{number}.jsonl"
-            with traffic(lab, "pulse", RATE, 900, 0.5, file, *also) as load:
+            if work[0] in ("drain", "upgrade") or "enter" in work:
+                wait_until(
+                    "every replica serves", lambda: permafrost.json("status")["healthy"], 120, 1
+                )
+            file = folder / f"{number}.jsonl"
+            with traffic(lab, "pulse", RATE, 900, 0.5, file, *versions.also) as load:
                 table.add_row(*_row(permafrost, load, work))
     return table
 
@@ -68,18 +75,18 @@ def _row(permafrost: Cli, load: Traffic, work: Sequence[str]) -> list[str]:
     load.await_steady()
     first = time.time()
     wait_until("the load before", lambda: time.time() >= first + BEFORE_S, BEFORE_S + 10, 1)
-    began = time.time()
+    begun = time.time()
     done = permafrost.json(*work, "--yes", timeout=600)
     ended = time.time()
     load.end()
     load.finish()
-    records = [r for r in load.records() if r["kind"] in ("whole", "stream", "streamed")]
-    before = [r for r in records if first <= _start(r) < began - 5]
-    during = [r for r in records if began <= _start(r) < ended]
+    records = [r for r in load.records() if r["kind"] in ("whole", "stream")]
+    before = [r for r in records if first <= began(r) < begun - 5]
+    during = [r for r in records if begun <= began(r) < ended]
     losses = sum(r["outcome"] != "ok" for r in records)
     p50, p99 = (_pair(before, during, cut) for cut in (50, 99))
     floor = _floor(permafrost, done["operation"])
-    wall = ended - began
+    wall = ended - begun
     ratio = f"{wall / floor:.2f}" if floor else "-"
     return [
         " ".join(work)[:40], str(len(records)), str(losses), *p50, *p99,
@@ -96,21 +103,10 @@ def _floor(permafrost: Cli, operation: str) -> float:
     )
 
 
-def _start(record: dict[str, Any]) -> float:
-    from lab.traffic.record import moment
-
-    told = record["start"]
-    return float(told) if isinstance(told, int | float) else moment(told)
-
-
-def _end(record: dict[str, Any]) -> float:
-    return _start({"start": record["end"]})
-
-
 def _pair(before: list[dict[str, Any]], during: list[dict[str, Any]], cut: int) -> list[str]:
     found = []
     for records in (before, during):
-        took = [1000 * (_end(r) - _start(r)) for r in records if r["outcome"] == "ok"]
+        took = [1000 * took_s(r) for r in records if r["outcome"] == "ok"]
         found.append(statistics.quantiles(took, n=100)[cut - 1] if len(took) > 1 else 0.0)
     ratio = found[1] / found[0] if found[0] else 0.0
     return [f"{found[0]:.0f}", f"{found[1]:.0f}", f"{ratio:.2f}"]
@@ -121,6 +117,7 @@ def journal_table() -> Table:
     table = Table(title="a step that does nothing, against one durable SQLite commit")
     for heading in ("", "ms", "ratio"):
         table.add_column(heading, justify="right")
+    (ROOT / ".cache").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as folder:
         commit = _median(_commit(Path(folder) / "one.db"))
         step = _steps(Path(folder) / "state")
@@ -173,5 +170,4 @@ if __name__ == "__main__":
 
     Console(width=160).print(journal_table())
     if "PERMAFROST_SITE" in os.environ:
-        to, of = os.environ.get("BENCH_TO", ""), os.environ.get("BENCH_WEIGHTS", "")
-        Console(width=200).print(planned_table(Path(os.environ["PERMAFROST_SITE"]), to, of))
+        Console(width=200).print(planned_table(Path(os.environ["PERMAFROST_SITE"])))
