@@ -7,6 +7,7 @@ are well. Pure: the same site, snapshot and placement give the same report.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from permafrost.facts import CheckpointFacts
 from permafrost.planning.placement import Placement
@@ -39,26 +40,48 @@ def plan_preflight(
     ``starting`` the nodes that are to be powered on (None: all, as if every VM were).
     """
     wanted = {n.name for n in nodes(site)} if starting is None else set(starting)
+    changes = [c for c in changes if c.type == VM_TYPE]
+    coming = {c.name: c.new for c in changes if c.new and _gives_memory(c)}
     return report(
         cluster_checks(site, inventory),
         model_checks(site, checkpoints),
         knowledge_checks(site),
-        program_checks(c for c in changes if c.type == VM_TYPE),
+        program_checks(changes),
         _space(site, inventory),
         _addresses(site, inventory),
         *(
-            power_on_checks(starting_of(site, node, placement, inventory), inventory)
+            power_on_checks(
+                starting_of(site, node, placement, inventory, coming.get(node.name)), inventory
+            )
             for node in nodes(site)
             if node.name in wanted and node.name in placement
         ),
     )
 
 
-def starting_of(site: Site, node: Node, placement: Placement, inventory: Inventory) -> Starting:
-    """Return a node's VM as it will be powered on: as placed, or where vCenter moved it."""
+def _gives_memory(change: Change) -> bool:
+    """Whether a change itself says what the VM has reserved afterwards."""
+    return "replace" in change.operation or "memoryReservation" in change.properties
+
+
+def starting_of(
+    site: Site,
+    node: Node,
+    placement: Placement,
+    inventory: Inventory,
+    coming: Mapping[str, Any] | None = None,
+) -> Starting:
+    """Return a node's VM as it will be powered on: as placed, or where vCenter moved it.
+
+    ``coming``: the VM's settings where a change gives it memory before that.
+    """
     slot, shape, vm = placement[node.name], vm_shape(site, node), inventory.vm(node.name)
     host = vm.host if vm is not None and not slot.gpus else slot.host
     reserved = shape.memory_mib if slot.gpus else 0
+    if vm is not None and slot.gpus and coming:
+        memory_mib = int(coming.get("memory", 0))
+        reserved = int(coming.get("memoryReservation", 0))
+        return Starting(node.name, host, slot.gpus, memory_mib, reserved)
     if vm is not None and slot.gpus:
         # What it has, not what it was given: a reservation can get lost.
         reserved = vm.memory_mib if vm.is_reservation_locked else vm.memory_reservation_mib

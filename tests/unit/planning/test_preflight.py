@@ -257,3 +257,26 @@ def test_a_sound_site_reads_as_it_should() -> None:
         for c in made(starting=frozenset({ONE, "lab-edge-01"})).checks
     ]
     assert "\n".join(lines) + "\n" == GOLDEN.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("operation", "properties", "expected"),
+    [
+        (
+            "update",
+            {"memoryReservation": "update", "memoryReservationLockedToMax": "update"},
+            set(),
+        ),
+        ("replace", {"clone.templateUuid": "update-replace"}, set()),
+        ("update", {"numCpus": "update"}, {"PREFLIGHT_MEMORY_NOT_RESERVED"}),
+    ],
+)
+def test_a_reservation_that_the_same_plan_gives_back_stops_nothing(
+    operation: str, properties: dict[str, str], expected: set[str]
+) -> None:
+    """`deploy` mends what was taken by hand: it must not be refused for it."""
+    lost = vm(ONE, is_reservation_locked=False, memory_reservation_mib=1)(seen())
+    settings = {"memory": 4096, "memoryReservation": 4096, "firmware": "efi"}
+    change = Change(operation, VM_TYPE, ONE, properties=properties, new=settings)
+    found = codes(made(lost, changes=[change], starting={ONE}))
+    assert found & {"PREFLIGHT_MEMORY_NOT_RESERVED"} == expected
