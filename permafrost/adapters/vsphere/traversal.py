@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pyVmomi import vim, vmodl
 
+from permafrost.adapters.vsphere.answer import Object
+from permafrost.adapters.vsphere.exchange import ask
+
 Row = dict[str, Any]
+
+DEVICES = "config.hardware.device"
 
 PROPERTIES: dict[Any, list[str]] = {
     vim.HostSystem: [
@@ -29,7 +35,7 @@ PROPERTIES: dict[Any, list[str]] = {
         "config.version",
         "config.guestId",
         "config.hardware.memoryMB",
-        "config.hardware.device",
+        DEVICES,
         "config.memoryAllocation.reservation",
         "config.memoryReservationLockedToMax",
         "runtime.host",
@@ -59,30 +65,27 @@ def retrieve(content: Any, root: Any) -> dict[Any, list[Row]]:
     try:
         rows: dict[Any, list[Row]] = {kind: [] for kind in (*kinds, *SINGLE)}
         collector = content.propertyCollector
-        answer = collector.RetrievePropertiesEx(
-            [_filter(view, content)],
-            _query().RetrieveOptions(),
-        )
-        while answer is not None:
-            for item in answer.objects:
-                _keep(rows, item)
-            if not answer.token:
-                break
-            answer = collector.ContinueRetrievePropertiesEx(answer.token)
+        wanted, options = [question(view, content)], _query().RetrieveOptions()
+        found, token = ask(collector, "RetrievePropertiesEx", wanted, options)
+        _keep(rows, found)
+        while token:
+            found, token = ask(collector, "ContinueRetrievePropertiesEx", token)
+            _keep(rows, found)
         return rows
     finally:
         view.DestroyView()
 
 
-def _keep(rows: dict[Any, list[Row]], item: Any) -> None:
-    row: Row = {p.name: p.val for p in item.propSet}
-    row["moid"] = item.obj._moId
-    for kind, found in rows.items():
-        if isinstance(item.obj, kind) and ("name" in row or kind in SINGLE):
-            found.append(row)
+def _keep(rows: dict[Any, list[Row]], found: Iterable[Object]) -> None:
+    for reference, row in found:
+        row["moid"] = reference._moId
+        for kind, known in rows.items():
+            if isinstance(reference, kind) and ("name" in row or kind in SINGLE):
+                known.append(row)
 
 
-def _filter(view: Any, content: Any) -> Any:
+def question(view: Any, content: Any) -> Any:
+    """Return the filter: what is asked of everything in a view, and of what there is once."""
     query = _query()
     through_view = query.TraversalSpec(
         name="view", path="view", skip=False, type=vim.view.ContainerView
