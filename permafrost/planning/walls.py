@@ -48,6 +48,14 @@ def openings(site: Site, node: Node) -> tuple[Opening, ...]:
     return (ssh, Opening("edges", NODE_PORT, edges, "requests that an edge passes on"))
 
 
+def time_servers(site: Site, node: Node) -> tuple[str, ...]:
+    """Return whom a node of any tier asks for the time: nobody else is reached by NTP.
+
+    Without any the walls say nothing about NTP: whoever keeps the template's clock is not known.
+    """
+    return tuple(str(server) for server in topology.network_of(site, node).time_servers)
+
+
 def vrrp_peers(site: Site, node: Node) -> tuple[str, ...]:
     """Return the edges whose claims to the clients' address an edge hears; none without one."""
     if node.tier is not Tier.EDGE or site.edge.vip is None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from permafrost.errors import Problem
+from permafrost.site.check_time import check_time
 from permafrost.site.model import Network, Site
 from permafrost.topology import AddressPool, Group, address_pool, groups, network_named
 
@@ -48,6 +49,8 @@ def check_addresses(site: Site) -> Iterator[Problem]:
     for path, name, pool, needed in pools:
         yield from _pool(network_named(site, name), path, pool, needed)
     yield from _overlaps(pools)
+    for name, network in _networks(site):
+        yield from check_time(site, _path(name), network, [(at, pool) for at, _, pool, _ in pools])
     if site.edge.vip is not None and site.edge.network in (None, *site.networks):
         yield from _vip(network_named(site, site.edge.network or ""), site.edge.vip, pools)
 

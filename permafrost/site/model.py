@@ -115,6 +115,11 @@ class Network(Strict):
     gateway: Address
     addresses: AddressSpan
     dns: tuple[Address, ...] = ()
+    time_servers: tuple[Address, ...] = Field(
+        default=(),
+        max_length=8,
+        description="NTP servers of the nodes in this network; default: the template's own clock",
+    )
 
 
 class Storage(Strict):

@@ -10,6 +10,7 @@ from typing import Any
 from permafrost import topology
 from permafrost.adapters.ansible.images import image_reference
 from permafrost.adapters.ansible.knowledge_watch import waits_for_first, watch_settings
+from permafrost.planning import walls
 from permafrost.planning.knowledge import (
     Unit,
     members,
@@ -70,6 +71,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "data_disk_folder": DATA,
         "container_images": sorted({images["milvus"], *(images[s] for s in stores)}),
         "knowledge_walls_members": [str(n.address) for n in members(site)],
+        "knowledge_walls_time_servers": list(walls.time_servers(site, node)),
         "knowledge_walls_edges": [str(n.address) for n in topology.edges(site)],
         "knowledge_walls_member_ports": _member_ports(units, stores),
         "knowledge_walls_edge_ports": sorted(

@@ -122,6 +122,7 @@ def _base(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]:
         "base_package_source_url": site.packages.url,
         "base_package_source_suite": site.packages.suite,
         "base_package_source_key": public.package_key,
+        "base_time_servers": list(walls.time_servers(site, node)),
     }
 
 
@@ -134,6 +135,7 @@ def _walls(site: Site, node: Node) -> dict[str, Any]:
             for o in walls.openings(site, node)
         ],
         "walls_vrrp_peers": list(walls.vrrp_peers(site, node)),
+        "walls_time_servers": list(walls.time_servers(site, node)),
     }
 
 

@@ -13,6 +13,11 @@ from tests.golden.ansible.rendering import TEMPLATES, render, variables
 
 FILES = Path(__file__).parent / "files"
 
+TIMED = {
+    f"{role}_time_servers": ["10.20.0.2", "10.20.0.3", "10.20.0.4"]
+    for role in ("base", "walls", "knowledge_walls")
+}
+
 CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("edge-haproxy.cfg", "haproxy/edge.cfg.j2", "oslo-edge-01", {}),
     ("node-haproxy.cfg", "haproxy/node.cfg.j2", "oslo-chat-02", {}),
@@ -85,6 +90,17 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("permafrost.sources", "base/permafrost.sources.j2", "oslo-chat-02", {}),
     ("journald.conf", "base/journald.conf.j2", "oslo-chat-02", {}),
     ("system.conf", "base/system.conf.j2", "oslo-chat-02", {}),
+    ("chrony.conf", "base/chrony.conf.j2", "oslo-chat-02", TIMED),
+    *(
+        (
+            f"chrony-{kind}.{name}",
+            f"base/chrony.{name}.j2",
+            "oslo-chat-02",
+            {"__base_container": {"rc": status}},
+        )
+        for kind, status in (("vm", 1), ("container", 0))
+        for name in ("default", "service.conf")
+    ),
     ("coredump.conf", "base/coredump.conf.j2", "oslo-chat-02", {}),
     ("knowledge-edge-haproxy.cfg", "haproxy/edge.cfg.j2", "bergen-edge-01", {}),
     ("stores.cfg", "haproxy/stores.cfg.j2", "bergen-knowledge-02", {}),
@@ -126,6 +142,13 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("knowledge.json", "knowledge_state/knowledge.json.j2", "bergen-knowledge-01", {}),
     ("sysctl.conf", "base/sysctl.conf.j2", "oslo-chat-02", {}),
     ("nftables-node.conf", "walls/nftables.conf.j2", "oslo-chat-02", {}),
+    ("nftables-timed.conf", "walls/nftables.conf.j2", "oslo-chat-02", TIMED),
+    (
+        "nftables-knowledge-timed.conf",
+        "knowledge_walls/nftables.conf.j2",
+        "bergen-knowledge-01",
+        TIMED,
+    ),
     ("nftables-edge.conf", "walls/nftables.conf.j2", "oslo-edge-01", {}),
 ]
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 import yaml
 
 from permafrost import topology
-from permafrost.planning.walls import openings, vrrp_peers
+from permafrost.planning.walls import openings, time_servers, vrrp_peers
 from permafrost.site.model import Site
 from permafrost.topology import NODE_PORT, Tier
 from tests.fakes.site import document, small_site
@@ -68,3 +68,23 @@ def test_the_port_is_the_roles_own() -> None:
     ):
         values = yaml.safe_load((ROLES / role / "defaults/main.yml").read_text())
         assert values[key] == NODE_PORT
+
+
+def test_each_node_asks_the_servers_of_its_own_network_for_the_time() -> None:
+    values = document()
+    values["network"]["time_servers"] = ["10.64.1.2"]
+    values["networks"] = {
+        "clients": {
+            "port_group": "clients",
+            "subnet": "10.65.1.0/24",
+            "gateway": "10.65.1.1",
+            "addresses": "10.65.1.20-10.65.1.29",
+            "time_servers": ["10.65.1.2", "10.65.1.3"],
+        }
+    }
+    values["edge"] = {**values.get("edge", {}), "network": "clients", "vip": None}
+    site = Site.model_validate(values)
+    for node in topology.nodes(site):
+        wanted = ("10.65.1.2", "10.65.1.3") if node.tier is Tier.EDGE else ("10.64.1.2",)
+        assert time_servers(site, node) == wanted
+    assert {time_servers(small_site(), n) for n in topology.nodes(small_site())} == {()}
