@@ -32,6 +32,20 @@ class MemberState:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockFacts:
+    """A node's clock: ``offset_s`` ahead of this machine's (behind: negative), as far as known.
+
+    ``uncertainty_s`` is half of the time that the question took. ``follows`` is the server that
+    the node's chrony follows, "" while it follows none; ``has_keeper`` whether one runs there.
+    """
+
+    offset_s: float
+    uncertainty_s: float
+    has_keeper: bool = False
+    follows: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CanaryAnswers:
     """What one proxy answered to questions whose answers are known.
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from permafrost.adapters.clocks import read_clocks
 from permafrost.adapters.haproxy import HaproxyRuntime
 from permafrost.adapters.node_agent import NodeAgent
 from permafrost.adapters.registry import OciCatalog
@@ -76,6 +77,7 @@ def context_for(
         # It is told what file and lock pin: only a change of that configures a node anew.
         make_converger=lambda: _converger(pinned, store),
         services=lambda: services_of(site),
+        clocks=lambda names: read_clocks(shell, names),
         knowledge=_knowledge(loaded, shell),
         lock_token=lock_token or os.environ.get(LOCK_TOKEN) or None,
     )

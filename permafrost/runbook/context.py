@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from permafrost.engine.crash import CrashPoint, crash_of_environment
 from permafrost.engine.releases import release
 from permafrost.engine.state import StateStore
+from permafrost.facts import ClockFacts
 from permafrost.planning.release import Release
 from permafrost.ports import (
     Catalog,
@@ -42,6 +43,8 @@ class Context:
     crash: CrashPoint = crash_of_environment
     services: Callable[[], tuple[tuple[str, str], ...]] = tuple
     """Gives (what, address) of what the site needs besides its own VMs."""
+    clocks: Callable[[Iterable[str]], Mapping[str, ClockFacts | None]] = lambda _: {}
+    """Reads the clocks of nodes; None for one that cannot be asked."""
 
     @property
     def site(self) -> Site:

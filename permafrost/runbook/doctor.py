@@ -15,6 +15,7 @@ import httpx
 from permafrost.errors import PermafrostError
 from permafrost.planning.knowledge import version_of
 from permafrost.runbook.context import Context
+from permafrost.runbook.doctor_time import clock_findings, nodes_on
 from permafrost.runbook.doctor_tls import certificate_findings
 from permafrost.runbook.findings import Finding, Level
 
@@ -33,6 +34,7 @@ def examine(ctx: Context) -> tuple[Finding, ...]:
         *_registry(ctx),
         _packages(ctx),
         *certificate_findings(ctx.loaded),
+        *_clocks(ctx),
         _state(ctx),
         *_plain(ctx),
     )
@@ -166,6 +168,14 @@ def _packages(ctx: Context) -> Finding:
         return Finding("packages", Level.PROBLEM, f"{url}: {error}")
     level = Level.OK if answer.status_code == 200 else Level.PROBLEM
     return Finding("packages", level, f"{url}: HTTP {answer.status_code}")
+
+
+def _clocks(ctx: Context) -> Iterator[Finding]:
+    try:
+        asked = nodes_on(ctx.site, ctx.hypervisor.observe())
+    except PermafrostError:
+        return  # told where vCenter itself is looked at
+    yield from clock_findings(ctx.site, ctx.clocks(n.name for n in asked))
 
 
 def _state(ctx: Context) -> Finding:
