@@ -22,6 +22,7 @@ from infra.components.node_vm import NodeVm
 from infra.components.overrides import Overrides
 from infra.components.ownership import Ownership
 from infra.components.placement import placement_for
+from infra.components.registry_vm import RegistryVm
 from infra.components.seed import seed_of
 from infra.drift_guard import require_no_drift
 from permafrost.adapters.ansible import AnsibleConverger
@@ -36,13 +37,14 @@ from permafrost.planning.placement import Placement
 from permafrost.runbook.knowledge import cluster_fingerprint
 from permafrost.site.load import LoadedSite, load_site
 from permafrost.site.model import FailureDomainLevel
-from permafrost.topology import Node, Tier, edges, nodes, replicas
+from permafrost.topology import Node, Tier, edges, holds_data, nodes, replicas
 from permafrost.wiring import open_context
 
 VMS: dict[Tier, type[NodeVm]] = {
     Tier.EDGE: EdgeVm,
     Tier.INFERENCE: InferenceVm,
     Tier.KNOWLEDGE: KnowledgeVm,
+    Tier.REGISTRY: RegistryVm,
 }
 
 
@@ -66,7 +68,7 @@ def declare_site(loaded: LoadedSite) -> None:
     hooks = SiteHooks(
         loaded.path,
         frozenset(node.name for node in nodes(site)),
-        is_teardown=site.knowledge is not None and vm_hooks.is_teardown(loaded.path),
+        is_teardown=holds_data(site) and vm_hooks.is_teardown(loaded.path),
     )
     foundation = Foundation(site, hooks=hooks)
     ownership = Ownership(site, hooks=hooks)

@@ -1,7 +1,8 @@
 """Which nodes a site has: names, tiers and addresses, derived from the site file alone.
 
 One node name everywhere: it is the VM, the inventory host, the HAProxy server, the journal's
-target. Names are ``<site>-<endpoint>-NN``, ``<site>-edge-NN`` and ``<site>-knowledge-NN``.
+target. Names are ``<site>-<endpoint>-NN``, ``<site>-edge-NN``, ``<site>-knowledge-NN`` and
+``<site>-registry-01``.
 
 A node's address comes from its group's own range where the site file gives one; else from its
 network's range, which the groups share in node order: there a group that grows moves the
@@ -31,6 +32,7 @@ class Tier(StrEnum):
     EDGE = "edge"
     INFERENCE = "inference"
     KNOWLEDGE = "knowledge"
+    REGISTRY = "registry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Node:
 class Group:
     """Nodes that are kept apart from each other: an endpoint's replicas, the edges, the members.
 
-    ``path`` is where the site file speaks of it, ``counted_by`` the key of its size.
+    ``path`` is where the site file speaks of it, ``counted_by`` the key of its size (none: it is
+    always one), ``addressed_by`` that of its own addresses.
     """
 
     name: str
@@ -58,11 +61,17 @@ class Group:
     counted_by: str
     network: str = ""
     addresses: str = ""
+    addressed_by: str = "addresses"
 
     @property
     def count_path(self) -> str:
         """Where the site file says how many there are."""
-        return f"{self.path}.{self.counted_by}"
+        return f"{self.path}.{self.counted_by}" if self.counted_by else self.path
+
+    @property
+    def addresses_path(self) -> str:
+        """Where the site file says which addresses they have."""
+        return f"{self.path}.{self.addressed_by}"
 
 
 class AddressPool(Sequence[IPv4Address]):
@@ -103,7 +112,7 @@ def address_pool(text: str) -> AddressPool:
 
 
 def groups(site: Site) -> tuple[Group, ...]:
-    """Return the groups in node order: edges, endpoints by name, knowledge."""
+    """Return the groups in node order: edges, endpoints by name, knowledge, registry."""
     edge = site.edge
     found = [
         Group("edge", Tier.EDGE, edge.nodes, edge.vm, "edge", "nodes",
@@ -119,6 +128,11 @@ def groups(site: Site) -> tuple[Group, ...]:
         found.append(
             Group("knowledge", Tier.KNOWLEDGE, milvus.nodes, milvus.vm, "knowledge.milvus",
                   "nodes", milvus.network or "", milvus.addresses or "")
+        )  # fmt: skip
+    if (node := site.registry.node) is not None:
+        found.append(
+            Group("registry", Tier.REGISTRY, 1, node.vm, "registry.node", "", node.network or "",
+                  f"{node.address}-{node.address}", "address")
         )  # fmt: skip
     return tuple(found)
 
@@ -242,8 +256,28 @@ def datastore_of(site: Site, node: Node) -> str:
         Tier.EDGE: site.storage.edge,
         Tier.INFERENCE: site.storage.inference,
         Tier.KNOWLEDGE: site.storage.knowledge,
+        Tier.REGISTRY: site.storage.registry,
     }
     return by_tier[node.tier] or site.vcenter.datastore
+
+
+def data_disk_gib(site: Site, node: Node) -> int:
+    """Return the size of the disk that outlives everything else of a node's VM; 0: it has none."""
+    if node.tier is Tier.KNOWLEDGE and site.knowledge is not None:
+        return site.knowledge.milvus.data_disk_gib
+    if node.tier is Tier.REGISTRY and site.registry.node is not None:
+        return site.registry.node.data_disk_gib
+    return 0
+
+
+def holds_data(site: Site) -> bool:
+    """Whether any VM of the site has a disk that must not be taken away with it."""
+    return any(data_disk_gib(site, node) for node in nodes(site))
+
+
+def registry_node(site: Site) -> Node | None:
+    """Return the VM that is the site's registry; None where the registry is there already."""
+    return next((n for n in nodes(site) if n.tier is Tier.REGISTRY), None)
 
 
 def endpoint_of(site: Site, node: Node) -> Endpoint:

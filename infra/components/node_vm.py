@@ -13,7 +13,7 @@ import pulumi_vsphere as vsphere
 
 from infra.components.seed import KEYS as SEED_KEYS
 from permafrost.adapters.pulumi_stack.ownership import annotation
-from permafrost.topology import datastore_of, port_group_of, vm_shape
+from permafrost.topology import data_disk_gib, datastore_of, port_group_of, vm_shape
 
 if TYPE_CHECKING:
     from infra.components.foundation import Foundation
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SHUTDOWN_WAIT_MINUTES = 3
 GUEST_NET_WAIT_MINUTES = 5
+DATA_DISK = "data"
 MARKS = ("tags", "customAttributes")
 
 
@@ -83,7 +84,7 @@ class NodeVm(pulumi.ComponentResource):
                 vsphere.VirtualMachineDiskArgs(
                     label="disk0", size=disk_gib, unit_number=0, thin_provisioned=True
                 ),
-                *self.data_disks(site),
+                *_data_disks(site, node),
             ],
             tags=ownership.tags(node),
             custom_attributes=ownership.attributes(node),
@@ -106,11 +107,17 @@ class NodeVm(pulumi.ComponentResource):
         """Return what the site file and the placement alone say about this VM."""
         raise NotImplementedError
 
-    @staticmethod
-    def data_disks(site: Site) -> list[vsphere.VirtualMachineDiskArgs]:
-        """Return the disks behind the system's: none."""
-        del site
+
+def _data_disks(site: Site, node: Node) -> list[vsphere.VirtualMachineDiskArgs]:
+    """Return the disks behind the system's: one where the node holds data."""
+    size = data_disk_gib(site, node)
+    if not size:
         return []
+    return [
+        vsphere.VirtualMachineDiskArgs(
+            label=DATA_DISK, size=size, unit_number=1, thin_provisioned=True
+        )
+    ]
 
 
 def base_arguments(site: Site, node: Node) -> dict[str, Any]:

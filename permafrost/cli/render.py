@@ -148,6 +148,11 @@ def _show_edges(status: SiteStatus, out: Console) -> None:
         state = "[green]UP[/]" if edge.is_up else f"[red]DOWN[/] {escape(edge.reason)}"
         vip = f", holds {status.vip}" if edge.holds_vip else ""
         out.print(f"edge {edge.name} {state} on {edge.host or '-'}: {edge.address}{vip}")
+    if (registry := status.registry) is not None:
+        power = "[green]ON[/]" if registry.is_on else "[red]OFF[/]"
+        out.print(
+            f"registry {registry.name} {power} on {registry.host or '-'}: {registry.address}"
+        )
     if status.vip and len(status.vip_holders) != 1:
         held = " and ".join(status.vip_holders) or "no edge"
         out.print(f"[red]{status.vip} is held by {held}[/]")

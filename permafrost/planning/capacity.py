@@ -92,7 +92,7 @@ def _needed(site: Site, group: Group) -> int:
             return site.inference[group.name].min_ready
         case Tier.KNOWLEDGE:
             return group.count // 2 + 1
-        case Tier.EDGE:
+        case Tier.EDGE | Tier.REGISTRY:
             return 1
 
 

@@ -20,7 +20,7 @@ from permafrost.planning.preflight_vm import program_checks
 from permafrost.planning.snapshot import Inventory
 from permafrost.ports import Change
 from permafrost.site.model import Site
-from permafrost.topology import Node, nodes, vm_shape
+from permafrost.topology import Node, data_disk_gib, nodes, vm_shape
 
 VM_TYPE = "vsphere:index/virtualMachine:VirtualMachine"
 
@@ -129,7 +129,8 @@ def _disk_gib(site: Site, node: Node, inventory: Inventory) -> int:
     template = inventory.template(site.vcenter.template)
     shape = vm_shape(site, node)
     swap_gib = 0 if _is_reserved(site, node) else -(-shape.memory_mib // 1024)
-    return max(shape.disk_gib, template.disk_gib if template else 0) + swap_gib
+    system_gib = max(shape.disk_gib, template.disk_gib if template else 0)
+    return system_gib + data_disk_gib(site, node) + swap_gib
 
 
 def _is_reserved(site: Site, node: Node) -> bool:

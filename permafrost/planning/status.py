@@ -11,7 +11,7 @@ from permafrost.planning.lifecycle import Declared, ReplicaState
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release
 from permafrost.site.model import Site
-from permafrost.topology import Node, edges, replicas, service_address
+from permafrost.topology import Node, edges, registry_node, replicas, service_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,16 @@ class EdgeStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryStatus:
+    """The VM that is the site's registry. ``is_on`` is its power; nobody asks it anything."""
+
+    name: str
+    address: str
+    host: str | None
+    is_on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SiteStatus:
     """The whole site."""
 
@@ -70,16 +80,18 @@ class SiteStatus:
     blind: str = ""
     drift: tuple[Drift, ...] = ()
     knowledge: KnowledgeStatus | None = None
+    registry: RegistryStatus | None = None
 
     @property
     def is_healthy(self) -> bool:
-        """Whether every replica serves through every edge, one edge has the clients, and the
-        knowledge tier answers right.
+        """Whether every replica serves through every edge, one edge has the clients, the
+        knowledge tier answers right, and a registry of the site's own is on.
         """
         all_serve = all(e.ready == len(e.replicas) for e in self.endpoints)
         reached = self.vip is None or len(self.vip_holders) == 1
         knows = self.knowledge is None or self.knowledge.is_ready
-        return all_serve and reached and knows and all(e.is_up for e in self.edges)
+        feeds = self.registry is None or self.registry.is_on
+        return all_serve and reached and knows and feeds and all(e.is_up for e in self.edges)
 
     @property
     def vip_holders(self) -> tuple[str, ...]:
@@ -108,6 +120,7 @@ class SiteStatus:
             "vip": {"address": self.vip, "holders": list(self.vip_holders)} if self.vip else None,
             "vcenter": {"state": "DOWN" if self.blind else "UP", "reason": self.blind},
             "knowledge": self.knowledge.as_dict() if self.knowledge else None,
+            "registry": _registry_dict(self.registry) if self.registry else None,
             "operation": self.operation,
             "drift": [d.as_dict() for d in self.drift],
         }
@@ -147,6 +160,7 @@ def site_status(
         blind="; ".join(p.message for p in live.blind),
         drift=drift,
         knowledge=knowledge,
+        registry=_registry(site, live),
     )
 
 
@@ -193,6 +207,24 @@ def _edge(live: LiveState, node: Node) -> EdgeStatus:
         reason or astray,
         node.name in live.traffic.vip_holders,
     )
+
+
+def _registry(site: Site, live: LiveState) -> RegistryStatus | None:
+    node = registry_node(site)
+    if node is None:
+        return None
+    vm = live.inventory.vm(node.name)
+    is_on = vm is not None and vm.is_on
+    return RegistryStatus(node.name, str(node.address), vm.host if vm else None, is_on)
+
+
+def _registry_dict(registry: RegistryStatus) -> dict[str, Any]:
+    return {
+        "name": registry.name,
+        "address": registry.address,
+        "host": registry.host,
+        "power": "ON" if registry.is_on else "OFF",
+    }
 
 
 def _astray(live: LiveState, edge: str) -> str:

@@ -8,12 +8,15 @@ connection tracking for its clients.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network, collapse_addresses
 
 from permafrost import topology
 from permafrost.site.model import Site
 from permafrost.topology import NODE_PORT, Node, Tier
 
 SSH_PORT = 22
+ALONE = 32
+"""The prefix of a network of one address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Opening:
 
 
 def openings(site: Site, node: Node) -> tuple[Opening, ...]:
-    """Return what may be reached on an edge or an inference node."""
+    """Return what may be reached on an edge, an inference node or the registry's VM."""
     ssh = Opening("ssh", SSH_PORT, (), "administration: keys only")
     if node.tier is Tier.EDGE:
         networks = tuple(str(network) for network in site.edge.clients.networks)
@@ -44,8 +47,28 @@ def openings(site: Site, node: Node) -> tuple[Opening, ...]:
                 for name, port in ports.items()
             ),
         )
+    if node.tier is Tier.REGISTRY:
+        port = site.registry.port
+        return (
+            ssh,
+            Opening("registry", port, _readers(site), "images and checkpoints, by password"),
+        )
     edges = tuple(str(edge.address) for edge in topology.edges(site))
     return (ssh, Opening("edges", NODE_PORT, edges, "requests that an edge passes on"))
+
+
+def _readers(site: Site) -> tuple[str, ...]:
+    """Return who may reach the registry's VM: the nodes that pull, and the networks named for it.
+
+    Joined where they overlap, for a set of nftables has no element twice.
+    """
+    node = site.registry.node
+    if node is None or not node.clients:
+        return ()
+    pulling = (Tier.INFERENCE, Tier.KNOWLEDGE)
+    own = (IPv4Network(n.address) for n in topology.nodes(site) if n.tier in pulling)
+    joined = collapse_addresses([*node.clients, *own])
+    return tuple(str(n.network_address if n.prefixlen == ALONE else n) for n in joined)
 
 
 def time_servers(site: Site, node: Node) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from permafrost.engine.state import Phase
-from permafrost.errors import PermafrostError
+from permafrost.errors import PermafrostError, Refused
 from permafrost.planning.lookup import node_named
+from permafrost.planning.unsupported import unsupported
 from permafrost.runbook.admit import admit_replica
 from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
@@ -64,6 +65,7 @@ def converge_node(
     then it is only admitted. ``renew_certificate``: with another key and certificate.
     """
     node = node if isinstance(node, Node) else node_named(ctx.site, node)
+    _refuse_unbuilt(ctx, node)
     ctx.guard()
     is_settled = bool(vm and fingerprint) and ctx.store.converged(node.name) == (vm, fingerprint)
     if node.tier is Tier.EDGE:
@@ -91,8 +93,15 @@ def converge_node(
 def check_node(ctx: Context, node: Node | str) -> ConvergeEvidence:
     """Return what configuring a node would change; nothing is touched."""
     node = node if isinstance(node, Node) else node_named(ctx.site, node)
+    _refuse_unbuilt(ctx, node)
     result = ctx.converger.converge(node, check=True)
     return ConvergeEvidence(node.name, result.changed, tuple(result.changes))
+
+
+def _refuse_unbuilt(ctx: Context, node: Node) -> None:
+    """Raise Refused for a node that no playbook configures yet, as `deploy` does."""
+    if node.tier is Tier.REGISTRY:
+        raise Refused(*unsupported(ctx.site))
 
 
 def _converge_edge(

@@ -201,7 +201,7 @@ def _verify(ctx: Context) -> SiteStatus:
 def _missing(ctx: Context, live: LiveState, known: KnowledgeStatus | None) -> list[Problem]:
     problems = [as_problem(*p) for p in known.problems] if known is not None else []
     for node in nodes(ctx.site):
-        if node.tier is Tier.KNOWLEDGE:
+        if node.tier in (Tier.KNOWLEDGE, Tier.REGISTRY):
             continue
         if not node.endpoint:
             if node.name not in live.traffic.edges():

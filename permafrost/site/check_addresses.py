@@ -69,7 +69,7 @@ def _ranges(site: Site, known: list[Group]) -> Iterator[tuple[str, str, str, int
         yield f"{_path(name)}.addresses", name, network.addresses, needed
     for group in known:
         if group.addresses:
-            yield f"{group.path}.addresses", group.network, group.addresses, group.count
+            yield group.addresses_path, group.network, group.addresses, group.count
 
 
 def _subnets(site: Site) -> Iterator[Problem]:

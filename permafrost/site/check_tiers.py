@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from permafrost.errors import Problem
 from permafrost.site.check_knowledge import check_knowledge
+from permafrost.site.check_registry import check_registry
 from permafrost.site.model import Site
 
 
@@ -13,6 +14,7 @@ def check_tiers(site: Site) -> Iterator[Problem]:
     """Yield every problem of the tiers around the replicas, and of the control plane."""
     yield from _edge(site)
     yield from check_knowledge(site)
+    yield from check_registry(site)
     yield from _control(site)
 
 

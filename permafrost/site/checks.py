@@ -19,6 +19,9 @@ RESERVED_EDGE_PORTS = {22: "SSH"}
 RESERVED_NAMES = {"edge": "the edge nodes", "knowledge": "the knowledge tier"}
 """Names that stand in node names where an endpoint's would."""
 
+REGISTRY_NAME = {"registry": "the registry's VM"}
+"""Likewise, of a site that makes one."""
+
 
 def check_site(site: Site) -> list[Problem]:
     """Return every problem of the site's own values."""
@@ -32,12 +35,13 @@ def check_site(site: Site) -> list[Problem]:
 
 
 def _endpoints(site: Site) -> Iterator[Problem]:
+    reserved = RESERVED_NAMES | ({} if site.registry.node is None else REGISTRY_NAME)
     for name, endpoint in sorted(site.inference.items()):
         here = f"inference.{name}"
-        if name in RESERVED_NAMES:
+        if name in reserved:
             yield Problem(
                 "ENDPOINT_NAME_RESERVED",
-                f"`{name}` is the name of {RESERVED_NAMES[name]}",
+                f"`{name}` is the name of {reserved[name]}",
                 here,
                 "give the endpoint another name",
             )

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictInt, StringConstraints
 
 from permafrost.site.inference import VmShape
-from permafrost.site.values import AddressSpan, FilePath, Label, PinnedImage, Strict
+from permafrost.site.values import AddressSpan, DevicePath, FilePath, Label, PinnedImage, Strict
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,31}$")]
 """A name as Milvus takes it: of a user, a role, a collection."""
@@ -108,7 +108,7 @@ class Milvus(Strict):
     )
     vm: VmShape = VmShape(cpus=8, memory_mib=32768, disk_gib=40)
     data_disk_gib: StrictInt = Field(default=200, ge=10, le=62 * 1024)
-    data_device: Annotated[str, StringConstraints(pattern=r"^/dev/[a-z0-9/:._-]+$")] = "/dev/sdb"
+    data_device: DevicePath = "/dev/sdb"
     network: Label | None = Field(default=None, description="one of `networks`")
     addresses: AddressSpan | None = None
 

@@ -13,6 +13,7 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StringConstraint
 
 from permafrost.site.inference import Backend, Endpoint, Gpu, GpuMode, VmShape
 from permafrost.site.knowledge import Knowledge, Milvus, MilvusRoles
+from permafrost.site.registry import Registry, RegistryNode, Signatures
 from permafrost.site.tiers import CertificateFiles, Clients, Edge
 from permafrost.site.values import (
     Address,
@@ -24,6 +25,7 @@ from permafrost.site.values import (
     Server,
     Strict,
     Subnet,
+    Text,
 )
 
 __all__ = [
@@ -42,12 +44,13 @@ __all__ = [
     "Milvus",
     "MilvusRoles",
     "Network",
+    "Registry",
+    "RegistryNode",
+    "Signatures",
     "Site",
     "Storage",
     "VmShape",
 ]
-
-Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=256)]
 
 
 class FailureDomainLevel(StrEnum):
@@ -128,28 +131,7 @@ class Storage(Strict):
     edge: InventoryName | None = None
     inference: InventoryName | None = None
     knowledge: InventoryName | None = None
-
-
-class Signatures(Strict):
-    """Whose signatures a checkpoint needs, and before what; one of the signers is enough."""
-
-    signers: dict[Label, FilePath] = Field(
-        min_length=1, description="PEM files: a public key, or an authority's certificates"
-    )
-    required_for: tuple[Literal["promote", "deploy", "fingerprint"], ...] = Field(
-        default=("promote", "deploy"),
-        description="fingerprint: baselines that nobody signed are compared with nothing",
-    )
-
-
-class Registry(Strict):
-    """The site's OCI registry: images and checkpoints come from here and nowhere else."""
-
-    url: Annotated[str, StringConstraints(pattern=r"^oci://[A-Za-z0-9.-]+(:[0-9]+)?$")]
-    username: Text
-    password_file: FilePath
-    ca_file: FilePath
-    signatures: Signatures | None = None
+    registry: InventoryName | None = None
 
 
 class Packages(Strict):

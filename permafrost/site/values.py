@@ -21,6 +21,8 @@ def _as_text(value: object) -> object:
     raise ValueError("Input should be text, for example 10.20.0.1")
 
 
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=256)]
+DevicePath = Annotated[str, StringConstraints(pattern=r"^/dev/[a-z0-9/:._-]+$")]
 Address = Annotated[IPv4Address, BeforeValidator(_as_text)]
 Subnet = Annotated[IPv4Network, BeforeValidator(_as_text)]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,19}$")]

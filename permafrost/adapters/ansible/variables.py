@@ -127,7 +127,7 @@ def _base(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]:
 
 
 def _walls(site: Site, node: Node) -> dict[str, Any]:
-    if node.tier not in (Tier.EDGE, Tier.INFERENCE):
+    if node.tier is Tier.KNOWLEDGE:
         return {}
     return {
         "walls_openings": [

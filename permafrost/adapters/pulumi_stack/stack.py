@@ -30,7 +30,7 @@ from permafrost.adapters.pulumi_stack.orphans import (
 )
 from permafrost.pki.files import locked
 from permafrost.planning.interruption import Interruption, StackHold, require_ours
-from permafrost.topology import node_names
+from permafrost.topology import holds_data, node_names
 
 if TYPE_CHECKING:
     from permafrost.site.load import LoadedSite
@@ -141,8 +141,8 @@ class PulumiStack:
 
     def destroy(self, lock_token: str = "") -> None:
         """Remove every resource of the stack; the program runs, for the sake of its hooks."""
-        if self._loaded.site.knowledge is not None:
-            # Members that hold data are protected; who asked for this has seen that they go.
+        if holds_data(self._loaded.site):
+            # VMs that hold data are protected; who asked for this has seen that they go.
             self._engine.run("state", "unprotect", "--all", "--yes", deadline_s=SHORT_S)
         self._act("destroy", "--run-program", lock_token=lock_token)
 

@@ -83,4 +83,4 @@ def test_the_plan_of_an_example(example: str) -> None:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_is_valid_with_its_files(example: str, tmp_path: Path) -> None:
     loaded = load_site(write_example(tmp_path, example))
-    assert len(nodes(loaded.site)) == {"small": 4, "three-racks": 17}[example]
+    assert len(nodes(loaded.site)) == {"small": 4, "three-racks": 18}[example]

@@ -88,3 +88,43 @@ def test_each_node_asks_the_servers_of_its_own_network_for_the_time() -> None:
         wanted = ("10.65.1.2", "10.65.1.3") if node.tier is Tier.EDGE else ("10.64.1.2",)
         assert time_servers(site, node) == wanted
     assert {time_servers(small_site(), n) for n in topology.nodes(small_site())} == {()}
+
+
+def registry_site(**node: object) -> Site:
+    values = document()
+    values["registry"] = {
+        **values["registry"],
+        "url": "oci://registry.lab:5000",
+        "node": {"address": "10.64.1.110", **node},
+    }
+    return Site.model_validate(values)
+
+
+def reached(site: Site) -> dict[int, tuple[str, ...]]:
+    node = topology.registry_node(site)
+    assert node is not None
+    return {o.port: o.sources for o in openings(site, node)}
+
+
+def test_a_registry_of_the_sites_own_is_reached_by_those_who_pull_and_those_named() -> None:
+    site = registry_site(clients=["10.9.0.0/16"])
+    found = reached(site)
+    assert set(found) == {22, 5000}
+    allowed = [IPv4Network(s) for s in found[5000]]
+    assert IPv4Network("10.9.0.0/16") in allowed
+    for node in topology.nodes(site):
+        pulls = node.tier is Tier.INFERENCE
+        assert any(node.address in network for network in allowed) is pulls, node.name
+
+
+def test_a_set_of_nftables_has_no_address_twice() -> None:
+    found = [IPv4Network(s) for s in reached(registry_site(clients=["10.64.0.0/16"]))[5000]]
+    assert found == [IPv4Network("10.64.0.0/16")]
+
+
+def test_without_networks_everybody_may_ask_a_registry_of_the_sites_own() -> None:
+    assert reached(registry_site())[5000] == ()
+
+
+def test_a_registry_that_is_there_is_no_node() -> None:
+    assert topology.registry_node(small_site()) is None

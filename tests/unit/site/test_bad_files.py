@@ -44,6 +44,16 @@ def knowledge(**milvus: Any) -> Edit:
     return put("knowledge", {"milvus": milvus})
 
 
+def registry(**node: Any) -> Edit:
+    values = {"address": "10.64.1.110", **node}
+    return all_of(put("registry.url", "oci://10.64.1.110:5000"), put("registry.node", values))
+
+
+def named_registry(values: dict[str, Any]) -> None:
+    registry()(values)
+    values["inference"]["registry"] = values["inference"].pop("pulse")
+
+
 def all_of(*edits: Edit) -> Edit:
     return lambda values: [edit(values) for edit in edits]
 
@@ -103,6 +113,12 @@ FORM: list[tuple[Edit, str, str]] = [
     (put("network.time_servers", "10.64.1.2"), INVALID, "network.time_servers"),
     (put("network.addresses", "10.64.1.20 to 30"), INVALID, "network.addresses"),
     (put("registry.url", "https://registry"), INVALID, "registry.url"),
+    (put("registry.node", {}), MISSING, "registry.node.address"),
+    (registry(address="10.64.1"), INVALID, "registry.node.address"),
+    (registry(data_disk_gib=0), INVALID, "registry.node.data_disk_gib"),
+    (registry(data_device="sdb"), INVALID, "registry.node.data_device"),
+    (registry(nodes=2), UNKNOWN, "registry.node.nodes"),
+    (registry(clients=["10.64.1.7/24"]), INVALID, "registry.node.clients.0"),
     (put("packages.url", "ftp://packages"), INVALID, "packages.url"),
     (put("edge.nodes", 0), INVALID, "edge.nodes"),
     (put("edge.vip", "10.64.1"), INVALID, "edge.vip"),
@@ -203,6 +219,33 @@ RULES: list[tuple[Edit, str, str]] = [
         all_of(put("edge.vip", "10.64.1.9"), put("network.time_servers", ["10.64.1.9"])),
         "TIME_SERVER_IS_NODE",
         "network.time_servers.0",
+    ),
+    (
+        all_of(registry(), put("registry.url", "oci://10.64.1.111:5000")),
+        "REGISTRY_URL_ELSEWHERE",
+        "registry.url",
+    ),
+    (
+        all_of(registry(), put("registry.url", "oci://10.64.1.110:22")),
+        "PORT_TAKEN",
+        "registry.url",
+    ),
+    (named_registry, "ENDPOINT_NAME_RESERVED", "inference.registry"),
+    (registry(network="storage"), "NETWORK_UNKNOWN", "registry.node.network"),
+    (
+        all_of(registry(address="10.64.1.30"), put("registry.url", "oci://registry.lab")),
+        "ADDRESSES_OVERLAP",
+        "registry.node.address",
+    ),
+    (
+        all_of(registry(address="10.66.1.30"), put("registry.url", "oci://registry.lab")),
+        "ADDRESSES_OUTSIDE_SUBNET",
+        "registry.node.address",
+    ),
+    (
+        all_of(registry(), put("edge.vip", "10.64.1.110")),
+        "EDGE_VIP_TAKEN",
+        "edge.vip",
     ),
     (put("edge.nodes", 2), "EDGE_VIP_MISSING", "edge.vip"),
     (put("edge.vip", "10.65.1.1"), "EDGE_VIP_OUTSIDE_SUBNET", "edge.vip"),
