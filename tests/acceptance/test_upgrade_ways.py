@@ -135,10 +135,11 @@ def test_a_canary_that_is_slow_stops_by_itself_and_a_good_one_goes_through(
         load.await_steady()
         wait_until("the canary is watched", lambda: is_at(permafrost, "canary", process), 400)
         if is_harmful:
+            # Slow, and well by each probe: one that stands still for longer ends it by its probe.
             for name in REPLICAS:
                 lab.run(
                     "fault", "apply", "service-slow", f"{name}:triton-b.service",
-                    "share=0.9", "period_ms=1000",
+                    "share=0.7", "period_ms=600",
                 )  # fmt: skip
         try:
             out, err = process.communicate(timeout=300)
