@@ -27,6 +27,14 @@ MAINTENANCE = {
         "forget-maintenance",
     ],
 }
+IN_AND_OUT = [
+    ("set-edges-to-drain", "exit-maintenance-mode"),
+    ("declare-drained", "power-on"),
+    ("shut-down", "prove"),
+    ("enter-maintenance-mode", "declare-admitted"),
+]
+"""Of these ``make test`` kills one on the way in and one on the way out; soak all."""
+
 BESIDE = ["record-release", "load-slot", "await-slot", "prove-slot", "await-slot-up", "cut-over"]
 ROLLING = [
     "record-release",

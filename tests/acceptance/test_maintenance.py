@@ -18,6 +18,7 @@ from pyVmomi import vim
 
 from tests.acceptance.conftest import replica_state
 from tests.acceptance.driver import Cli, VCenter, losses, traffic, wait_until
+from tests.acceptance.kills import IN_AND_OUT
 from tests.acceptance.test_update import with_pulse_cpus
 
 Status = Callable[[], dict[str, Any]]
@@ -149,7 +150,11 @@ def steps(permafrost: Cli, verb: str, host: str) -> list[str]:
     return [s["id"] for s in plan["steps"]]
 
 
+@pytest.mark.exhaustive(1)
+@pytest.mark.parametrize(("way_in", "way_out"), IN_AND_OUT)
 def test_killed_while_a_host_goes_and_while_it_comes_back(
+    way_in: str,
+    way_out: str,
     permafrost: Cli,
     lab: Cli,
     shell: Callable[..., Any],
@@ -165,7 +170,7 @@ def test_killed_while_a_host_goes_and_while_it_comes_back(
     host = "lab-esx-03"
     with traffic(lab, "pulse", 40, AT_MOST_S, 0.5, tmp_path / "pulse.jsonl") as load:
         load.await_steady()
-        at = "maintenance-enter:shut-down:after"
+        at = f"maintenance-enter:{way_in}:after"
         operation = killed(permafrost, at, "maintenance", "enter", host, "--yes")
         assert permafrost.json("resume", operation, "--yes", timeout=400)["state"] == "done"
         assert is_in_maintenance_mode(vsphere, host)
@@ -183,7 +188,7 @@ def test_killed_while_a_host_goes_and_while_it_comes_back(
         assert {n: vsphere.vm(n).config.hardware.numCPU for n in PULSE} == cpus
         assert is_in_maintenance_mode(vsphere, host)
         assert powered_on(vsphere, host) == []
-        at = "maintenance-exit:power-on:after"
+        at = f"maintenance-exit:{way_out}:after"
         operation = killed(permafrost, at, "maintenance", "exit", host, "--yes")
         assert permafrost.json("abort", operation, "--yes", timeout=400)["state"] == "aborted"
         assert is_in_maintenance_mode(vsphere, host)

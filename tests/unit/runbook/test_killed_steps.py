@@ -16,7 +16,7 @@ from permafrost.runbook.actions import HOST, REPLICA, SLOT
 from permafrost.runbook.context import Context
 from permafrost.runbook.maintenance import enter, preview_enter, preview_exit
 from permafrost.runbook.upgrade import preview_upgrade
-from tests.acceptance.kills import BESIDE, MAINTENANCE, NOT_IN_THEM, ROLLING
+from tests.acceptance.kills import BESIDE, IN_AND_OUT, MAINTENANCE, NOT_IN_THEM, ROLLING
 from tests.fakes.site import context, small_site
 from tests.fakes.world import World
 
@@ -54,5 +54,7 @@ def test_of_an_upgrade(ctx: Context) -> None:
 def test_no_kind_is_forgotten() -> None:
     """A new kind of step fails here until it is killed live, or said to be in none of them."""
     known = {*(k for steps in MAINTENANCE.values() for k in steps), *BESIDE, *ROLLING}
+    assert {way_in for way_in, _ in IN_AND_OUT} <= set(MAINTENANCE["enter"])
+    assert {way_out for _, way_out in IN_AND_OUT} <= set(MAINTENANCE["exit"])
     assert {*HOST, *REPLICA, *SLOT} == known | NOT_IN_THEM
     assert {*map(str, HostStep), *map(str, SlotStep)} <= known | NOT_IN_THEM
