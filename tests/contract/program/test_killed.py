@@ -14,6 +14,7 @@ import pytest
 
 from lab.provider.vsphere import vim
 from permafrost.adapters.pulumi_stack.environment import CHECKOUT, stack_environment
+from permafrost.engine.state import DeclaredState
 from permafrost.errors import Held
 from permafrost.planning.drift import find_drift
 from permafrost.planning.interruption import require_ours
@@ -105,6 +106,32 @@ def test_killed_and_repaired_it_ends_in_the_whole_site(
     cluster = Person(program.vcenter, site, "esx-{}").find(vim.ClusterComputeResource, "DC0_C0")
     assert len(cluster.configurationEx.group) == 4
     assert len(cluster.configurationEx.rule) == 4
+
+
+@pytest.mark.soak
+def test_killed_while_vms_are_changed(program: Program, tmp_path: Path) -> None:
+    program.up()
+    for name in sorted(VMS):
+        if "chat" in name:
+            program.store.declare(name, DeclaredState.DRAINED, owner="operator:test")
+    program.change(vm={"cpus": 8, "memory_mib": 8192, "disk_gib": 40})
+    with running_up(program, tmp_path) as (child, said):
+        await_moment(child, said, r"vsphere:index:VirtualMachine .* updating", 1)
+        assert child.poll() is None, "it was over before it could be killed"
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait(10)
+    stack = program.stack
+    kinds = {kind for kind, _, _ in stack.interruption().repairs}
+    assert {"remove-lock", "clear-pending"} <= kinds
+    stack.repair()
+    assert stack.interruption().repairs == ()
+    program.up("--refresh")
+    person = Person(program.vcenter, program.loaded.site, "esx-{}")
+    found = [person.vm(name) for name in sorted(VMS) if "chat" in name]
+    seen = {(vm.config.hardware.numCPU, vm.runtime.powerState) for vm in found}
+    assert seen == {(8, "poweredOn")}
+    left = [c for c in stack.preview(refresh=True) if "Convergence" not in c.type]
+    assert left == [], "the untargeted preview is clean"
 
 
 @pytest.mark.soak

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from lab.provider.vsphere import vim
+from permafrost.adapters.pulumi_stack.environment import CHECKOUT
 from permafrost.engine.state import DeclaredState
 from permafrost.planning.drift import find_drift
 from permafrost.planning.drift_report import DriftCode
@@ -25,6 +27,8 @@ VM = "vsphere:index/virtualMachine:VirtualMachine"
 CHAT = ("lab-chat-01", "lab-chat-02")
 EDGE = "lab-edge-01"
 ALL = (*CHAT, EDGE)
+KNOWLEDGE = ("lab-knowledge-01", "lab-knowledge-02", "lab-knowledge-03")
+LAB_KNOWLEDGE = CHECKOUT / "sites" / "lab-knowledge.yaml"
 Values = dict[str, Any]
 HAPPENS = {
     Effect.POWER_CYCLED: ["off", "on"],
@@ -36,9 +40,11 @@ HAPPENS = {
 class Watched:
     """One site; each step is foretold by the gate and compared with what happened."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        program.up()
+    def __init__(
+        self, program: Program, names: tuple[str, ...] = ALL, exclude: tuple[str, ...] = ()
+    ) -> None:
+        self.program, self.names, self.exclude = program, names, exclude
+        program.up(*exclude)
         for name in CHAT:
             program.store.declare(name, DeclaredState.DRAINED, owner="operator:test")
         self.person = Person(program.vcenter, program.loaded.site, "esx-{}")
@@ -54,11 +60,11 @@ class Watched:
         changes = self.program.stack.preview(refresh="--refresh" in options)
         seen = self.program.observe()
         said = {c.name: verdict_of_change(seen, c).effect for c in changes if c.type == VM}
-        wanted = dict.fromkeys(ALL, Effect.UNTOUCHED) | foretold
-        assert {name: said.get(name, Effect.UNTOUCHED) for name in ALL} == wanted
+        wanted = dict.fromkeys(self.names, Effect.UNTOUCHED) | foretold
+        assert {name: said.get(name, Effect.UNTOUCHED) for name in self.names} == wanted
         before = len(self.lines())
-        self.program.up(*options)
-        happened: dict[str, list[str]] = {name: [] for name in ALL}
+        self.program.up(*options, *self.exclude)
+        happened: dict[str, list[str]] = {name: [] for name in self.names}
         for line in self.lines()[before:]:
             verb, name = line.split()
             happened[name].append("off" if verb == "shutdown" else verb)
@@ -127,6 +133,26 @@ def test_another_template_replaces_each_vm_delete_first(program: Program) -> Non
         values["vcenter"]["template"] = "template-two"
 
     site.step(template, dict.fromkeys(ALL, Effect.REPLACED))
+
+
+@pytest.mark.soak
+def test_a_disk_of_data_grows_while_its_vm_runs(program: Program) -> None:
+    """Knowledge members have one; of inference VMs the one disk is the system's."""
+
+    def tier(values: Values) -> None:
+        milvus = yaml.safe_load(LAB_KNOWLEDGE.read_text())["knowledge"]["milvus"]
+        milvus["images"] = {part: f"images/{part}@sha256:{'e' * 64}" for part in milvus["images"]}
+        values["knowledge"] = {"milvus": {**milvus, "access": {}}}
+
+    def grown(values: Values) -> None:
+        values["knowledge"]["milvus"]["data_disk_gib"] += 5
+
+    program.rewrite(tier)
+    site = Watched(program, (*ALL, *KNOWLEDGE), ("--exclude=**:ClusterConvergence::**",))
+    site.step(grown, {})
+    vm = site.person.vm(KNOWLEDGE[0])
+    disks = [d for d in vm.config.hardware.device if isinstance(d, vim.vm.device.VirtualDisk)]
+    assert [d.capacityInKB >> 20 for d in disks][1] == 45
 
 
 def drift(program: Program) -> tuple[Any, ...]:
