@@ -30,6 +30,7 @@ _FAMILIES = (
     "tests/contract/edge",
     "tests/properties",
     "tests/unit/runbook",
+    "tests/contract/base",
     "tests/contract/registry",
     "tests/chaos",
     "tests/soak",
