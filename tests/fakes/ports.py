@@ -251,10 +251,11 @@ class FakeTrafficDirector:
         if slot == "b":
             work, held = machine.beside.requests if machine.beside else [], []
         edge = min(e for e, _ in self.world.edge_state)
-        told = [(True, (moved, moved)) for moved in held] + [(False, (0, 0)) for _ in work]
+        told = [(f"held-{n}", True, (moved, moved)) for n, moved in enumerate(held)]
+        told += [(f"work-{n}", False, (0, 0)) for n, _ in enumerate(work)]
         return tuple(
-            StreamFacts(edge, 1, f"{replica}#{n}", is_held, moved)
-            for n, (is_held, moved) in enumerate(told)
+            StreamFacts(edge, 1, f"{replica}#{name}", is_held, moved)
+            for name, is_held, moved in told
         )
 
     def end_streams(self, streams: Collection[StreamFacts]) -> int:

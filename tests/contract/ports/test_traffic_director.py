@@ -15,6 +15,7 @@ from permafrost.errors import Failed
 from permafrost.facts import ServerState
 from permafrost.ports import TrafficDirector
 from tests.contract.ports.haproxy import LocalShell, running_edge
+from tests.contract.ports.test_edge_memory import open_stream
 from tests.fakes.ports import FakeTrafficDirector
 from tests.fakes.site import small_site
 from tests.fakes.world import World
@@ -31,11 +32,13 @@ class Bench:
         begin: Callable[[], Any],
         end: Callable[[], Any],
         fail: Callable[[str], Any],
+        hold: Callable[[], Any],
     ) -> None:
         self.director = director
         self.begin_requests = begin
         self.end_requests = end
         self.fail_check = fail
+        self.hold_stream = hold
 
 
 @pytest.fixture(params=["fake", "haproxy"])
@@ -48,6 +51,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
             begin=lambda: world.pass_time(1),
             end=lambda: [m.requests.clear() for m in world.machines.values()],
             fail=lambda name: world.power_off(name),
+            hold=lambda: setattr(world.machines[ONE], "idle_streams", 1),
         )
         return
     if shutil.which("haproxy") is None:
@@ -57,11 +61,13 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
         def fail(name: str) -> None:
             edge.replicas[name].is_ready = False
 
+        held = []
         yield Bench(
             HaproxyRuntime(["lab-edge-01"], LocalShell(tmp_path)),
             begin=lambda: [edge.ask() for _ in range(4)],
             end=edge.let_go,
             fail=fail,
+            hold=lambda: held.append(open_stream(edge)),
         )
 
 
@@ -127,6 +133,21 @@ def test_a_failed_check_takes_it_out(bench: Bench) -> None:
     bench.fail_check(ONE)
     soon(lambda: not bench.director.observe().serves(ONE))
     assert bench.director.observe().serves(TWO)
+
+
+def test_streams_that_clients_hold_open_are_told_from_work_and_ended(bench: Bench) -> None:
+    soon(lambda: bench.director.observe().serves(ONE))
+    bench.director.set_state(TWO, ServerState.DRAIN)
+    bench.begin_requests()
+    soon(lambda: len(bench.director.streams(ONE)) > 0)
+    bench.hold_stream()
+    soon(lambda: any(s.is_held for s in bench.director.streams(ONE)))
+    soon(lambda: len(bench.director.streams(ONE)) == bench.director.observe().in_flight(ONE) > 1)
+    seen = bench.director.streams(ONE)
+    assert bench.director.streams(ONE, slot="b") == ()
+    assert bench.director.end_streams(seen) == 1
+    soon(lambda: set(bench.director.streams(ONE)) == {s for s in seen if not s.is_held})
+    assert bench.director.end_streams(seen) == 0
 
 
 def test_an_unknown_replica_is_said(bench: Bench) -> None:
