@@ -33,6 +33,7 @@ from tests.contract.edge.overload import overload
 from tests.contract.edge.planted import planted
 from tests.contract.edge.real import real
 from tests.contract.edge.slow import slow
+from tests.contract.edge.stock import stock
 from tests.contract.edge.stream import HOUR, SHORT, ended_early, stream
 from tests.fakes.owners import certify
 
@@ -188,6 +189,7 @@ def main() -> None:
         "broken": broken,
         "real": real,
         "conversation": conversation,
+        "stock": stock,
         "stream": partial(stream, talk=SHORT),
         "stream-abrupt": partial(stream, talk=SHORT, graceful=False),
         "stream-ended": partial(stream, talk=SHORT, changed=ended_early),
