@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyVmomi import vim
 
 from tests.acceptance.driver import Cli, VCenter, traffic, wait_until
 from tests.acceptance.edges import (
@@ -35,6 +34,7 @@ from tests.acceptance.history import (
     took_s,
     under_way,
 )
+from tests.acceptance.hosts import lose, whole_again, without_edges
 
 pytestmark = pytest.mark.soak
 Note = Callable[[str, object], None]
@@ -45,46 +45,20 @@ NORMAL_S = 0.7
 LONG_S = 4.0
 """What the long answers take: 16 tokens of 250 ms."""
 HANGS_S = 3.0
-VM = vim.VirtualMachine
 
 
-def hosts_of(vsphere: VCenter) -> dict[str, str]:
-    """Return where every VM stands."""
-    return {vm.name: vm.runtime.host.name for vm in vsphere.all(VM)}
-
-
-@pytest.fixture
-def whole_again(lab: Cli, status: Status, vsphere: VCenter) -> Iterator[None]:
+@pytest.fixture(name="whole_again")
+def afterwards(lab: Cli, status: Status, vsphere: VCenter) -> Iterator[None]:
     """Afterwards the host is back, every VM on and where it was, and all of them serve."""
-    stood = hosts_of(vsphere)
-    yield
-    lab.run("fault", "heal", "all")
-    hosts = {h.name: h for h in vsphere.all(vim.HostSystem)}
-    wait_until(
-        "every host is connected",
-        lambda: all(h.runtime.connectionState == "connected" for h in hosts.values()),
-        60,
-    )
-    for vm in vsphere.all(VM):
-        if vm.name in stood and vm.runtime.powerState != "poweredOn" and not vm.config.template:
-            vsphere.await_task(vm.PowerOnVM_Task())
-        if stood.get(vm.name) not in (None, vm.runtime.host.name):
-            priority = vim.VirtualMachine.MovePriority.defaultPriority
-            vsphere.await_task(vm.MigrateVM_Task(host=hosts[stood[vm.name]], priority=priority))
-    wait_until("the site is healthy again", lambda: status()["healthy"], 240, every_s=2)
-
-
-def lose(lab: Cli, kind: str, target: str) -> float:
-    """Apply the fault; return when it began to act."""
-    return seconds(lab.json("fault", "apply", kind, target)["applied_at"])
+    with whole_again(lab, status, vsphere):
+        yield
 
 
 @pytest.mark.usefixtures("whole_again")
 def test_a_host_with_replicas_is_lost(
     lab: Cli, status: Status, tmp_path: Path, record_property: Note
 ) -> None:
-    edges = {edge["host"] for edge in status()["edges"]}
-    (host,) = {r["host"] for e in status()["endpoints"] for r in e["replicas"]} - edges
+    host = without_edges(status())
     with (
         traffic(lab, "pulse", 40, AT_MOST_S, 0, tmp_path / "short.jsonl", *SHORT) as short,
         traffic(lab, "pulse", 30, AT_MOST_S, 0.5, tmp_path / "long.jsonl", "--fresh") as long,

@@ -27,6 +27,7 @@ from tests.bench.echo import echo_table
 from tests.bench.measure import closed_loop, in_turn
 from tests.bench.planned import journal_table, planned_table
 from tests.bench.planning import planning_table
+from tests.bench.stock import stock_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE_PORT = 8443
@@ -125,6 +126,8 @@ def main() -> None:
     console.print(planning_table())
     console.print(journal_table())
     Console(width=200).print(planned_table(site))
+    for table in stock_tables(site):
+        Console(width=200).print(table)
     for table in registry.tables():
         console.print(table)
 

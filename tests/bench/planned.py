@@ -67,16 +67,22 @@ def planned_table(site: Path) -> Table:
                 )
             file = folder / f"{number}.jsonl"
             with traffic(lab, "pulse", RATE, 900, 0.5, file, *versions.also) as load:
-                table.add_row(*_row(permafrost, load, work))
+                table.add_row(
+                    *row(load, " ".join(work), lambda work=work: _by_command(permafrost, work))
+                )
     return table
 
 
-def _row(permafrost: Cli, load: Traffic, work: Sequence[str]) -> list[str]:
+def row(load: Traffic, name: str, work: Callable[[], Callable[[], float]]) -> list[str]:
+    """Return one row: what a work cost the load's clients, against what they had before it.
+
+    ``work`` does it, and returns what tells how many seconds of it the machines needed.
+    """
     load.await_steady()
     first = time.time()
     wait_until("the load before", lambda: time.time() >= first + BEFORE_S, BEFORE_S + 10, 1)
     begun = time.time()
-    done = permafrost.json(*work, "--yes", timeout=600)
+    floor_of = work()
     ended = time.time()
     load.end()
     load.finish()
@@ -85,13 +91,17 @@ def _row(permafrost: Cli, load: Traffic, work: Sequence[str]) -> list[str]:
     during = [r for r in records if begun <= began(r) < ended]
     losses = sum(r["outcome"] != "ok" for r in records)
     p50, p99 = (_pair(before, during, cut) for cut in (50, 99))
-    floor = _floor(permafrost, done["operation"])
-    wall = ended - begun
+    floor, wall = floor_of(), ended - begun
     ratio = f"{wall / floor:.2f}" if floor else "-"
     return [
-        " ".join(work)[:40], str(len(records)), str(losses), *p50, *p99,
+        name[:40], str(len(records)), str(losses), *p50, *p99,
         f"{wall:.1f}", f"{floor:.1f}", ratio,
     ]  # fmt: skip
+
+
+def _by_command(permafrost: Cli, work: Sequence[str]) -> Callable[[], float]:
+    done = permafrost.json(*work, "--yes", timeout=600)
+    return lambda: _floor(permafrost, done["operation"])
 
 
 def _floor(permafrost: Cli, operation: str) -> float:
