@@ -86,6 +86,12 @@ class VectorStore(Protocol):
     def settle(self, member: str) -> tuple[str, ...]:
         """Make root's password, users, roles, grants and the canaries so; return what changed."""
 
+    def hand_over(self, member: str, *, deadline_s: float) -> None:
+        """Stop what serves on a member, so that others take it, and give leadership away."""
+
+    def take_up(self, member: str) -> None:
+        """Have everything on a member started; what runs is left alone."""
+
 
 class Change(Protocol):
     """One thing that an ``up`` would do: ``operation`` is create, update, replace, delete …"""

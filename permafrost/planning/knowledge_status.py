@@ -6,7 +6,7 @@ to be loaded is, and every proxy gives the known answers. An open port says none
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,8 +63,14 @@ class KnowledgeStatus:
         }
 
 
-def knowledge_status(site: Site, seen: KnowledgeFacts) -> KnowledgeStatus:
-    """Return what was seen as a status."""
+def knowledge_status(
+    site: Site, seen: KnowledgeFacts, *, away: Collection[str] = ()
+) -> KnowledgeStatus:
+    """Return what was seen as a status.
+
+    ``away``: members that are being taken away by our own doing. Nothing is said of them, and the
+    others are whole without them: a broker and a member of etcd less, copies on two brokers.
+    """
     milvus = milvus_of(site)
     active = _coordinators(site, seen)
     return KnowledgeStatus(
@@ -83,7 +89,7 @@ def knowledge_status(site: Site, seen: KnowledgeFacts) -> KnowledgeStatus:
         coordinators=active,
         proxies=tuple(_proxy(seen, node.name) for node, _ in proxies(site)),
         collections=dict(sorted(seen.collections.items())),
-        problems=tuple(_problems(site, seen, active)),
+        problems=tuple(_problems(site, seen, active, frozenset(away))),
     )
 
 
@@ -134,26 +140,37 @@ def _proxy(seen: KnowledgeFacts, member: str) -> dict[str, Any]:
 
 
 def _problems(
-    site: Site, seen: KnowledgeFacts, active: tuple[dict[str, Any], ...]
+    site: Site,
+    seen: KnowledgeFacts,
+    active: tuple[dict[str, Any], ...],
+    away: frozenset[str],
 ) -> Iterator[tuple[str, str]]:
+    etcd, brokers = (
+        sum(n.name not in away for n in members_with(site, role)) for role in ("etcd", "queue")
+    )
     for name, reason in sorted(seen.silent.items()):
-        yield name, reason
+        if name not in away:
+            yield name, reason
     for name, state in sorted(seen.states.items()):
+        if name in away:
+            continue
         for unit, word in sorted(state.units.items()):
             if word != "active":
                 yield name, f"{unit} is {word}"
-        if state.etcd_answering < len(members_with(site, "etcd")):
+        if state.etcd_answering < etcd:
             yield name, f"etcd: {state.etcd_answering} members answer it"
         if not state.store_is_writable:
             yield name, "the object store may not be written to"
-        if state.brokers < len(members_with(site, "queue")):
+        if state.brokers < brokers:
             yield name, f"queue: {state.brokers} brokers are in the cluster"
-        if state.under_replicated:
+        if state.under_replicated and not _lacks_a_broker(site, away):
             yield name, f"queue: {state.under_replicated} partitions lack a copy"
     for coordinator in active:
-        if coordinator["active"] is None:
+        if coordinator["active"] is None or coordinator["active"] in away:
             yield "", f"no {coordinator['role']} is active"
     for node, _ in proxies(site):
+        if node.name in away:
+            continue
         answers = seen.canaries.get(node.name)
         if answers is None or not answers.is_right:
             text = (answers.error if answers else "") or (
@@ -167,3 +184,7 @@ def _problems(
     for name, percent in sorted(seen.collections.items()):
         if percent < 100:
             yield "", f"collection {name} is loaded to {percent} %"
+
+
+def _lacks_a_broker(site: Site, away: frozenset[str]) -> bool:
+    return any(n.name in away for n in members_with(site, "queue"))

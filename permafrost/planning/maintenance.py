@@ -25,6 +25,7 @@ from permafrost.topology import Node, Tier, nodes
 
 ENTER, EXIT = "maintenance enter", "maintenance exit"
 MOVE_S, POWER_S, MODE_S = 600.0, 300.0, 800.0
+HAND_OVER_S, TIER_S = 240.0, 600.0
 MAY_REMAIN = ("LAST_EDGE", "SERVICE_STOPS")
 """What speaks against stopping a host, but not against moving its VMs away first."""
 
@@ -40,6 +41,9 @@ class HostStep(StrEnum):
     POWER_ON = "power-on"
     GIVE_UP = "declare-out"
     FORGET = "forget-maintenance"
+    HAND_OVER = "hand-over"
+    AWAIT_TIER = "await-tier"
+    AWAIT_MEMBER = "await-member"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def plan_enter(
     ]
     for name in away.replicas:
         drafts += drain_drafts(site, by_name[name], owner=owner, reason=reason)
-    drafts += [Draft(HostStep.SHUT_DOWN.value, vm, POWER_S, "by its guest") for vm in away.powered]
+    drafts += _off(site, away)
     drafts += [Draft(HostStep.ENTER.value, host, MODE_S) for host in away.hosts]
     drafts += [_record(h, verdict.name, MaintenanceState.IN, owner, away) for h in away.hosts]
     return OperationPlan(
@@ -177,7 +181,12 @@ def way_back(
         for vm, (source, target) in away.moved.items()
         if source in alive and live.inventory.vm(vm) is not None
     ]
-    drafts += [Draft(HostStep.POWER_ON.value, n, POWER_S) for n in away.powered if n not in lost]
+    for node in away.powered:
+        if node in lost:
+            continue
+        drafts.append(Draft(HostStep.POWER_ON.value, node, POWER_S))
+        if _is_member(by_name, node):
+            drafts.append(Draft(HostStep.AWAIT_MEMBER.value, node, TIER_S, "whole, answers right"))
     for replica in away.replicas:
         if replica in lost:
             drafts.append(
@@ -215,10 +224,32 @@ def way_in_again(site: Site, name: str, away: Away, *, owner: str) -> OperationP
     for replica in away.replicas:
         if replica in by_name:
             drafts += drain_drafts(site, by_name[replica], owner=owner, reason=reason)
-    drafts += [Draft(HostStep.SHUT_DOWN.value, vm, POWER_S, "by its guest") for vm in away.powered]
+    drafts += _off(site, away)
     drafts += [Draft(HostStep.ENTER.value, host, MODE_S) for host in away.hosts]
     drafts += [_record(h, name, MaintenanceState.IN, owner, away) for h in away.hosts]
     return OperationPlan("abort", name, numbered(drafts))
+
+
+def _off(site: Site, away: Away) -> list[Draft]:
+    """Return how the machines go off; a member of the knowledge tier gives away first.
+
+    Leadership and segments go to the others while it still runs, and it is off only when they
+    answer right; the next step waits until they do without it.
+    """
+    by_name = {n.name: n for n in nodes(site)}
+    drafts = []
+    for vm in away.powered:
+        if _is_member(by_name, vm):
+            detail = "leadership and segments to the others"
+            drafts.append(Draft(HostStep.HAND_OVER.value, vm, HAND_OVER_S + TIER_S, detail))
+        drafts.append(Draft(HostStep.SHUT_DOWN.value, vm, POWER_S, "by its guest"))
+        if _is_member(by_name, vm):
+            drafts.append(Draft(HostStep.AWAIT_TIER.value, vm, TIER_S, "right without it"))
+    return drafts
+
+
+def _is_member(by_name: Mapping[str, Node], name: str) -> bool:
+    return name in by_name and by_name[name].tier is Tier.KNOWLEDGE
 
 
 def _away(site: Site, live: LiveState, verdict: Verdict, begun: Away) -> Away:
@@ -226,6 +257,8 @@ def _away(site: Site, live: LiveState, verdict: Verdict, begun: Away) -> Away:
     by_name = {n.name: n for n in nodes(site)}
     stopping = [by_name[name] for name in verdict.stops]
     inference = [n for n in stopping if n.tier is Tier.INFERENCE]
+    # Members stand on data disks of their hosts' own and apart by rule: they go off and come back.
+    off = [n for n in stopping if n.tier in (Tier.INFERENCE, Tier.KNOWLEDGE)]
     machines = {vm.name: vm for vm in live.inventory.vms}
     moved: dict[str, tuple[str, str]] = dict(begun.moved)
     for node in stopping:
@@ -238,7 +271,7 @@ def _away(site: Site, live: LiveState, verdict: Verdict, begun: Away) -> Away:
         verdict.hosts,
         _with(begun.replicas, (n.name for n in inference if _is_to_come_back(live, n))),
         moved,
-        _with(begun.powered, (n.name for n in inference if machines[n.name].is_on)),
+        _with(begun.powered, (n.name for n in off if machines[n.name].is_on)),
     )
 
 

@@ -13,6 +13,7 @@ from permafrost.runbook import (
     steps_canary,
     steps_exchange,
     steps_host,
+    steps_member,
     steps_release,
     steps_replica,
     steps_slot,
@@ -40,6 +41,9 @@ HOST: dict[str, type[steps_host.HostAction]] = {
     HostStep.POWER_ON: steps_host.PowerOn,
     HostStep.GIVE_UP: steps_host.DeclareOut,
     HostStep.FORGET: steps_host.ForgetMaintenance,
+    HostStep.HAND_OVER: steps_member.HandOver,
+    HostStep.AWAIT_TIER: steps_member.AwaitTier,
+    HostStep.AWAIT_MEMBER: steps_member.AwaitMember,
 }
 
 

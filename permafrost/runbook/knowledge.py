@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 
@@ -93,19 +93,23 @@ def settle_cluster(ctx: Context, *, owner: str) -> tuple[str, ...]:
     return tuple(changed)
 
 
-def await_ready(ctx: Context, *, without: str = "") -> None:
+def await_ready(
+    ctx: Context, *, without: str = "", away: Collection[str] = (), deadline_s: float = READY_S
+) -> None:
     """Wait until the tier is ready; raise Failed (KNOWLEDGE_NOT_READY) with all that is not.
 
     ``without``: what is said of this member alone does not count; it is to be mended.
+    ``away``: members that are being taken away; the others are to be whole without them.
     """
     seen: list[tuple[str, str]] = []
 
     def is_ready() -> bool:
         ctx.guard()
-        seen[:] = [p for p in read_knowledge(ctx).problems if not without or p[0] != without]
+        problems = read_knowledge(ctx, away=away).problems
+        seen[:] = [p for p in problems if not without or p[0] != without]
         return not seen
 
-    if not wait_until(is_ready, clock=ctx.clock, deadline_s=READY_S, every_s=2):
+    if not wait_until(is_ready, clock=ctx.clock, deadline_s=deadline_s, every_s=2):
         raise Failed(*(as_problem(*p) for p in seen))
 
 
@@ -116,8 +120,8 @@ def as_problem(member: str, message: str) -> Problem:
     )
 
 
-def read_knowledge(ctx: Context) -> KnowledgeStatus:
-    """Ask every member and every proxy at once."""
+def read_knowledge(ctx: Context, *, away: Collection[str] = ()) -> KnowledgeStatus:
+    """Ask every member and every proxy at once; ``away`` as ``knowledge_status`` has it."""
     store = _store(ctx)
     names = [n.name for n in members(ctx.site)]
     doors = [n.name for n, _ in proxies(ctx.site)]
@@ -135,7 +139,7 @@ def read_knowledge(ctx: Context) -> KnowledgeStatus:
             blind=blind,
             hosts=hosts.result(),
         )
-    return knowledge_status(ctx.site, seen)
+    return knowledge_status(ctx.site, seen, away=away)
 
 
 def _answers(door: str, found: CanaryAnswers) -> CanaryAnswers:

@@ -17,6 +17,7 @@ from permafrost.site.load import LoadedSite
 from permafrost.site.model import Site
 from permafrost.topology import nodes
 from tests.fakes.deployment import FakeCatalog, FakeConverger, FakeProvisioner
+from tests.fakes.knowledge import FakeVectorStore
 from tests.fakes.ports import FakeHypervisor, FakeModelServer, FakeTrafficDirector
 from tests.fakes.world import World, WorldClock
 
@@ -91,4 +92,5 @@ def context(state_dir: Path, world: World, *, is_deployed: bool = True) -> Conte
         clock=WorldClock(world),
         make_provisioner=lambda: provisioner,
         make_converger=lambda: converger,
+        knowledge=FakeVectorStore(world) if world.site.knowledge is not None else None,
     )

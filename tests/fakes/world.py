@@ -91,6 +91,9 @@ class World:
     counted: dict[tuple[str, str], Counts] = field(default_factory=dict)
     """(replica, slot) to what each edge counts there."""
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    handed_over: set[str] = field(default_factory=set)
+    """Members of the knowledge tier on which nothing serves although they run."""
+    etcd_leader: str = ""
 
     @classmethod
     def of(cls, site: Site, hosts: int = 3) -> World:
@@ -255,6 +258,7 @@ class World:
         machine = self.machines[name]
         if not machine.is_on:
             machine.is_on, machine.state, machine.boot_s = True, "STARTING", boot_s
+            self.handed_over.discard(name)
 
 
 class WorldClock:

@@ -82,7 +82,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "store_balancer_etcd_port": BALANCED_ETCD_PORT,
         "store_balancer_etcd_servers": _nearest_first(_places(site, "etcd", ETCD_PORT), node),
         "knowledge_state_units": [*(STORE_UNITS[s] for s in stores), *(u.name for u in units)],
-        "knowledge_state_stores": list(stores),
+        "knowledge_state_serving": [u.name for u in units],
         "knowledge_state_address": str(node.address),
         "knowledge_state_etcd": _urls(site, "etcd", ETCD_PORT),
         "knowledge_state_root": site.site,

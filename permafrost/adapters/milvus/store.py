@@ -25,7 +25,7 @@ from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning.knowledge import milvus_of, proxies
 from permafrost.site.load import LoadedSite
 
-COMMAND = ("sudo", "-n", "/usr/local/sbin/permafrost-knowledge", "state")
+COMMAND = ("sudo", "-n", "/usr/local/sbin/permafrost-knowledge")
 STATE_S = 25.0
 ROOT_SECRET = "milvus-root"  # noqa: S105  (the name of a file)
 OBJECT_STORE_SECRET = "object-store"  # noqa: S105  (the name of a file)
@@ -42,7 +42,7 @@ class MilvusStore:
 
     def state(self, member: str) -> MemberState:
         """Return one member's view."""
-        done = self._shell.run(member, COMMAND, deadline_s=STATE_S)
+        done = self._shell.run(member, (*COMMAND, "state"), deadline_s=STATE_S)
         try:
             values = json.loads(done.stdout)
             return state_of(member, values)
@@ -95,6 +95,27 @@ class MilvusStore:
         except MilvusRefusedError as error:
             raise refused(member, "users and canaries", error) from None
         return changed
+
+    def hand_over(self, member: str, *, deadline_s: float) -> None:
+        """Stop what serves there; its stores run on, led by another member."""
+        self._told(member, "hand-over", deadline_s)
+
+    def take_up(self, member: str) -> None:
+        """Have everything there started."""
+        self._told(member, "take-up", STATE_S)
+
+    def _told(self, member: str, verb: str, deadline_s: float) -> None:
+        done = self._shell.run(member, (*COMMAND, verb), deadline_s=deadline_s)
+        if done.status:
+            said = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+            raise Failed(
+                Problem(
+                    "KNOWLEDGE_NOT_MOVED",
+                    f"{verb}: {said[-200:]}",
+                    member,
+                    "`permafrost status` shows the tier; `permafrost resume` tries again",
+                )
+            )
 
     def _own_root(self, member: str) -> tuple[str, ...]:
         """Change the password that Milvus is installed with; another one is not ours to guess."""

@@ -44,6 +44,7 @@ ETCD: dict[str, Any] = {
     "/v3/cluster/member/list": {"members": [{"ID": "42", "name": "bergen-knowledge-02"}]},
     "/v3/kv/range": {"kvs": [session("rootcoord", "10.20.0.24:53100"), session("id", "x")]},
 }
+ASKED: list[tuple[str, Any]] = []
 
 
 @pytest.fixture
@@ -52,7 +53,8 @@ def server() -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            asked = self.rfile.read(int(self.headers["Content-Length"]))
+            ASKED.append((self.path, json.loads(asked)))
             self._answer(json.dumps(ETCD[self.path]).encode())
 
         def do_GET(self) -> None:
@@ -164,3 +166,40 @@ def test_stores_without_a_quorum_are_told_by_name(program: ModuleType) -> None:
     assert "object store: not writable" in lacking
     assert "queue: 0 of 3 brokers" in lacking
     assert program.wait_for_stores(settings, 0) == 1
+
+
+def test_leadership_goes_to_a_member_that_answers_and_what_serves_is_stopped(
+    program: ModuleType, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real etcd took the same calls; what it is told here is held to word for word."""
+    told: list[list[str]] = []
+    run = SimpleNamespace(run=lambda argv, **_: told.append(argv))
+    monkeypatch.setattr(program, "subprocess", run)
+    silent = {"ID": "41", "name": "bergen-knowledge-01", "clientURLs": ["http://127.0.0.1:1"]}
+    other = {"ID": "43", "name": "bergen-knowledge-03", "clientURLs": [server]}
+    me = {"ID": "42", "name": "bergen-knowledge-02", "clientURLs": [server]}
+    monkeypatch.setitem(ETCD, "/v3/cluster/member/list", {"members": [silent, me, other]})
+    monkeypatch.setitem(ETCD, "/v3/maintenance/transfer-leadership", {})
+    settings = {
+        "etcd": [server, "http://127.0.0.1:1"],
+        "address": "127.0.0.1",
+        "units": ["etcd", "milvus-proxy"],
+        "serving": ["milvus-proxy"],
+    }
+    ASKED.clear()
+    assert program.hand_over(settings)["etcd_leader"] == "bergen-knowledge-03"
+    assert ("/v3/maintenance/transfer-leadership", {"targetID": "43"}) in ASKED
+    assert told == [["systemctl", "stop", "milvus-proxy.service"]]
+    program.take_up(settings)
+    assert told[1][-2:] == ["etcd.service", "milvus-proxy.service"]
+
+
+def test_who_does_not_lead_gives_nothing_away_and_who_is_alone_says_so(
+    program: ModuleType, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"etcd": [server], "address": "127.0.0.1", "units": [], "serving": []}
+    with pytest.raises(OSError, match="no other member"):
+        program.hand_over(settings)
+    follower = {"leader": "41", "header": {"member_id": "42"}}
+    monkeypatch.setitem(ETCD, "/v3/maintenance/status", follower)
+    assert program.hand_over(settings)["etcd_leader"] == ""

@@ -1,0 +1,92 @@
+"""How a member of the knowledge tier goes and comes back, with every answer right meanwhile.
+
+It gives away first: what serves on it is stopped while the others run, another member leads etcd,
+and the step is done when the others give the known answers without it. An open port says none of
+that, so each step ends with the canaries.
+"""
+
+from __future__ import annotations
+
+from permafrost.engine.executor import Evidence
+from permafrost.errors import Failed, PermafrostError
+from permafrost.planning.maintenance import HAND_OVER_S
+from permafrost.ports import VectorStore
+from permafrost.runbook.knowledge import as_problem, await_ready, read_knowledge
+from permafrost.runbook.steps_host import HostAction
+
+
+class MemberAction(HostAction):
+    """What all these steps know."""
+
+    def store(self) -> VectorStore:
+        """Return the tier; a site without one has no such step."""
+        if self.ctx.knowledge is None:
+            raise Failed(as_problem(self.step.target, "the site has no knowledge tier"))
+        return self.ctx.knowledge
+
+    def is_off(self) -> bool:
+        """Whether the machine is off, or gone with its host."""
+        vm = self.vm()
+        return vm is None or not vm.is_on or not vm.is_connected
+
+
+class HandOver(MemberAction):
+    """Nothing serves on the member, it leads nothing, and the others answer right."""
+
+    def already(self) -> Evidence | None:
+        """Whether it is off already; else it is told again, which changes nothing."""
+        return {"is_on": False} if self.is_off() else None
+
+    def do(self) -> None:
+        """Tell it, when everything else is whole."""
+        member = self.step.target
+        await_ready(self.ctx, without=member)
+        self.ctx.guard()
+        self.store().hand_over(member, deadline_s=HAND_OVER_S)
+
+    def confirm(self) -> Evidence:
+        """Return who leads now, once the others answer right without it."""
+        member = self.step.target
+        await_ready(self.ctx, away=(member,))
+        seen = read_knowledge(self.ctx, away=(member,))
+        return {
+            "etcd_leader": seen.quorums["etcd"]["leader"],
+            "coordinators": {c["role"]: c["active"] for c in seen.coordinators},
+            "canaries": {p["member"]: p["canaries"]["right"] for p in seen.proxies},
+        }
+
+
+class AwaitTier(MemberAction):
+    """The others answer right while the member is off."""
+
+    def confirm(self) -> Evidence:
+        """Return what the proxies answered."""
+        away = (self.step.target,)
+        await_ready(self.ctx, away=away, deadline_s=self.step.deadline_s)
+        seen = read_knowledge(self.ctx, away=away)
+        return {"canaries": {p["member"]: p["canaries"]["right"] for p in seen.proxies}}
+
+    def do(self) -> None:
+        """Nothing is to be done but to wait."""
+
+
+class AwaitMember(MemberAction):
+    """The tier is whole again, the member with it."""
+
+    def already(self) -> Evidence | None:
+        """Whether nothing is said against it."""
+        try:
+            seen = read_knowledge(self.ctx)
+        except PermafrostError:
+            return None
+        return {"ready": True} if seen.is_ready else None
+
+    def do(self) -> None:
+        """Have it started: one that gave away and was never off runs its stores alone."""
+        self.ctx.guard()
+        self.store().take_up(self.step.target)
+
+    def confirm(self) -> Evidence:
+        """Return the canaries once the tier is whole."""
+        await_ready(self.ctx, deadline_s=self.step.deadline_s)
+        return {"ready": True}

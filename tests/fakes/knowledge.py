@@ -1,0 +1,102 @@
+"""A knowledge tier in the world: members that run, serve, lead, and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from permafrost.errors import Failed, Problem
+from permafrost.facts import CanaryAnswers, MemberState
+from permafrost.planning.knowledge import members, members_with, milvus_of, stores_on, units_of
+from permafrost.planning.knowledge_status import COORDINATORS
+from tests.fakes.world import World
+
+ASKED = 16
+
+
+class FakeVectorStore:
+    """The port over a world: what is off or has given away serves nothing."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def running(self, role: str) -> list[str]:
+        """Return the members that run and have a role."""
+        return [n.name for n in members_with(self.world.site, role) if self.world.works(n.name)]
+
+    def serving(self, role: str) -> list[str]:
+        """Return the members on which a role of Milvus serves."""
+        return [
+            n.name
+            for n in members(self.world.site)
+            if self.world.works(n.name)
+            and n.name not in self.world.handed_over
+            and any(u.role == role for u in units_of(self.world.site, n.name))
+        ]
+
+    def leader(self) -> str:
+        """Return who leads etcd: who did, while it runs, else the first that does."""
+        running = self.running("etcd")
+        if 2 * len(running) <= len(members_with(self.world.site, "etcd")):
+            return ""
+        if self.world.etcd_leader not in running:
+            self.world.etcd_leader = running[0]
+        return self.world.etcd_leader
+
+    def state(self, member: str) -> MemberState:
+        """Return one member's view."""
+        if not self.world.works(member):
+            raise Failed(Problem("KNOWLEDGE_NOT_ANSWERING", "no route to host", member))
+        site = self.world.site
+        gone = member in self.world.handed_over
+        stores = dict.fromkeys(stores_on(site, member), "active")
+        served = {u.name: "inactive" if gone else "active" for u in units_of(site, member)}
+        address = {n.name: str(n.address) for n in members(site)}
+        who = self.serving("coordinators")
+        roles = COORDINATORS[milvus_of(site).version]
+        brokers = len(self.running("queue"))
+        return MemberState(
+            member,
+            {**stores, **served},
+            self.leader(),
+            len(self.running("etcd")),
+            len(self.running("object_store")) >= 2,
+            brokers,
+            0 if brokers == len(members_with(site, "queue")) else 5,
+            tuple((role, f"{address[who[0]]}:1") for role in roles) if who else (),
+        )
+
+    def canaries(self, member: str) -> CanaryAnswers:
+        """Ask a proxy: right while it and everything that it needs serves."""
+        if member not in self.serving("proxies"):
+            return CanaryAnswers(member, error="connection refused")
+        needed = ("coordinators", "query")
+        if not self.leader() or not all(self.serving(role) for role in needed):
+            return CanaryAnswers(member, ASKED, 0, 0, "no answer")
+        return CanaryAnswers(member, ASKED, ASKED)
+
+    def collections(self, member: str) -> Mapping[str, int]:
+        """Return what is loaded."""
+        if not self.canaries(member).is_right:
+            raise Failed(Problem("KNOWLEDGE_NOT_ANSWERING", "no answer", member))
+        return {"docs": 100}
+
+    def settle(self, member: str) -> tuple[str, ...]:
+        """Everything is so already."""
+        del member
+        return ()
+
+    def hand_over(self, member: str, *, deadline_s: float) -> None:
+        """Nothing serves there any more, and another one leads."""
+        del deadline_s
+
+        def give() -> None:
+            self.world.handed_over.add(member)
+            if self.world.etcd_leader == member:
+                others = [n for n in self.running("etcd") if n != member]
+                self.world.etcd_leader = others[0] if others else ""
+
+        self.world.effect("hand-over", member, give)
+
+    def take_up(self, member: str) -> None:
+        """Everything runs there again."""
+        self.world.effect("take-up", member, lambda: self.world.handed_over.discard(member))
