@@ -1,0 +1,66 @@
+"""Each member's host goes and comes back under searches and inserts: nothing is wrong or lost.
+
+The control leaves the hand-over out: the member of all active coordinators is shut down by hand
+while it serves, and the same history must show it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.acceptance.driver import Cli, vcenter, wait_until
+from tests.knowledge.driver import Door, load_on
+from tests.knowledge.history import judge
+from tests.knowledge.test_losses import active_member, await_first_coordinators, observed, ready
+
+pytestmark = [pytest.mark.soak, pytest.mark.own_lab]
+
+MEMBERS = [f"lab-knowledge-0{i}" for i in (1, 2, 3)]
+AT_MOST_S = 15.0
+"""Within which stock clients are to have their answer."""
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_a_member_goes_and_comes_back(
+    member: str, permafrost: Cli, door: Door, users: dict[str, str], known: np.ndarray
+) -> None:
+    await_first_coordinators(permafrost)
+    status = permafrost.json("status")["knowledge"]
+    assert status["ready"], status["problems"]
+    host = next(m["host"] for m in status["members"] if m["name"] == member)
+    with observed(f"maintenance-{member}", door, users, known) as history:
+        began = history.now()
+        entered = permafrost.json("maintenance", "enter", host, "--yes", timeout=900)
+        left = permafrost.json("maintenance", "exit", host, "--yes", timeout=900)
+        ended = history.now()
+        for kind in ("search", "insert"):
+            verdict = judge(history.of(kind, began, ended), began, ended)
+            assert verdict.wrong == verdict.failed == 0, verdict.sentence()
+            assert verdict.outage_s < AT_MOST_S, verdict.sentence()
+    kinds = [s["kind"] for s in entered["steps"]]
+    assert kinds.index("hand-over") < kinds.index("shut-down") < kinds.index("await-tier")
+    for document in (entered, left):
+        receipt = json.loads(Path(document["receipt"]).read_text(encoding="utf-8"))
+        assert (receipt["state"], receipt["environment"]) == ("done", "lab")
+    wait_until("the tier is ready again", lambda: ready(permafrost), 180, 2)
+
+
+def test_control_without_the_hand_over_clients_notice(
+    permafrost: Cli, lab: Cli, door: Door, users: dict[str, str], known: np.ndarray
+) -> None:
+    await_first_coordinators(permafrost)
+    member = active_member(permafrost.json("status")["knowledge"])
+    with load_on(door, users, known, 2_000_000_000) as history:
+        wait_until("clients are at work", lambda: len(history.of("search")) > 50, 60)
+        began = history.now()
+        with vcenter(lab.json("status")) as vsphere:
+            vsphere.power_cycle(member)
+        wait_until("it has been a while", lambda: history.now() - began > AT_MOST_S, 300)
+        ended = history.now()
+        found = [judge(history.of(k, began, ended), began, ended) for k in ("search", "insert")]
+    assert any(v.failed or v.wrong or v.outage_s > 2 for v in found), found
+    wait_until("the tier is ready again", lambda: ready(permafrost), 300, 2)
