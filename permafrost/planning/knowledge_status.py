@@ -64,12 +64,17 @@ class KnowledgeStatus:
 
 
 def knowledge_status(
-    site: Site, seen: KnowledgeFacts, *, away: Collection[str] = ()
+    site: Site,
+    seen: KnowledgeFacts,
+    *,
+    mending: Collection[str] = (),
+    away: Collection[str] = (),
 ) -> KnowledgeStatus:
     """Return what was seen as a status.
 
-    ``away``: members that are being taken away by our own doing. Nothing is said of them, and the
+    ``mending``: members that are to be touched, broken or not. Nothing is said of them, and the
     others are whole without them: a broker and a member of etcd less, copies on two brokers.
+    ``away``: such that are being taken away by our own doing: no coordinator is active there.
     """
     milvus = milvus_of(site)
     active = _coordinators(site, seen)
@@ -89,7 +94,7 @@ def knowledge_status(
         coordinators=active,
         proxies=tuple(_proxy(seen, node.name) for node, _ in proxies(site)),
         collections=dict(sorted(seen.collections.items())),
-        problems=tuple(_problems(site, seen, active, frozenset(away))),
+        problems=tuple(_problems(site, seen, active, frozenset(mending), frozenset(away))),
     )
 
 
@@ -143,16 +148,18 @@ def _problems(
     site: Site,
     seen: KnowledgeFacts,
     active: tuple[dict[str, Any], ...],
+    mending: frozenset[str],
     away: frozenset[str],
 ) -> Iterator[tuple[str, str]]:
+    excused = mending | away
     etcd, brokers = (
-        sum(n.name not in away for n in members_with(site, role)) for role in ("etcd", "queue")
+        sum(n.name not in excused for n in members_with(site, role)) for role in ("etcd", "queue")
     )
     for name, reason in sorted(seen.silent.items()):
-        if name not in away:
+        if name not in excused:
             yield name, reason
     for name, state in sorted(seen.states.items()):
-        if name in away:
+        if name in excused:
             continue
         for unit, word in sorted(state.units.items()):
             if word != "active":
@@ -163,13 +170,13 @@ def _problems(
             yield name, "the object store may not be written to"
         if state.brokers < brokers:
             yield name, f"queue: {state.brokers} brokers are in the cluster"
-        if state.under_replicated and not _lacks_a_broker(site, away):
+        if state.under_replicated and not _lacks_a_broker(site, excused):
             yield name, f"queue: {state.under_replicated} partitions lack a copy"
     for coordinator in active:
         if coordinator["active"] is None or coordinator["active"] in away:
             yield "", f"no {coordinator['role']} is active"
     for node, _ in proxies(site):
-        if node.name in away:
+        if node.name in excused:
             continue
         answers = seen.canaries.get(node.name)
         if answers is None or not answers.is_right:
@@ -186,5 +193,5 @@ def _problems(
             yield "", f"collection {name} is loaded to {percent} %"
 
 
-def _lacks_a_broker(site: Site, away: frozenset[str]) -> bool:
-    return any(n.name in away for n in members_with(site, "queue"))
+def _lacks_a_broker(site: Site, excused: frozenset[str]) -> bool:
+    return any(n.name in excused for n in members_with(site, "queue"))

@@ -32,6 +32,11 @@ from permafrost.runbook.operations import operation
 from permafrost.site.load import LoadedSite
 
 READY_S = 300.0
+TAKE_UP_S = 120.0
+"""How long a machine that was powered on may take until it answers."""
+EVERY_S = 2.0
+STEADY_S = 6.0
+"""Longer than Milvus was seen to miss rows, without an error, after a query node had come back."""
 TURN_FOLDER = "knowledge"
 
 
@@ -63,7 +68,7 @@ def member_turn(ctx: Context, member: str) -> Iterator[None]:
             yield
         return
     with locked(ctx.loaded.state_dir / TURN_FOLDER):
-        await_ready(ctx, without=member)
+        await_ready(ctx, mending=(member,))
         yield
 
 
@@ -85,7 +90,7 @@ def settle_cluster(ctx: Context, *, owner: str) -> tuple[str, ...]:
                 refusals.append(error)
             return not refusals
 
-        if not wait_until(is_settled, clock=ctx.clock, deadline_s=READY_S, every_s=2):
+        if not wait_until(is_settled, clock=ctx.clock, deadline_s=READY_S, every_s=EVERY_S):
             journal("settle", name, Phase.FAILED, {"error": refusals[0].code})
             raise refusals[0]
         await_ready(ctx)
@@ -94,23 +99,47 @@ def settle_cluster(ctx: Context, *, owner: str) -> tuple[str, ...]:
 
 
 def await_ready(
-    ctx: Context, *, without: str = "", away: Collection[str] = (), deadline_s: float = READY_S
+    ctx: Context,
+    *,
+    mending: Collection[str] = (),
+    away: Collection[str] = (),
+    deadline_s: float = READY_S,
+    steady_s: float = 0.0,
 ) -> None:
     """Wait until the tier is ready; raise Failed (KNOWLEDGE_NOT_READY) with all that is not.
 
-    ``without``: what is said of this member alone does not count; it is to be mended.
-    ``away``: members that are being taken away; the others are to be whole without them.
+    ``mending``, ``away``: as ``knowledge_status`` has them. ``steady_s``: it is to be ready for so
+    long without a break, as after a change.
     """
     seen: list[tuple[str, str]] = []
+    since: list[float] = []
 
     def is_ready() -> bool:
         ctx.guard()
-        problems = read_knowledge(ctx, away=away).problems
-        seen[:] = [p for p in problems if not without or p[0] != without]
-        return not seen
+        seen[:] = read_knowledge(ctx, mending=mending, away=away).problems
+        now = ctx.clock.monotonic()
+        since[:] = [] if seen else since or [now]
+        return bool(since) and now - since[0] >= steady_s
 
-    if not wait_until(is_ready, clock=ctx.clock, deadline_s=deadline_s, every_s=2):
-        raise Failed(*(as_problem(*p) for p in seen))
+    if not wait_until(is_ready, clock=ctx.clock, deadline_s=deadline_s, every_s=EVERY_S):
+        raise Failed(*(as_problem(*p) for p in seen or [("", "it is not right for long enough")]))
+
+
+def take_up_member(ctx: Context, member: str) -> None:
+    """Have everything on a member started, once its machine, which may be booting, answers."""
+    refusals: list[PermafrostError] = []
+
+    def is_told() -> bool:
+        refusals.clear()
+        ctx.guard()
+        try:
+            _store(ctx).take_up(member)
+        except Failed as error:
+            refusals.append(error)
+        return not refusals
+
+    if not wait_until(is_told, clock=ctx.clock, deadline_s=TAKE_UP_S, every_s=EVERY_S):
+        raise refusals[0]
 
 
 def as_problem(member: str, message: str) -> Problem:
@@ -120,8 +149,10 @@ def as_problem(member: str, message: str) -> Problem:
     )
 
 
-def read_knowledge(ctx: Context, *, away: Collection[str] = ()) -> KnowledgeStatus:
-    """Ask every member and every proxy at once; ``away`` as ``knowledge_status`` has it."""
+def read_knowledge(
+    ctx: Context, *, mending: Collection[str] = (), away: Collection[str] = ()
+) -> KnowledgeStatus:
+    """Ask every member and every proxy; ``mending``, ``away``: as ``knowledge_status`` has them."""
     store = _store(ctx)
     names = [n.name for n in members(ctx.site)]
     doors = [n.name for n, _ in proxies(ctx.site)]
@@ -139,7 +170,7 @@ def read_knowledge(ctx: Context, *, away: Collection[str] = ()) -> KnowledgeStat
             blind=blind,
             hosts=hosts.result(),
         )
-    return knowledge_status(ctx.site, seen, away=away)
+    return knowledge_status(ctx.site, seen, mending=mending, away=away)
 
 
 def _answers(door: str, found: CanaryAnswers) -> CanaryAnswers:

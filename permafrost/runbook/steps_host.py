@@ -138,8 +138,9 @@ class ShutDown(HostAction):
             live = LiveState(traffic=self.ctx.traffic.observe())
             if takes_requests(live, node.name):
                 raise Refused(self._serves())
-            # A drained node still generates now and then, to know that it is healthy.
-            await_idle(self.ctx, node, deadline_s=QUIET_S, cut=False)
+            if node.endpoint:
+                # A drained node still generates now and then, to know that it is healthy.
+                await_idle(self.ctx, node, deadline_s=QUIET_S, cut=False)
         self.ctx.hypervisor.shut_down(self.step.target, deadline_s=self.step.deadline_s)
 
     def _serves(self) -> Problem:

@@ -11,7 +11,14 @@ from permafrost.engine.executor import Evidence
 from permafrost.errors import Failed, PermafrostError
 from permafrost.planning.maintenance import HAND_OVER_S
 from permafrost.ports import VectorStore
-from permafrost.runbook.knowledge import as_problem, await_ready, read_knowledge
+from permafrost.runbook.knowledge import (
+    STEADY_S,
+    TAKE_UP_S,
+    as_problem,
+    await_ready,
+    read_knowledge,
+    take_up_member,
+)
 from permafrost.runbook.steps_host import HostAction
 
 
@@ -40,14 +47,14 @@ class HandOver(MemberAction):
     def do(self) -> None:
         """Tell it, when everything else is whole."""
         member = self.step.target
-        await_ready(self.ctx, without=member)
+        await_ready(self.ctx, mending=(member,))
         self.ctx.guard()
         self.store().hand_over(member, deadline_s=HAND_OVER_S)
 
     def confirm(self) -> Evidence:
         """Return who leads now, once the others answer right without it."""
         member = self.step.target
-        await_ready(self.ctx, away=(member,))
+        await_ready(self.ctx, away=(member,), steady_s=STEADY_S)
         seen = read_knowledge(self.ctx, away=(member,))
         return {
             "etcd_leader": seen.quorums["etcd"]["leader"],
@@ -62,7 +69,7 @@ class AwaitTier(MemberAction):
     def confirm(self) -> Evidence:
         """Return what the proxies answered."""
         away = (self.step.target,)
-        await_ready(self.ctx, away=away, deadline_s=self.step.deadline_s)
+        await_ready(self.ctx, away=away, deadline_s=self.step.deadline_s, steady_s=STEADY_S)
         seen = read_knowledge(self.ctx, away=away)
         return {"canaries": {p["member"]: p["canaries"]["right"] for p in seen.proxies}}
 
@@ -83,10 +90,9 @@ class AwaitMember(MemberAction):
 
     def do(self) -> None:
         """Have it started: one that gave away and was never off runs its stores alone."""
-        self.ctx.guard()
-        self.store().take_up(self.step.target)
+        take_up_member(self.ctx, self.step.target)
 
     def confirm(self) -> Evidence:
         """Return the canaries once the tier is whole."""
-        await_ready(self.ctx, deadline_s=self.step.deadline_s)
+        await_ready(self.ctx, deadline_s=self.step.deadline_s - TAKE_UP_S, steady_s=STEADY_S)
         return {"ready": True}

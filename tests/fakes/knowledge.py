@@ -88,6 +88,8 @@ class FakeVectorStore:
     def hand_over(self, member: str, *, deadline_s: float) -> None:
         """Nothing serves there any more, and another one leads."""
         del deadline_s
+        if not self.world.works(member):
+            raise Failed(Problem("NODE_UNREACHABLE", "no answer", member))
 
         def give() -> None:
             self.world.handed_over.add(member)
@@ -98,5 +100,7 @@ class FakeVectorStore:
         self.world.effect("hand-over", member, give)
 
     def take_up(self, member: str) -> None:
-        """Everything runs there again."""
+        """Everything runs there again; a machine that boots cannot be told."""
+        if not self.world.works(member):
+            raise Failed(Problem("NODE_UNREACHABLE", "no answer", member))
         self.world.effect("take-up", member, lambda: self.world.handed_over.discard(member))

@@ -299,7 +299,8 @@ class FakeModelServer:
         self.live_slot = live_slot
 
     def state(self, node: str) -> NodeFacts:
-        if not self.world.works(node):
+        # Nothing of the kind runs on edges and on members of the knowledge tier.
+        if not self.world.works(node) or not any(r == node for _, r in self.world.edge_state):
             raise unreachable(node)
         machine, live = self.world.machines[node], self.live_slot(node)
         told: dict[str, SlotFacts] = {}

@@ -21,6 +21,7 @@ from permafrost.planning.knowledge import (
     units_of,
     version_of,
 )
+from permafrost.planning.knowledge_status import COORDINATORS
 from permafrost.planning.milvus_versions import STORE_PORTS
 from permafrost.site.model import Site
 from permafrost.topology import Node
@@ -82,7 +83,8 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "store_balancer_etcd_port": BALANCED_ETCD_PORT,
         "store_balancer_etcd_servers": _nearest_first(_places(site, "etcd", ETCD_PORT), node),
         "knowledge_state_units": [*(STORE_UNITS[s] for s in stores), *(u.name for u in units)],
-        "knowledge_state_serving": [u.name for u in units],
+        "knowledge_state_serving": _in_stopping_order(units),
+        "knowledge_state_coordinators": list(COORDINATORS[milvus.version]),
         "knowledge_state_address": str(node.address),
         "knowledge_state_etcd": _urls(site, "etcd", ETCD_PORT),
         "knowledge_state_root": site.site,
@@ -184,6 +186,13 @@ def _member_ports(units: tuple[Unit, ...], stores: tuple[str, ...]) -> list[int]
     for unit in units:
         found |= {*unit.ports.values(), unit.metrics_port}
     return sorted(found)
+
+
+def _in_stopping_order(units: tuple[Unit, ...]) -> list[list[str]]:
+    """Return the processes by kind: proxies first, coordinators, which move segments, last."""
+    last = {"proxies": 0, "coordinators": 2}
+    kinds = sorted({u.role for u in units}, key=lambda role: (last.get(role, 1), role))
+    return [[u.name for u in units if u.role == role] for role in kinds]
 
 
 def _unit(unit: Unit) -> dict[str, Any]:

@@ -184,22 +184,46 @@ def test_leadership_goes_to_a_member_that_answers_and_what_serves_is_stopped(
         "etcd": [server, "http://127.0.0.1:1"],
         "address": "127.0.0.1",
         "units": ["etcd", "milvus-proxy"],
-        "serving": ["milvus-proxy"],
+        "serving": [["milvus-proxy"], ["milvus-coordinators"]],
+        "root": "bergen",
+        "coordinators": ["rootcoord"],
     }
     ASKED.clear()
     assert program.hand_over(settings)["etcd_leader"] == "bergen-knowledge-03"
     assert ("/v3/maintenance/transfer-leadership", {"targetID": "43"}) in ASKED
-    assert told == [["systemctl", "stop", "milvus-proxy.service"]]
+    assert told == [
+        ["systemctl", "stop", "milvus-proxy.service"],
+        ["systemctl", "stop", "milvus-coordinators.service"],
+    ]
     program.take_up(settings)
-    assert told[1][-2:] == ["etcd.service", "milvus-proxy.service"]
+    assert told[2][-2:] == ["etcd.service", "milvus-proxy.service"]
 
 
 def test_who_does_not_lead_gives_nothing_away_and_who_is_alone_says_so(
     program: ModuleType, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"etcd": [server], "address": "127.0.0.1", "units": [], "serving": []}
+    settings |= {"root": "bergen", "coordinators": []}
     with pytest.raises(OSError, match="no other member"):
         program.hand_over(settings)
     follower = {"leader": "41", "header": {"member_id": "42"}}
     monkeypatch.setitem(ETCD, "/v3/maintenance/status", follower)
     assert program.hand_over(settings)["etcd_leader"] == ""
+
+
+def test_leadership_goes_where_no_coordinator_is_active(
+    program: ModuleType, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch beside active coordinators would move it on: perhaps back to where it came from."""
+    first = {"ID": "41", "name": "bergen-knowledge-01", "clientURLs": [server]}
+    me = {"ID": "42", "name": "bergen-knowledge-03", "clientURLs": ["http://10.20.0.26:2379"]}
+    other = {"ID": "43", "name": "bergen-knowledge-02", "clientURLs": ["http://10.20.0.25:2379"]}
+    monkeypatch.setitem(ETCD, "/v3/cluster/member/list", {"members": [first, me, other]})
+    monkeypatch.setitem(ETCD, "/v3/maintenance/transfer-leadership", {})
+    monkeypatch.setitem(ETCD, "/v3/kv/range", {"kvs": [session("rootcoord", "127.0.0.1:53100")]})
+    monkeypatch.setattr(program, "answers", lambda member: True)
+    settings = {"etcd": [server], "address": "127.0.0.1", "units": [], "serving": []}
+    settings |= {"root": "bergen", "coordinators": ["rootcoord"]}
+    assert program.hand_over(settings)["etcd_leader"] == "bergen-knowledge-02"
+    monkeypatch.setattr(program, "answers", lambda member: member["ID"] == "41")
+    assert program.hand_over(settings)["etcd_leader"] == "bergen-knowledge-01"

@@ -196,3 +196,19 @@ def test_the_known_answers_are_known_without_a_tie() -> None:
         nearest = distances[: canaries.NEIGHBOURS + 1]
         assert len(set(nearest)) == len(nearest)
         assert canaries.neighbours(question)[0] == question
+
+
+def test_a_member_that_is_to_be_mended_hinders_nobody_but_must_not_be_relied_on_when_away() -> (
+    None
+):
+    """Its etcd and its broker are down, and the others say so: that is what is to be mended."""
+    one, two, three = (n.name for n in members(V2_3))
+    broken = with_state(seen(V2_3), three, units={"etcd": "failed", "kafka": "failed"})
+    for name in (one, two):
+        broken = with_state(broken, name, etcd_answering=2, brokers=2, under_replicated=7)
+    assert knowledge_status(V2_3, broken).problems
+    assert knowledge_status(V2_3, broken, mending=(three,)).is_ready
+    assert not knowledge_status(V2_3, broken, mending=(two,)).is_ready
+    # Coordinators are active on the first: it may be mended so, and is not away yet.
+    assert knowledge_status(V2_3, seen(V2_3), mending=(one,)).is_ready
+    assert not knowledge_status(V2_3, seen(V2_3), away=(one,)).is_ready
