@@ -51,8 +51,8 @@ class ConvergenceProvider(ResourceProvider):
         return CreateResult(id_=str(props["node"]), outs=_outputs(props))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Configure the node again."""
-        _converge(_news)
+        """Configure the node again; a VM that was lost and made anew has another host key."""
+        _converge(_news, is_new=_olds.get("vm") != _news.get("vm"))
         return UpdateResult(outs=_outputs(_news))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:

@@ -32,6 +32,7 @@ from permafrost.errors import PermafrostError, Problem, Refused
 from permafrost.pki import ssh_key
 from permafrost.planning.domains import domain_rules
 from permafrost.planning.knowledge import members as members_of
+from permafrost.planning.knowledge import rolling_order
 from permafrost.planning.ownership import override_of
 from permafrost.planning.placement import Placement
 from permafrost.runbook.knowledge import cluster_fingerprint
@@ -125,11 +126,19 @@ def declare_site(loaded: LoadedSite) -> None:
                 depends_on=edge_steps,
             )
     if member_vms:
-        # Members are configured at the same time: none of a new cluster is whole without others.
-        steps = [
-            Convergence(site, vms[node.name], converger.fingerprint(node), hooks=hooks)
-            for node in members_of(site)
-        ]
+        # Members of a new cluster are configured at the same time: none is whole without others.
+        # Those that serve follow one another, and none after one that did not come back whole.
+        steps: list[pulumi.Resource] = []
+        for node in rolling_order(site):
+            serves = store.converged(node.name) is not None
+            step = Convergence(
+                site,
+                vms[node.name],
+                converger.fingerprint(node),
+                hooks=hooks,
+                depends_on=steps[-1:] if serves else [],
+            )
+            steps.append(step)
         ClusterConvergence(
             site, cluster_fingerprint(loaded), hooks=hooks, depends_on=[*steps, *edge_steps]
         )

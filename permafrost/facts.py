@@ -29,6 +29,21 @@ class MemberState:
     brokers: int
     under_replicated: int
     sessions: tuple[tuple[str, str], ...] = ()
+    healing: int = 0
+    """Drives of the object store on this member that are being filled from the others."""
+    disk_free_mib: int | None = None
+    disk_mib: int | None = None
+    """Of the disk that holds its data; None where it does not say."""
+    cluster_owner: str = ""
+    """Which control plane the cluster, as etcd has it, belongs to; empty where nobody said."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberDisk:
+    """Which stores have data on a member's disk: those that it can go on with."""
+
+    member: str
+    holds: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from permafrost.facts import (
     CanaryAnswers,
     CheckpointFacts,
+    MemberDisk,
     MemberState,
     NodeFacts,
     ProbeAnswers,
@@ -91,6 +92,18 @@ class VectorStore(Protocol):
 
     def take_up(self, member: str) -> None:
         """Have everything on a member started; what runs is left alone."""
+
+    def disk(self, member: str) -> MemberDisk:
+        """Return what a member's disk holds, configured or not; Failed when it does not say."""
+
+    def readmit(self, member: str, *, by: str) -> None:
+        """Have ``by`` make etcd expect a member with an empty disk; twice is as once.
+
+        Raises Failed (KNOWLEDGE_NOT_READMITTED) where the others have no majority.
+        """
+
+    def claim(self, member: str, owner: str) -> str:
+        """Note whose cluster this is where nobody has, and return whose it is."""
 
 
 class Change(Protocol):
@@ -174,8 +187,11 @@ class Converger(Protocol):
     def fingerprint(self, node: Node) -> str:
         """Return a digest of everything that decides how the node is configured."""
 
-    def converge(self, node: Node, *, check: bool = False) -> ConvergeResult:
-        """Configure the node; with ``check`` only say what would change."""
+    def converge(self, node: Node, *, check: bool = False, joins: bool = False) -> ConvergeResult:
+        """Configure the node; with ``check`` only say what would change.
+
+        ``joins``: its disk is empty, and it joins a cluster that there is.
+        """
 
     def renew_certificate(self, node: Node) -> None:
         """Let the node get another certificate with its next configuration."""

@@ -39,5 +39,5 @@ def show_knowledge(status: KnowledgeStatus, out: Console) -> None:
         out.print(f"  proxy {proxy['member']}: [{colour}]{text}[/] {escape(proxy['error'])}")
     loaded = (f"{name} {percent} %" for name, percent in status.collections.items())
     out.print(f"  loaded: {', '.join(loaded) or 'nothing'}")
-    for name, message in status.problems:
+    for name, message, _ in status.problems:
         out.print(f"  [red]not ready[/] {escape(f'{name}: ' if name else '')}{escape(message)}")

@@ -16,7 +16,7 @@ from typing import Any
 from permafrost.errors import Problem, Refused
 from permafrost.planning.capacity import GroupCapacity, capacity_of
 from permafrost.planning.drift_report import Drift, blocks_deploy, needs_refresh, unmarked
-from permafrost.planning.knowledge import milvus_roles
+from permafrost.planning.knowledge import milvus_roles, rolling_order
 from permafrost.planning.lifecycle import ReplicaState
 from permafrost.planning.live import LiveState
 from permafrost.planning.placement import Placement
@@ -28,6 +28,9 @@ from permafrost.topology import nodes
 
 BOOKKEEPING = ("pulumi:", "permafrost:")
 """Types that stand for no thing outside Pulumi: the stack, providers, components."""
+
+IN_TURN = "in its turn: gives away first, whole again before the next"
+"""How a member of the knowledge tier that serves is configured anew."""
 
 SHORT_TYPES = {
     "virtualMachine": "vm",
@@ -140,12 +143,13 @@ def plan_deploy(
         if not change.type.startswith(BOOKKEEPING) or _is_convergence(change.type):
             kind, target = _kind(change), change.name
             touched.add(target)
-            detail = ""
+            detail = IN_TURN if _takes_turn(site, change) else ""
             if kind in ("update-vm", "replace-vm"):
                 verdicts[target] = verdict_of_change(live.inventory, change)
                 detail = str(verdicts[target])
             if (kind, target, detail) not in steps:
                 steps.append((kind, target, detail))
+    steps = _in_rolling_order(site, steps)
     made = {target for kind, target, _ in steps if kind in ("create-vm", "replace-vm")}
     # A VM that is made has its marks from the beginning.
     steps += [("mark", d.target, d.seen) for d in unmarked(drift) if d.target not in made]
@@ -222,6 +226,21 @@ def _recovery(live: LiveState, node: str) -> list[tuple[str, str, str]]:
     if vm.is_on and declared is not None and declared.is_away and declared.is_automatic:
         return [("admit", node, str(declared))]
     return []
+
+
+def _takes_turn(site: Site, change: Change) -> bool:
+    """Whether a member of the knowledge tier is configured anew: one that serves already."""
+    names = milvus_roles(site)
+    return _kind(change) == "converge" and change.operation == "update" and change.name in names
+
+
+def _in_rolling_order(site: Site, steps: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Return the steps with the turns of members, where they stand, in the order of the turns."""
+    if site.knowledge is None:
+        return steps
+    order = [n.name for n in rolling_order(site)]
+    turns = iter(sorted((s for s in steps if s[2] == IN_TURN), key=lambda s: order.index(s[1])))
+    return [next(turns) if s[2] == IN_TURN else s for s in steps]
 
 
 def _is_convergence(type_: str) -> bool:

@@ -72,6 +72,23 @@ def first_coordinators(site: Site) -> Node:
     return members_with(site, "coordinators")[0]
 
 
+def rolling_order(site: Site) -> tuple[Node, ...]:
+    """Return the members in the order in which a change goes through them, one at a time.
+
+    Standby coordinators first, then the active ones, which then have changed ones to hand over to,
+    then everybody else: what commands is never older than what it commands.
+    """
+    first = first_coordinators(site).name
+    coordinators = [n.name for n in members_with(site, "coordinators")]
+
+    def turn(node: Node) -> int:
+        if node.name not in coordinators:
+            return 2
+        return 1 if node.name == first else 0
+
+    return tuple(sorted(members(site), key=lambda n: (turn(n), n.name)))
+
+
 def members_with(site: Site, role: str) -> tuple[Node, ...]:
     """Return the members that have a role, in node order."""
     roles = milvus_roles(site)

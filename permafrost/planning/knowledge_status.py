@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning.knowledge import members, members_with, milvus_of, proxies
@@ -16,6 +16,20 @@ from permafrost.site.model import Site
 from permafrost.topology import service_address
 
 COORDINATORS = {"2.3.5": ("rootcoord", "datacoord", "querycoord"), "2.6": ("mixcoord",)}
+
+
+NOT_READY = "KNOWLEDGE_NOT_READY"
+FULL_MIB, FULL_SHARE = 512, 0.02
+"""Less is free on the disk of the data: stores are about to refuse what is written."""
+CERTIFICATE_WORDS = ("certificate", "ssl", "handshake")
+
+
+class Lack(NamedTuple):
+    """What keeps the tier from being ready: of which member (or empty), and its stable code."""
+
+    member: str
+    message: str
+    code: str = NOT_READY
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +46,7 @@ class KnowledgeFacts:
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeStatus:
-    """The tier. ``problems`` are (member or empty, what is not as it has to be)."""
+    """The tier, and all that is not as it has to be."""
 
     version: str
     address: str
@@ -41,7 +55,9 @@ class KnowledgeStatus:
     coordinators: tuple[dict[str, Any], ...]
     proxies: tuple[dict[str, Any], ...]
     collections: dict[str, int]
-    problems: tuple[tuple[str, str], ...]
+    problems: tuple[Lack, ...]
+    owners: frozenset[str] = frozenset()
+    """Which control planes its members say that it belongs to."""
 
     @property
     def is_ready(self) -> bool:
@@ -59,7 +75,7 @@ class KnowledgeStatus:
             "coordinators": list(self.coordinators),
             "proxies": list(self.proxies),
             "collections": [{"name": n, "loaded": p} for n, p in self.collections.items()],
-            "problems": [{"member": m, "message": text} for m, text in self.problems],
+            "problems": [p._asdict() for p in self.problems],
         }
 
 
@@ -95,6 +111,7 @@ def knowledge_status(
         proxies=tuple(_proxy(seen, node.name) for node, _ in proxies(site)),
         collections=dict(sorted(seen.collections.items())),
         problems=tuple(_problems(site, seen, active, frozenset(mending), frozenset(away))),
+        owners=frozenset(s.cluster_owner for s in seen.states.values() if s.cluster_owner),
     )
 
 
@@ -150,47 +167,62 @@ def _problems(
     active: tuple[dict[str, Any], ...],
     mending: frozenset[str],
     away: frozenset[str],
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[Lack]:
     excused = mending | away
     etcd, brokers = (
         sum(n.name not in excused for n in members_with(site, role)) for role in ("etcd", "queue")
     )
     for name, reason in sorted(seen.silent.items()):
         if name not in excused:
-            yield name, reason
+            yield Lack(name, reason)
     for name, state in sorted(seen.states.items()):
         if name in excused:
             continue
-        for unit, word in sorted(state.units.items()):
-            if word != "active":
-                yield name, f"{unit} is {word}"
-        if state.etcd_answering < etcd:
-            yield name, f"etcd: {state.etcd_answering} members answer it"
-        if not state.store_is_writable:
-            yield name, "the object store may not be written to"
-        if state.brokers < brokers:
-            yield name, f"queue: {state.brokers} brokers are in the cluster"
-        if state.under_replicated and not _lacks_a_broker(site, excused):
-            yield name, f"queue: {state.under_replicated} partitions lack a copy"
+        yield from _of_member(state, etcd, brokers, lacks_a_broker=_lacks_a_broker(site, excused))
     for coordinator in active:
         if coordinator["active"] is None or coordinator["active"] in away:
-            yield "", f"no {coordinator['role']} is active"
+            yield Lack("", f"no {coordinator['role']} is active")
     for node, _ in proxies(site):
-        if node.name in excused:
-            continue
-        answers = seen.canaries.get(node.name)
-        if answers is None or not answers.is_right:
-            text = (answers.error if answers else "") or (
-                f"{answers.wrong} of {answers.asked} known answers are wrong"
-                if answers
-                else "not asked"
-            )
-            yield node.name, f"its proxy: {text}"
+        if node.name not in excused:
+            yield from _of_proxy(node.name, seen.canaries.get(node.name))
     if seen.blind:
-        yield "", seen.blind
+        yield Lack("", seen.blind)
     for name, percent in sorted(seen.collections.items()):
         if percent < 100:
-            yield "", f"collection {name} is loaded to {percent} %"
+            yield Lack("", f"collection {name} is loaded to {percent} %")
+
+
+def _of_member(
+    state: MemberState, etcd: int, brokers: int, *, lacks_a_broker: bool
+) -> Iterator[Lack]:
+    name = state.member
+    for unit, word in sorted(state.units.items()):
+        if word != "active":
+            yield Lack(name, f"{unit} is {word}")
+    if state.etcd_answering < etcd:
+        yield Lack(name, f"etcd: {state.etcd_answering} members answer it")
+    if not state.store_is_writable:
+        yield Lack(name, "the object store may not be written to", "KNOWLEDGE_STORE_DEAD")
+    if state.healing:
+        yield Lack(name, f"{state.healing} drives of its object store are being healed")
+    if state.brokers < brokers:
+        yield Lack(name, f"queue: {state.brokers} brokers are in the cluster")
+    if state.under_replicated and not lacks_a_broker:
+        yield Lack(name, f"queue: {state.under_replicated} partitions lack a copy")
+    free, size = state.disk_free_mib, state.disk_mib
+    if free is not None and size is not None and free < max(FULL_MIB, FULL_SHARE * size):
+        text = f"its data disk is full: {free} of {size} MiB are free"
+        yield Lack(name, text, "KNOWLEDGE_DISK_FULL")
+
+
+def _of_proxy(name: str, answers: CanaryAnswers | None) -> Iterator[Lack]:
+    if answers is None:
+        yield Lack(name, "its proxy: not asked")
+    elif not answers.is_right:
+        is_tls = any(word in answers.error.lower() for word in CERTIFICATE_WORDS)
+        wrong = f"{answers.wrong} of {answers.asked} known answers are wrong"
+        code = "KNOWLEDGE_CERTIFICATE" if is_tls else NOT_READY
+        yield Lack(name, f"its proxy: {answers.error or wrong}", code)
 
 
 def _lacks_a_broker(site: Site, excused: frozenset[str]) -> bool:

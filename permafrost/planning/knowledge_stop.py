@@ -23,11 +23,12 @@ def knowledge_stop_problems(
     site: Site, stopping: Iterable[Node], status: KnowledgeStatus | None
 ) -> tuple[Problem, ...]:
     """Return what speaks against stopping these nodes; nothing where none is of the tier."""
+    stopping = tuple(stopping)
     going = {n.name for n in stopping if n.tier is Tier.KNOWLEDGE}
     if not going:
         return ()
     names = ", ".join(sorted(going))
-    found = [*_quorums(site, going, names), *_roles(site, going, names)]
+    found = list(structure_problems(site, stopping))
     if status is None:
         found.append(
             Problem(
@@ -40,10 +41,17 @@ def knowledge_stop_problems(
         return tuple(found)
     found += [
         Problem("KNOWLEDGE_NOT_WHOLE", text, member or "knowledge", "mend that first")
-        for member, text in status.problems
+        for member, text, _ in status.problems
         if member not in going
     ]
     return tuple(found)
+
+
+def structure_problems(site: Site, stopping: Iterable[Node]) -> tuple[Problem, ...]:
+    """Return what the others could never take over from these, however whole they are."""
+    going = {n.name for n in stopping if n.tier is Tier.KNOWLEDGE}
+    names = ", ".join(sorted(going))
+    return (*_quorums(site, going, names), *_roles(site, going, names)) if going else ()
 
 
 def _quorums(site: Site, going: set[str], names: str) -> list[Problem]:

@@ -18,6 +18,12 @@ STEP = 10
 STORES = ("etcd", "object_store", "queue")
 """Roles that are servers of their own, whichever the version of Milvus."""
 
+DATA_FOLDER = "/var/lib/permafrost-data"
+"""Where the disk that outlives everything else of a member is mounted."""
+
+STORE_UNITS: Mapping[str, str] = {"etcd": "etcd", "object_store": "minio", "queue": "kafka"}
+"""What systemd calls each store on a member."""
+
 STORE_PORTS: Mapping[str, tuple[int, ...]] = {
     "etcd": (2379, 2380),
     "object_store": (9000,),

@@ -6,7 +6,7 @@ back through the gate. An edge forgets drains when it reloads, so they are set a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from permafrost.engine.state import Phase
 from permafrost.errors import PermafrostError, Refused
@@ -17,8 +17,8 @@ from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.edges import reassert_drains
-from permafrost.runbook.knowledge import await_ready, member_turn
-from permafrost.runbook.operations import operation
+from permafrost.runbook.member_turn import take_member_turn, unfinished_turn
+from permafrost.runbook.operations import Journal, operation
 from permafrost.runbook.pins import require_signed
 from permafrost.runbook.slots import settle_record, tell_slots
 from permafrost.runbook.turns import TURN_DEADLINE_S, await_turn
@@ -125,34 +125,48 @@ def _converge_member(
     is_settled: bool,
     renew: bool,
 ) -> ConvergeEvidence:
-    if is_settled:
+    if is_settled and unfinished_turn(ctx) != node.name:
         return ConvergeEvidence(node.name, 0, notes=("configured already",))
-    serves = ctx.store.converged(node.name) is not None
-    with member_turn(ctx, node.name):
-        evidence = _configure(ctx, node, owner, vm, fingerprint, renew=renew)
-        if serves:
-            # The next member waits until this one answers right again.
-            await_ready(ctx)
-    return evidence
+    found: list[ConvergeEvidence] = []
+
+    def configure(journal: Journal, joins: bool) -> None:
+        found.append(_configured(ctx, node, journal, vm, fingerprint, renew=renew, joins=joins))
+
+    command = f"converge {node.name}"
+    taken = take_member_turn(ctx, node, configure, owner=owner, command=command)
+    return replace(found[0], drained=taken.gave_away, notes=tuple(taken.notes))
 
 
 def _configure(
     ctx: Context, node: Node, owner: str, vm: str, fingerprint: str, *, renew: bool
 ) -> ConvergeEvidence:
     with operation(ctx, f"converge {node.name}", owner=owner) as journal:
-        journal("converge", node.name, Phase.INTENT, {"fingerprint": fingerprint})
-        ctx.guard()
-        if renew:
-            ctx.converger.renew_certificate(node)
-        try:
-            result = ctx.converger.converge(node)
-        except PermafrostError as error:
-            journal("converge", node.name, Phase.FAILED, {"error": error.code})
-            raise
-        if node.endpoint:
-            settle_record(ctx, node.endpoint)
-        if vm and fingerprint:
-            ctx.store.record_converged(node.name, vm, fingerprint)
-        evidence = ConvergeEvidence(node.name, result.changed, tuple(result.changes))
-        journal("converge", node.name, Phase.DONE, evidence.as_dict())
+        return _configured(ctx, node, journal, vm, fingerprint, renew=renew)
+
+
+def _configured(
+    ctx: Context,
+    node: Node,
+    journal: Journal,
+    vm: str,
+    fingerprint: str,
+    *,
+    renew: bool,
+    joins: bool = False,
+) -> ConvergeEvidence:
+    journal("converge", node.name, Phase.INTENT, {"fingerprint": fingerprint})
+    ctx.guard()
+    if renew:
+        ctx.converger.renew_certificate(node)
+    try:
+        result = ctx.converger.converge(node, joins=joins)
+    except PermafrostError as error:
+        journal("converge", node.name, Phase.FAILED, {"error": error.code})
+        raise
+    if node.endpoint:
+        settle_record(ctx, node.endpoint)
+    if vm and fingerprint:
+        ctx.store.record_converged(node.name, vm, fingerprint)
+    evidence = ConvergeEvidence(node.name, result.changed, tuple(result.changes))
+    journal("converge", node.name, Phase.DONE, evidence.as_dict())
     return evidence

@@ -8,6 +8,7 @@ admitted, and in the end everything is looked at again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
 from permafrost.runbook.drift import drift_of, record_baseline, refuse
 from permafrost.runbook.edges import reassert_drains
+from permafrost.runbook.founding import record_founded
 from permafrost.runbook.knowledge import as_problem, read_knowledge
+from permafrost.runbook.knowledge_admission import admit_members
 from permafrost.runbook.looking import look
 from permafrost.runbook.operations import operation, site_held
 from permafrost.runbook.pins import require_pins
@@ -71,6 +74,8 @@ def make_plan(ctx: Context) -> Plan:
     plan = plan_deploy(
         ctx.site, live, recorded=recorded, placement=placement, changes=changes, drift=drift
     )
+    if is_supported:
+        plan = replace(plan, notes=(*plan.notes, *admit_members(ctx, plan, live)))
     starting = nodes_to_start(plan, live)
     refuse_unready(
         plan_preflight(
@@ -127,6 +132,8 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
         tell_edges(ctx)
         tell_slots(ctx)
         status = _verify(ctx)
+        if ctx.site.knowledge is not None:
+            record_founded(ctx)
         record_baseline(ctx)
     receipt = {
         "command": "deploy",

@@ -1,33 +1,32 @@
-"""Configure members of the knowledge tier, tell the cluster its users, and look at it.
+"""Tell the knowledge tier its users and canaries, look at it, and wait until it answers right.
 
-Members of a new cluster are configured at the same time: none is whole without a quorum of the
-others, and none serves yet. A member that was configured before serves: it is touched only while
-all others answer right, one at a time, and the next waits until the canaries are right again.
+What is said of the tier is always said of all of it: every member and every proxy is asked.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
 
 from permafrost.engine.secrets import own_secret
 from permafrost.engine.state import Phase
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem
 from permafrost.facts import CanaryAnswers, MemberState
-from permafrost.pki.files import locked
 from permafrost.planning.canaries import COLLECTION, DIMENSION, ROWS
 from permafrost.planning.knowledge import members, milvus_of, proxies
 from permafrost.planning.knowledge_status import (
+    NOT_READY,
     KnowledgeFacts,
     KnowledgeStatus,
+    Lack,
     knowledge_status,
 )
 from permafrost.ports import VectorStore
 from permafrost.runbook.context import Context
+from permafrost.runbook.founding import claim_cluster, record_founded
 from permafrost.runbook.operations import operation
 from permafrost.site.load import LoadedSite
 
@@ -37,7 +36,13 @@ TAKE_UP_S = 120.0
 EVERY_S = 2.0
 STEADY_S = 6.0
 """Longer than Milvus was seen to miss rows, without an error, after a query node had come back."""
-TURN_FOLDER = "knowledge"
+HINTS = {
+    "KNOWLEDGE_STORE_DEAD": "bring the object store's nodes back: all but one must run",
+    "KNOWLEDGE_DISK_FULL": "raise knowledge.milvus.data_disk_gib, or drop what is not needed",
+    "KNOWLEDGE_CERTIFICATE": "`permafrost converge MEMBER --renew-certificate` gives it one of "
+    "the site's own authority",
+}
+"""What to do about a lack, where more is known than that."""
 
 
 def cluster_fingerprint(loaded: LoadedSite) -> str:
@@ -59,19 +64,6 @@ def cluster_fingerprint(loaded: LoadedSite) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-@contextmanager
-def member_turn(ctx: Context, member: str) -> Iterator[None]:
-    """Wait until a member may be touched, and keep the others from it for a block."""
-    if ctx.store.converged(member) is None:
-        # Never configured: nobody relies on it, and the others may be waiting for it.
-        with nullcontext():
-            yield
-        return
-    with locked(ctx.loaded.state_dir / TURN_FOLDER):
-        await_ready(ctx, mending=(member,))
-        yield
-
-
 def settle_cluster(ctx: Context, *, owner: str) -> tuple[str, ...]:
     """Make users, roles, grants and canaries so, and wait until every proxy answers right."""
     store = _store(ctx)
@@ -85,6 +77,7 @@ def settle_cluster(ctx: Context, *, owner: str) -> tuple[str, ...]:
         def is_settled() -> bool:
             refusals.clear()
             try:
+                claim_cluster(ctx, proxies(ctx.site)[0][0].name)
                 changed.extend(store.settle(proxies(ctx.site)[0][0].name))
             except Failed as error:
                 refusals.append(error)
@@ -94,6 +87,7 @@ def settle_cluster(ctx: Context, *, owner: str) -> tuple[str, ...]:
             journal("settle", name, Phase.FAILED, {"error": refusals[0].code})
             raise refusals[0]
         await_ready(ctx)
+        record_founded(ctx)
         journal("settle", name, Phase.DONE, {"changed": changed})
     return tuple(changed)
 
@@ -111,7 +105,7 @@ def await_ready(
     ``mending``, ``away``: as ``knowledge_status`` has them. ``steady_s``: it is to be ready for so
     long without a break, as after a change.
     """
-    seen: list[tuple[str, str]] = []
+    seen: list[Lack] = []
     since: list[float] = []
 
     def is_ready() -> bool:
@@ -122,7 +116,9 @@ def await_ready(
         return bool(since) and now - since[0] >= steady_s
 
     if not wait_until(is_ready, clock=ctx.clock, deadline_s=deadline_s, every_s=EVERY_S):
-        raise Failed(*(as_problem(*p) for p in seen or [("", "it is not right for long enough")]))
+        raise Failed(
+            *(as_problem(*p) for p in seen or [Lack("", "it is not right for long enough")])
+        )
 
 
 def take_up_member(ctx: Context, member: str) -> None:
@@ -142,17 +138,16 @@ def take_up_member(ctx: Context, member: str) -> None:
         raise refusals[0]
 
 
-def as_problem(member: str, message: str) -> Problem:
+def as_problem(member: str, message: str, code: str = NOT_READY) -> Problem:
     """Return what keeps the tier from being ready, as an error."""
-    return Problem(
-        "KNOWLEDGE_NOT_READY", message, member or "knowledge", "`permafrost status` shows it"
-    )
+    hint = HINTS.get(code, "`permafrost status` shows it")
+    return Problem(code, message, member or "knowledge", hint)
 
 
 def read_knowledge(
     ctx: Context, *, mending: Collection[str] = (), away: Collection[str] = ()
 ) -> KnowledgeStatus:
-    """Ask every member and every proxy; ``mending``, ``away``: as ``knowledge_status`` has them."""
+    """Ask every member and proxy; ``mending``, ``away``: as ``knowledge_status`` has them."""
     store = _store(ctx)
     names = [n.name for n in members(ctx.site)]
     doors = [n.name for n, _ in proxies(ctx.site)]

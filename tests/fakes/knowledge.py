@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from permafrost.errors import Failed, Problem
-from permafrost.facts import CanaryAnswers, MemberState
+from permafrost.facts import CanaryAnswers, MemberDisk, MemberState
 from permafrost.planning.knowledge import members, members_with, milvus_of, stores_on, units_of
 from permafrost.planning.knowledge_status import COORDINATORS
 from tests.fakes.world import World
@@ -21,7 +21,11 @@ class FakeVectorStore:
 
     def running(self, role: str) -> list[str]:
         """Return the members that run and have a role."""
-        return [n.name for n in members_with(self.world.site, role) if self.world.works(n.name)]
+        return [
+            n.name
+            for n in members_with(self.world.site, role)
+            if self.world.works(n.name) and n.name not in self.world.empty_disks
+        ]
 
     def serving(self, role: str) -> list[str]:
         """Return the members on which a role of Milvus serves."""
@@ -48,7 +52,8 @@ class FakeVectorStore:
             raise Failed(Problem("KNOWLEDGE_NOT_ANSWERING", "no route to host", member))
         site = self.world.site
         gone = member in self.world.handed_over
-        stores = dict.fromkeys(stores_on(site, member), "active")
+        is_empty = member in self.world.empty_disks
+        stores = dict.fromkeys(stores_on(site, member), "failed" if is_empty else "active")
         served = {u.name: "inactive" if gone else "active" for u in units_of(site, member)}
         address = {n.name: str(n.address) for n in members(site)}
         who = self.serving("coordinators")
@@ -63,6 +68,7 @@ class FakeVectorStore:
             brokers,
             0 if brokers == len(members_with(site, "queue")) else 5,
             tuple((role, f"{address[who[0]]}:1") for role in roles) if who else (),
+            cluster_owner=self.world.owner,
         )
 
     def canaries(self, member: str) -> CanaryAnswers:
@@ -104,3 +110,25 @@ class FakeVectorStore:
         if not self.world.works(member):
             raise Failed(Problem("NODE_UNREACHABLE", "no answer", member))
         self.world.effect("take-up", member, lambda: self.world.handed_over.discard(member))
+
+    def disk(self, member: str) -> MemberDisk:
+        """Return what is on a disk: all or nothing."""
+        if not self.world.works(member):
+            raise Failed(Problem("NODE_UNREACHABLE", "no answer", member))
+        is_empty = member in self.world.empty_disks
+        return MemberDisk(
+            member, frozenset(() if is_empty else stores_on(self.world.site, member))
+        )
+
+    def readmit(self, member: str, *, by: str) -> None:
+        """Etcd expects the member as a new one; only where the others have a majority."""
+        if by not in self.running("etcd") or not self.leader():
+            raise Failed(Problem("KNOWLEDGE_NOT_READMITTED", "no majority", by))
+        self.world.effect("readmit", member, lambda: self.world.expected.add(member))
+
+    def claim(self, member: str, owner: str) -> str:
+        """Return whose cluster it is."""
+        del member
+        if not self.world.owner:
+            self.world.effect("claim", owner, lambda: setattr(self.world, "owner", owner))
+        return self.world.owner

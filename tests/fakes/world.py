@@ -94,6 +94,12 @@ class World:
     handed_over: set[str] = field(default_factory=set)
     """Members of the knowledge tier on which nothing serves although they run."""
     etcd_leader: str = ""
+    empty_disks: set[str] = field(default_factory=set)
+    """Members whose stores have lost everything: none of them runs any more."""
+    expected: set[str] = field(default_factory=set)
+    """Members that etcd expects as new ones."""
+    owner: str = ""
+    """Whose cluster it is."""
 
     @classmethod
     def of(cls, site: Site, hosts: int = 3) -> World:

@@ -113,14 +113,21 @@ class AnsibleConverger:
             )
         site_pki(self._loaded).retire(node.name)
 
-    def converge(self, node: Node, *, check: bool = False) -> NodeConverged:
-        """Configure the node; with ``check`` only say what would change. Waits for its SSH."""
+    def converge(self, node: Node, *, check: bool = False, joins: bool = False) -> NodeConverged:
+        """Configure the node; with ``check`` only say what would change. Waits for its SSH.
+
+        ``joins`` decides nothing that the node is configured as later: it is no part of its
+        fingerprint.
+        """
         workspace = Workspace(self._loaded.state_dir / "ansible" / node.name, node)
         control = control_folder()
         try:
             with locked(workspace.folder):
                 key = ssh_key(self._loaded.state_dir)
-                workspace.prepare(self._source, self.variables(node), key, control)
+                variables = self.variables(node)
+                if joins:
+                    variables.plain["etcd_joins"] = True
+                workspace.prepare(self._source, variables, key, control)
                 outcome = self._run(workspace, check=check)
         finally:
             remove(control)

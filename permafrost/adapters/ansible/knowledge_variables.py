@@ -22,7 +22,7 @@ from permafrost.planning.knowledge import (
     version_of,
 )
 from permafrost.planning.knowledge_status import COORDINATORS
-from permafrost.planning.milvus_versions import STORE_PORTS
+from permafrost.planning.milvus_versions import DATA_FOLDER, STORE_PORTS, STORE_UNITS
 from permafrost.site.model import Site
 from permafrost.topology import Node
 
@@ -34,8 +34,6 @@ BALANCED_OBJECT_STORE_PORT = 9010
 BALANCED_ETCD_PORT = 12379
 """On the loopback of each member: what a lost member leaves hanging is cut there."""
 BUCKET = "milvus"
-STORE_UNITS = {"etcd": "etcd", "object_store": "minio", "queue": "kafka"}
-DATA = "/var/lib/permafrost-data"
 
 
 def edge_variables(site: Site) -> dict[str, Any]:
@@ -69,7 +67,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
     cgroups = site.nodes.container_cgroups
     found: dict[str, Any] = {
         "data_disk_device": milvus.data_device if site.environment == "hardware" else "",
-        "data_disk_folder": DATA,
+        "data_disk_folder": DATA_FOLDER,
         "container_images": sorted({images["milvus"], *(images[s] for s in stores)}),
         "knowledge_walls_members": [str(n.address) for n in members(site)],
         "knowledge_walls_time_servers": list(walls.time_servers(site, node)),
@@ -88,6 +86,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "knowledge_state_address": str(node.address),
         "knowledge_state_etcd": _urls(site, "etcd", ETCD_PORT),
         "knowledge_state_root": site.site,
+        "knowledge_state_data": DATA_FOLDER,
         "knowledge_state_balancer_port": BALANCED_OBJECT_STORE_PORT,
         "knowledge_state_queue_members": len(members_with(site, "queue")),
         "knowledge_watch_settings": watch_settings(
@@ -103,7 +102,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         ],
         "milvus_settings": _settings(site),
         "milvus_object_store_port": BALANCED_OBJECT_STORE_PORT,
-        "milvus_data_folder": f"{DATA}/milvus",
+        "milvus_data_folder": f"{DATA_FOLDER}/milvus",
         "milvus_container_cgroups": cgroups,
         "milvus_etcd_urls": _urls(site, "etcd", ETCD_PORT),
     }
@@ -114,7 +113,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
             "etcd_address": str(node.address),
             "etcd_cluster": site.site,
             "etcd_members": _places(site, "etcd", 2380),
-            "etcd_data_folder": f"{DATA}/etcd",
+            "etcd_data_folder": f"{DATA_FOLDER}/etcd",
             "etcd_container_cgroups": cgroups,
         }
     if "queue" in stores:
@@ -126,7 +125,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
             "kafka_cluster_id": cluster_id(site),
             "kafka_members": _places(site, "queue", 9093),
             "kafka_heap_mib": heap_mib(milvus.vm.memory_mib),
-            "kafka_data_folder": f"{DATA}/kafka",
+            "kafka_data_folder": f"{DATA_FOLDER}/kafka",
             "kafka_container_cgroups": cgroups,
         }
     if "object_store" in stores:
@@ -135,7 +134,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
             "minio_address": str(node.address),
             "minio_members": _places(site, "object_store", OBJECT_STORE_PORT),
             "minio_user": OBJECT_STORE_USER,
-            "minio_data_folder": f"{DATA}/minio",
+            "minio_data_folder": f"{DATA_FOLDER}/minio",
             # The lab's machines have no disk of their own, which MinIO would refuse.
             "minio_root_disk": site.environment == "lab",
             "minio_container_cgroups": cgroups,

@@ -18,15 +18,28 @@ from permafrost.adapters.milvus.session import (
     refused,
     translated,
 )
-from permafrost.adapters.ssh import SshShell
+from permafrost.adapters.ssh import CommandResult, SshShell
 from permafrost.engine.secrets import own_secret
 from permafrost.errors import Failed, PermafrostError, Problem
-from permafrost.facts import CanaryAnswers, MemberState
-from permafrost.planning.knowledge import milvus_of, proxies
+from permafrost.facts import CanaryAnswers, MemberDisk, MemberState
+from permafrost.planning.knowledge import members, milvus_of, proxies
+from permafrost.planning.milvus_versions import DATA_FOLDER, STORE_PORTS, STORES
 from permafrost.site.load import LoadedSite
 
 COMMAND = ("sudo", "-n", "/usr/local/sbin/permafrost-knowledge")
 STATE_S = 25.0
+READMIT_S = 60.0
+DISK = f"""d={DATA_FOLDER}
+if ! findmnt -n "$d" >/dev/null && blkid -L permafrost-data >/dev/null 2>&1; then
+  mkdir -p "$d" && mount LABEL=permafrost-data "$d" || exit 3
+fi
+[ -e "$d/etcd/data/member/snap/db" ] && echo etcd
+[ -e "$d/kafka/meta.properties" ] && echo queue
+[ -e "$d/minio/d1/.minio.sys/format.json" ] && [ -e "$d/minio/d2/.minio.sys/format.json" ] \\
+  && echo object_store
+true
+"""
+"""Says which stores have data. A disk that is there and not mounted yet is not empty."""
 ROOT_SECRET = "milvus-root"  # noqa: S105  (the name of a file)
 OBJECT_STORE_SECRET = "object-store"  # noqa: S105  (the name of a file)
 REPLICAS = 2
@@ -98,24 +111,46 @@ class MilvusStore:
 
     def hand_over(self, member: str, *, deadline_s: float) -> None:
         """Stop what serves there; its stores run on, led by another member."""
-        self._told(member, "hand-over", deadline_s)
+        self._told(member, ("hand-over",), deadline_s)
 
     def take_up(self, member: str) -> None:
         """Have everything there started."""
-        self._told(member, "take-up", STATE_S)
+        self._told(member, ("take-up",), STATE_S)
 
-    def _told(self, member: str, verb: str, deadline_s: float) -> None:
-        done = self._shell.run(member, (*COMMAND, verb), deadline_s=deadline_s)
+    def disk(self, member: str) -> MemberDisk:
+        """Return what a member's disk holds; asked by its paths: it may not be configured yet."""
+        done = self._shell.run(member, ("sudo", "-n", "sh", "-c", DISK), deadline_s=STATE_S)
         if done.status:
-            said = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
-            raise Failed(
-                Problem(
-                    "KNOWLEDGE_NOT_MOVED",
-                    f"{verb}: {said[-200:]}",
-                    member,
-                    "`permafrost status` shows the tier; `permafrost resume` tries again",
-                )
-            )
+            raise _failed("KNOWLEDGE_DISK_UNSEEN", "its disk", member, done)
+        return MemberDisk(member, frozenset(done.stdout.split()) & frozenset(STORES))
+
+    def readmit(self, member: str, *, by: str) -> None:
+        """Have etcd expect the member as a new one; ``by`` says it."""
+        address = next(n.address for n in members(self._loaded.site) if n.name == member)
+        peer = f"http://{address}:{STORE_PORTS['etcd'][1]}"
+        code = "KNOWLEDGE_NOT_READMITTED"
+        self._told(by, ("readmit", member, peer), READMIT_S, code=code)
+
+    def claim(self, member: str, owner: str) -> str:
+        """Note whose cluster it is where nobody has; return whose it is."""
+        done = self._told(member, ("claim", owner), STATE_S, code="KNOWLEDGE_NOT_CLAIMED")
+        try:
+            return str(json.loads(done.stdout)["owner"])
+        except (ValueError, KeyError, TypeError):
+            raise _failed("KNOWLEDGE_NOT_CLAIMED", "claim", member, done) from None
+
+    def _told(
+        self,
+        member: str,
+        told: tuple[str, ...],
+        deadline_s: float,
+        *,
+        code: str = "KNOWLEDGE_NOT_MOVED",
+    ) -> CommandResult:
+        done = self._shell.run(member, (*COMMAND, *told), deadline_s=deadline_s)
+        if done.status:
+            raise _failed(code, told[0], member, done)
+        return done
 
     def _own_root(self, member: str) -> tuple[str, ...]:
         """Change the password that Milvus is installed with; another one is not ours to guess."""
@@ -144,8 +179,15 @@ class MilvusStore:
         return own_secret(self._loaded.state_dir, ROOT_SECRET)
 
 
+def _failed(code: str, what: str, member: str, done: CommandResult) -> Failed:
+    said = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+    hint = "`permafrost status` shows the tier; then run it again, or `permafrost resume`"
+    return Failed(Problem(code, f"{what}: {said[-200:]}", member, hint))
+
+
 def state_of(member: str, values: Mapping[str, Any]) -> MemberState:
     """Return a member's document as a value; raise KeyError or TypeError where it is none."""
+    disk = values.get("disk")
     units, etcd, queue, store = (
         dict(values[key]) for key in ("units", "etcd", "queue", "object_store")
     )
@@ -158,4 +200,8 @@ def state_of(member: str, values: Mapping[str, Any]) -> MemberState:
         brokers=int(queue["brokers"]),
         under_replicated=int(queue["under_replicated"]),
         sessions=tuple((str(s["key"]), str(s["address"])) for s in etcd["sessions"]),
+        healing=int(store.get("healing", 0)),
+        disk_free_mib=None if disk is None else int(disk["free_mib"]),
+        disk_mib=None if disk is None else int(disk["mib"]),
+        cluster_owner=str(etcd.get("owner", "")),
     )

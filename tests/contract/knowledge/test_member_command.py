@@ -132,7 +132,7 @@ def test_partitions_without_all_copies_and_without_a_leader_are_counted(
 
 
 def test_what_it_prints_is_what_the_orchestrator_reads(
-    program: ModuleType, server: str, monkeypatch: pytest.MonkeyPatch
+    program: ModuleType, server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     broker(metadata([partition(1, [1, 2, 3], [1, 2, 3])]), monkeypatch, program)
     monkeypatch.setattr(program, "units", lambda names: {"etcd": {"state": "active"}})
@@ -143,7 +143,11 @@ def test_what_it_prints_is_what_the_orchestrator_reads(
         "address": "10.20.0.24",
         "brokers": 3,
         "units": ["etcd"],
+        "data": str(tmp_path),
     }
+    mark = tmp_path / "minio" / "d1" / ".minio.sys" / "buckets" / ".healing.bin"
+    mark.parent.mkdir(parents=True)
+    mark.touch()
     found = state_of("bergen-knowledge-01", program.state(settings))
     assert found.etcd_leader == "bergen-knowledge-02"
     assert found.etcd_answering == 1
@@ -151,6 +155,12 @@ def test_what_it_prints_is_what_the_orchestrator_reads(
     assert found.brokers == 2
     assert found.units == {"etcd": "active"}
     assert found.sessions == (("rootcoord", "10.20.0.24:53100"), ("id", "x"))
+    assert found.healing == 1
+    assert found.disk_mib is not None
+    assert 0 < (found.disk_free_mib or 0) <= found.disk_mib
+    assert found.cluster_owner == ""
+    gone = program.state({**settings, "data": str(tmp_path / "nowhere")})
+    assert state_of("bergen-knowledge-01", gone).disk_mib is None
 
 
 def test_stores_without_a_quorum_are_told_by_name(program: ModuleType) -> None:
@@ -214,7 +224,7 @@ def test_who_does_not_lead_gives_nothing_away_and_who_is_alone_says_so(
 def test_leadership_goes_where_no_coordinator_is_active(
     program: ModuleType, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The watch beside active coordinators would move it on: perhaps back to where it came from."""
+    """The watch beside active coordinators would move it on, perhaps to where it came from."""
     first = {"ID": "41", "name": "bergen-knowledge-01", "clientURLs": [server]}
     me = {"ID": "42", "name": "bergen-knowledge-03", "clientURLs": ["http://10.20.0.26:2379"]}
     other = {"ID": "43", "name": "bergen-knowledge-02", "clientURLs": ["http://10.20.0.25:2379"]}

@@ -126,7 +126,7 @@ def seen(site: Site) -> KnowledgeFacts:
 
 
 def problems(facts: KnowledgeFacts) -> str:
-    return "\n".join(f"{m}: {t}" for m, t in knowledge_status(V2_3, facts).problems)
+    return "\n".join(f"{m}: {t}" for m, t, _ in knowledge_status(V2_3, facts).problems)
 
 
 def with_state(facts: KnowledgeFacts, name: str, **change: Any) -> KnowledgeFacts:

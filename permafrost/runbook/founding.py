@@ -1,0 +1,105 @@
+"""Whether a knowledge cluster has ever answered right, as which version, and whose it is.
+
+Before that its members are configured at the same time: none is whole without a quorum of the
+others, and none serves yet. Afterwards each serves, and a member with an empty disk joins what
+there is: it never begins a second cluster of the same name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from permafrost.engine.secrets import own_secret
+from permafrost.errors import PermafrostError, Problem, Refused
+from permafrost.planning.knowledge import members, milvus_of
+from permafrost.planning.knowledge_status import KnowledgeStatus
+from permafrost.runbook.context import Context
+
+FOUNDED = "knowledge-founded"
+
+
+def founded_as(ctx: Context) -> dict[str, Any] | None:
+    """Return what is noted of the cluster; None where it has never answered right."""
+    return ctx.store.recall(FOUNDED) or None
+
+
+def record_founded(ctx: Context) -> None:
+    """Note that the cluster answers right, as the version of the site file."""
+    ctx.store.remember(FOUNDED, {"version": milvus_of(ctx.site).version})
+
+
+def is_known(ctx: Context) -> bool:
+    """Whether every member was configured before: how it was before anything else was noted."""
+    return all(ctx.store.converged(n.name) is not None for n in members(ctx.site))
+
+
+def owner_id(ctx: Context) -> str:
+    """Return what this control plane is called in the cluster: as lasting as its secrets are."""
+    root = own_secret(ctx.loaded.state_dir, "milvus-root")
+    digest = hashlib.sha256(f"owner of {root}".encode()).hexdigest()[:16]
+    return f"{ctx.site.site}-{digest}"
+
+
+def require_ours(ctx: Context, status: KnowledgeStatus) -> None:
+    """Raise Refused (KNOWLEDGE_NAME_TAKEN) where members belong to a cluster of somebody else."""
+    refuse_strangers(ctx, status.owners - {owner_id(ctx)})
+
+
+def claim_cluster(ctx: Context, member: str) -> None:
+    """Note in the cluster whose it is; Refused (KNOWLEDGE_NAME_TAKEN) where it is another's."""
+    if ctx.knowledge is not None:
+        mine = owner_id(ctx)
+        refuse_strangers(ctx, frozenset({ctx.knowledge.claim(member, mine)}) - {mine})
+
+
+def refuse_strangers(ctx: Context, strangers: frozenset[str]) -> None:
+    """Raise Refused when there are any."""
+    if strangers:
+        raise Refused(
+            Problem(
+                "KNOWLEDGE_NAME_TAKEN",
+                f"its members belong to the cluster of {', '.join(sorted(strangers))}; "
+                f"this control plane is {owner_id(ctx)}",
+                "knowledge",
+                "two sites must not share members, addresses or a name: give `site:` another "
+                "name, or use the state folder that made this cluster",
+            )
+        )
+
+
+def require_version(ctx: Context) -> None:
+    """Raise Refused (KNOWLEDGE_DOWNGRADE) where the site file names a version before this one.
+
+    A change that was begun and not finished may be taken back: what is noted is what was whole.
+    """
+    known, wanted = (founded_as(ctx) or {}).get("version"), milvus_of(ctx.site).version
+    if known is not None and _parts(str(known)) > _parts(wanted):
+        raise Refused(
+            Problem(
+                "KNOWLEDGE_DOWNGRADE",
+                f"the cluster has been whole as Milvus {known}; {wanted} may not read what it "
+                "has written since",
+                "knowledge.milvus.version",
+                f"name {known} or a later one; the way back is a restore from a backup",
+            )
+        )
+
+
+def is_founded(ctx: Context, is_ready: Any) -> bool:
+    """Whether the cluster serves; ``is_ready`` is asked where nothing is noted yet."""
+    if founded_as(ctx) is not None:
+        return True
+    if not is_known(ctx):
+        return False
+    try:
+        if not is_ready():
+            return False
+    except PermafrostError:
+        return False
+    record_founded(ctx)
+    return True
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
