@@ -16,6 +16,7 @@ from lab.build.model import Build, Part
 from lab.build.tools import uv_command
 
 _LOCK = "lab/build/milvus/requirements.lock"
+_OLDER_LOCK = "lab/build/milvus/older.lock"
 PYTHON = "3.11"
 PACKAGES = ("ca-certificates", "tini")
 _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}")
@@ -36,6 +37,14 @@ def with_defaults(template: str) -> str:
 
 
 def _build(build: Build) -> None:
+    _build_version(build, "knowledge", _LOCK)
+
+
+def _build_older(build: Build) -> None:
+    _build_version(build, "knowledge_older", _OLDER_LOCK)
+
+
+def _build_version(build: Build, section: str, lock: str) -> None:
     root = build.out / "rootfs"
     debian.root_filesystem(
         build,
@@ -45,7 +54,7 @@ def _build(build: Build) -> None:
         packages=PACKAGES,
         options=("--dpkgopt=path-exclude=/usr/share/zoneinfo/*",),
     )
-    _server(build, root)
+    _server(build, root, lock)
     (root / "tini").symlink_to("usr/bin/tini")
     container.forget_identity(root)
     container.pack(
@@ -53,7 +62,7 @@ def _build(build: Build) -> None:
         root,
         container.Image(
             "milvus",
-            build.versions["knowledge"]["milvus"],
+            build.versions[section]["milvus"],
             entrypoint=("/tini", "--"),
             workdir="/milvus",
             env={
@@ -66,7 +75,7 @@ def _build(build: Build) -> None:
     )
 
 
-def _server(build: Build, root: Path) -> None:
+def _server(build: Build, root: Path, lock: str) -> None:
     wheel = build.out / "wheel"
     build.run(
         [
@@ -82,7 +91,7 @@ def _server(build: Build, root: Path) -> None:
             "--target",
             str(wheel),
             "-r",
-            str(build.checkout / _LOCK),
+            str(build.checkout / lock),
         ]
     )
     home = root / "milvus"
@@ -101,17 +110,23 @@ def _server(build: Build, root: Path) -> None:
     shutil.rmtree(wheel)
 
 
+_CODE = ("lab/build/image_milvus.py", "lab/build/container.py", "lab/build/debian.py")
+
 PART = Part(
     name="image-milvus",
     summary="Milvus container image",
     build=_build,
-    inputs=(
-        "lab/build/milvus",
-        "lab/build/image_milvus.py",
-        "lab/build/container.py",
-        "lab/build/debian.py",
-    ),
+    inputs=(_LOCK, *_CODE),
     sections=("debian", "knowledge"),
+    needs_gib=1.5,
+    on_demand=True,
+)
+OLDER = Part(
+    name="image-milvus_older",
+    summary="container image of the Milvus before, which an upgrade is drilled from",
+    build=_build_older,
+    inputs=(_OLDER_LOCK, *_CODE),
+    sections=("debian", "knowledge_older"),
     needs_gib=1.5,
     on_demand=True,
 )

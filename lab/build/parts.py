@@ -46,6 +46,7 @@ PARTS: dict[str, Part] = {
         image_kafka.PART,
         image_minio.PART,
         image_milvus.PART,
+        image_milvus.OLDER,
     )
 }
 ON_DEMAND = frozenset(

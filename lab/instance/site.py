@@ -14,7 +14,7 @@ from lab.instance.model import CHECKOUT, Instance
 from lab.instance.secrets import ensure_password, write_private
 
 TEMPLATE = CHECKOUT / "sites" / "lab.yaml"
-ON_DEMAND = ("etcd_image", "kafka_image", "milvus_image", "minio_image")
+ON_DEMAND = ("etcd_image", "kafka_image", "milvus_image", "milvus_older_image", "minio_image")
 _SECRET = re.compile(r"password_file: (users/[a-z0-9-]+)")
 FIRST_HOST, LAST_HOST = 20, 99
 VIP_HOST = 10

@@ -16,6 +16,7 @@ from permafrost.cli import (
     model,
     observation,
     operations,
+    rebuild,
     replicas,
     running,
     serving,
@@ -31,7 +32,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-PARTS = (setup, deployment, serving, observation, replicas, operations, maintenance, upgrade)
+PARTS = (
+    setup, deployment, serving, observation, replicas, operations, maintenance, upgrade, rebuild,
+)  # fmt: skip
 for group in (part.app for part in PARTS):
     app.registered_commands += group.registered_commands
 app.add_typer(model.app, name="model")

@@ -15,10 +15,11 @@ from permafrost.planning.knowledge import members, members_with, milvus_of, prox
 from permafrost.site.model import Site
 from permafrost.topology import service_address
 
-COORDINATORS = {"2.3.5": ("rootcoord", "datacoord", "querycoord"), "2.6": ("mixcoord",)}
+_OF_2_3 = ("rootcoord", "datacoord", "querycoord")
+COORDINATORS = {"2.3.4": _OF_2_3, "2.3.5": _OF_2_3, "2.6": ("mixcoord",)}
 
 
-NOT_READY = "KNOWLEDGE_NOT_READY"
+NOT_READY, COPYING = "KNOWLEDGE_NOT_READY", "KNOWLEDGE_COPYING"
 FULL_MIB, FULL_SHARE = 512, 0.02
 """Less is free on the disk of the data: stores are about to refuse what is written."""
 CERTIFICATE_WORDS = ("certificate", "ssl", "handshake")
@@ -204,11 +205,11 @@ def _of_member(
     if not state.store_is_writable:
         yield Lack(name, "the object store may not be written to", "KNOWLEDGE_STORE_DEAD")
     if state.healing:
-        yield Lack(name, f"{state.healing} drives of its object store are being healed")
+        yield Lack(name, f"{state.healing} drives of its object store are being healed", COPYING)
     if state.brokers < brokers:
         yield Lack(name, f"queue: {state.brokers} brokers are in the cluster")
     if state.under_replicated and not lacks_a_broker:
-        yield Lack(name, f"queue: {state.under_replicated} partitions lack a copy")
+        yield Lack(name, f"queue: {state.under_replicated} partitions lack a copy", COPYING)
     free, size = state.disk_free_mib, state.disk_mib
     if free is not None and size is not None and free < max(FULL_MIB, FULL_SHARE * size):
         text = f"its data disk is full: {free} of {size} MiB are free"

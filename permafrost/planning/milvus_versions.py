@@ -1,13 +1,14 @@
 """What a Milvus of one version is made of, as data: its processes, their ports, its settings.
 
-2.3.5 is what runs in the lab. 2.6 (a mix coordinator, streaming nodes, no index nodes; Milvus'
-own deployment charts say so) is rendered and marked unverified: `deploy` refuses it.
+2.3.5 is what runs in the lab, 2.3.4 what it is upgraded from. 2.6 (a mix coordinator, streaming
+nodes, no index nodes; Milvus' own deployment charts say so) is rendered and marked unverified:
+`deploy` refuses it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 METRICS_PORT = 9191
@@ -161,6 +162,9 @@ V2_3 = MilvusVersion(
     plain=("between the roles of Milvus", *_PLAIN_STORES),
 )
 
+V2_3_4 = replace(V2_3, name="2.3.4")
+"""The same layout; the version before, from which an upgrade is drilled."""
+
 V2_6 = MilvusVersion(
     "2.6",
     (
@@ -181,4 +185,4 @@ V2_6 = MilvusVersion(
     plain=("between the roles of Milvus", *_PLAIN_STORES),
 )
 
-VERSIONS: Mapping[str, MilvusVersion] = {v.name: v for v in (V2_3, V2_6)}
+VERSIONS: Mapping[str, MilvusVersion] = {v.name: v for v in (V2_3_4, V2_3, V2_6)}

@@ -58,16 +58,22 @@ def converge_node(
     fingerprint: str = "",
     turn_deadline_s: float = TURN_DEADLINE_S,
     renew_certificate: bool = False,
+    anew: bool = False,
 ) -> ConvergeEvidence:
     """Configure a node and admit it. ``vm`` and ``fingerprint`` say what it is configured as.
 
     When the same VM was last configured with the same fingerprint, its disk already says so:
-    then it is only admitted. ``renew_certificate``: with another key and certificate.
+    then it is only admitted. ``renew_certificate``: with another key and certificate. ``anew``:
+    also where it was configured so: its disk does not say so any more.
     """
     node = node if isinstance(node, Node) else node_named(ctx.site, node)
     _refuse_unbuilt(ctx, node)
     ctx.guard()
-    is_settled = bool(vm and fingerprint) and ctx.store.converged(node.name) == (vm, fingerprint)
+    is_settled = (
+        not anew
+        and bool(vm and fingerprint)
+        and ctx.store.converged(node.name) == (vm, fingerprint)
+    )
     if node.tier is Tier.EDGE:
         return _converge_edge(ctx, node, owner, vm, fingerprint, renew=renew_certificate)
     if node.tier is Tier.KNOWLEDGE:

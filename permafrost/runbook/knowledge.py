@@ -99,18 +99,20 @@ def await_ready(
     away: Collection[str] = (),
     deadline_s: float = READY_S,
     steady_s: float = 0.0,
+    but: Collection[str] = (),
 ) -> None:
     """Wait until the tier is ready; raise Failed (KNOWLEDGE_NOT_READY) with all that is not.
 
     ``mending``, ``away``: as ``knowledge_status`` has them. ``steady_s``: it is to be ready for so
-    long without a break, as after a change.
+    long without a break, as after a change. ``but``: codes of what is not waited for.
     """
     seen: list[Lack] = []
     since: list[float] = []
 
     def is_ready() -> bool:
         ctx.guard()
-        seen[:] = read_knowledge(ctx, mending=mending, away=away).problems
+        problems = read_knowledge(ctx, mending=mending, away=away).problems
+        seen[:] = [p for p in problems if p.code not in but]
         now = ctx.clock.monotonic()
         since[:] = [] if seen else since or [now]
         return bool(since) and now - since[0] >= steady_s

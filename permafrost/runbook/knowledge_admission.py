@@ -5,7 +5,7 @@ What is asked of the tier is asked once it has answered right: a new one has not
 
 from __future__ import annotations
 
-from permafrost.errors import Refused
+from permafrost.errors import Problem, Refused
 from permafrost.facts import MemberDisk
 from permafrost.planning.deploy import Plan
 from permafrost.planning.knowledge import members
@@ -39,7 +39,8 @@ def admit_members(ctx: Context, plan: Plan, live: LiveState) -> tuple[str, ...]:
     enlarged = {s.target for s in plan.of_kind("update-vm")}
     if fatal := [p for p in status.problems if _is_fatal(p, touched, enlarged)]:
         raise Refused(*(as_problem(*p) for p in fatal))
-    notes, problems = [], []
+    notes: list[str] = []
+    problems: list[Problem] = []
     for name in lost:
         try:
             rebuilt = plan_rebuild(ctx.site, MemberDisk(name, frozenset()), status)

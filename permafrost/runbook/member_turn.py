@@ -21,6 +21,7 @@ from permafrost.facts import MemberDisk
 from permafrost.pki.files import locked
 from permafrost.planning.knowledge import members, milvus_roles
 from permafrost.planning.knowledge_rebuild import StoreRebuilt, lost_stores, plan_rebuild
+from permafrost.planning.knowledge_status import COPYING
 from permafrost.planning.knowledge_stop import structure_problems
 from permafrost.planning.maintenance import HAND_OVER_S
 from permafrost.ports import VectorStore
@@ -28,7 +29,6 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.founding import is_founded, require_ours
 from permafrost.runbook.knowledge import (
     EVERY_S,
-    READY_S,
     STEADY_S,
     TAKE_UP_S,
     await_ready,
@@ -81,8 +81,11 @@ def take_member_turn(
             _restore(ctx, node)
             raise
         journal("await-tier", node.name, Phase.INTENT, {})
-        deadline_s = HEAL_S if taken.rebuilt or heals else READY_S
-        await_ready(ctx, steady_s=STEADY_S, deadline_s=deadline_s)
+        if taken.rebuilt or heals:
+            # It serves in minutes; to be filled may take hours, and what fails is told before.
+            await_ready(ctx, steady_s=STEADY_S, but=(COPYING,))
+            await_ready(ctx, deadline_s=HEAL_S)
+        await_ready(ctx, steady_s=STEADY_S)
         journal("await-tier", node.name, Phase.DONE, {})
         ctx.store.remember(TURN, {})
     return taken

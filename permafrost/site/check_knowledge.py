@@ -14,7 +14,7 @@ ON_MEMBERS_OF_THEIR_OWN = ("etcd", "object_store", "queue", "coordinators")
 QUORUM = ("etcd", "object_store", "queue")
 """Roles that go on with one of three lost, and with none lost of two."""
 
-ROLES_OF_ONE_VERSION = {"index": "2.3.5", "streaming": "2.6"}
+VERSIONS_OF_ROLES = {"index": ("2.3.4", "2.3.5"), "streaming": ("2.6",)}
 HERE = "knowledge.milvus"
 
 
@@ -62,11 +62,11 @@ def _roles(milvus: Milvus) -> Iterator[Problem]:
                 f"{here}.{role}",
                 "use 3: one may be lost",
             )
-    for role, version in ROLES_OF_ONE_VERSION.items():
-        if milvus.version == version and not roles[role]:
+    for role, versions in VERSIONS_OF_ROLES.items():
+        if milvus.version in versions and not roles[role]:
             yield Problem(
                 "MILVUS_ROLE_MISSING",
-                f"Milvus {version} needs at least one node of the role {role}",
+                f"Milvus {milvus.version} needs at least one node of the role {role}",
                 f"{here}.{role}",
                 "set it to 1 or more",
             )

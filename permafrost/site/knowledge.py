@@ -97,7 +97,9 @@ class Collection(Strict):
 class Milvus(Strict):
     """A Milvus cluster on VMs; its members stand on failure domains of their own."""
 
-    version: Literal["2.3.5", "2.6"] = Field(default="2.3.5", description="which roles there are")
+    version: Literal["2.3.4", "2.3.5", "2.6"] = Field(
+        default="2.3.5", description="of the milvus image; which roles there are"
+    )
     images: MilvusImages | None = Field(default=None, description="`deploy` needs them")
     nodes: StrictInt = Field(default=3, ge=1, le=99)
     roles: MilvusRoles = MilvusRoles()

@@ -8,6 +8,7 @@ from permafrost.errors import Failed, Problem
 from permafrost.facts import CanaryAnswers, MemberDisk, MemberState
 from permafrost.planning.knowledge import members, members_with, milvus_of, stores_on, units_of
 from permafrost.planning.knowledge_status import COORDINATORS
+from permafrost.planning.milvus_versions import STORE_UNITS
 from tests.fakes.world import World
 
 ASKED = 16
@@ -53,7 +54,8 @@ class FakeVectorStore:
         site = self.world.site
         gone = member in self.world.handed_over
         is_empty = member in self.world.empty_disks
-        stores = dict.fromkeys(stores_on(site, member), "failed" if is_empty else "active")
+        word = "failed" if is_empty else "active"
+        stores = {STORE_UNITS[s]: word for s in stores_on(site, member)}
         served = {u.name: "inactive" if gone else "active" for u in units_of(site, member)}
         address = {n.name: str(n.address) for n in members(site)}
         who = self.serving("coordinators")

@@ -73,6 +73,7 @@ def test_what_no_lab_begins_with_is_built_when_asked_for() -> None:
         "image-etcd",
         "image-kafka",
         "image-milvus",
+        "image-milvus_older",
         "image-minio",
     ]
     assert parts.PARTS["checkpoint-child"].needs == ("checkpoint-chat",)

@@ -154,6 +154,7 @@ def test_killed_anywhere_the_next_run_reaches_the_same_end(tmp_path: Path, part:
         assert is_done(after), moment
 
 
+@pytest.mark.exhaustive(6)
 @pytest.mark.parametrize("moment", range(12))
 @pytest.mark.parametrize("changed_again", [False, True])
 def test_killed_around_an_effect_the_next_run_reaches_the_same_end(

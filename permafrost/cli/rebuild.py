@@ -1,0 +1,47 @@
+"""The command that gives a knowledge member back what its disk has lost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
+from permafrost.cli.session import confirm, open_site, print_json, require_answer
+
+app = typer.Typer()
+
+
+@app.command()
+def rebuild(
+    member: Annotated[str, typer.Argument(help="A member of the knowledge tier.")],
+    site: SiteOption = None,
+    yes: YesOption = False,
+    plan_only: PlanOnlyOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Give a knowledge member whose data disk is empty everything back from the others."""
+    if not plan_only:
+        require_answer(yes)
+    from permafrost.cli.render import line
+    from permafrost.runbook import rebuild as work
+    from permafrost.runbook.operations import site_held
+
+    ctx = open_site(site)
+    made = work.preview_rebuild(ctx, member)
+    if output is Output.TEXT:
+        for store in made.stores:
+            line(f"{member} gets {store}")
+        if not made.stores:
+            line(f"{member} has begun to come back: it is gone on with")
+    if plan_only:
+        if output is Output.JSON:
+            print_json(made.as_dict())
+        return
+    confirm(f"Rebuild {member}?", yes)
+    with site_held(ctx, f"rebuild {member}"):
+        evidence = work.rebuild(ctx, member)
+    if output is Output.JSON:
+        print_json({**made.as_dict(), "evidence": evidence.as_dict()})
+    else:
+        line(f"{member} is back: the tier is whole, and every proxy answers right")
