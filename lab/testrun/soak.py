@@ -35,6 +35,7 @@ _FAMILIES = (
     "tests/chaos",
     "tests/soak",
     "tests/knowledge",
+    "tests/upgrade",
     "tests/racks",
 )
 _ON_A_SITE = "tests/acceptance"

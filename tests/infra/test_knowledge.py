@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from infra import convergence
 from infra.components.anti_affinity import AntiAffinity
 from infra.components.cluster_convergence import ClusterConvergence
 from infra.components.foundation import Foundation
@@ -76,3 +79,18 @@ def test_what_the_cluster_is_told_is_known_by_a_fingerprint_alone() -> None:
         "cluster": "bergen-knowledge",
         "fingerprint": "sha256:told",
     }
+
+
+def test_a_vm_that_was_made_anew_is_spoken_to_as_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its host key is another one; a configuration of the same VM keeps the one that is known."""
+    told: list[bool] = []
+    monkeypatch.setattr(
+        convergence, "_converge", lambda props, *, is_new=False: told.append(is_new)
+    )
+    props = {"node": "bergen-knowledge-01", **dict.fromkeys(convergence.FINGERPRINTS, "x")}
+    provider = convergence.ConvergenceProvider()
+    provider.update("id", props, {**props, "convergence": "y"})
+    provider.update("id", props, {**props, "vm": "another"})
+    assert told == [False, True]

@@ -212,3 +212,45 @@ def test_a_member_that_is_to_be_mended_hinders_nobody_but_must_not_be_relied_on_
     # Coordinators are active on the first: it may be mended so, and is not away yet.
     assert knowledge_status(V2_3, seen(V2_3), mending=(one,)).is_ready
     assert not knowledge_status(V2_3, seen(V2_3), away=(one,)).is_ready
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"store_is_writable": False}, "KNOWLEDGE_STORE_DEAD"),
+        ({"disk_free_mib": 300, "disk_mib": 10_000}, "KNOWLEDGE_DISK_FULL"),
+        ({"disk_free_mib": 3_000, "disk_mib": 200_000}, "KNOWLEDGE_DISK_FULL"),
+        ({"healing": 2}, "KNOWLEDGE_COPYING"),
+        ({"under_replicated": 4}, "KNOWLEDGE_COPYING"),
+        ({"brokers": 2}, "KNOWLEDGE_NOT_READY"),
+    ],
+)
+def test_what_has_a_remedy_of_its_own_has_a_code_of_its_own(
+    change: dict[str, Any], code: str
+) -> None:
+    found = knowledge_status(V2_3, with_state(seen(V2_3), FIRST, **change))
+    assert [p.code for p in found.problems] == [code]
+    assert found.as_dict()["problems"][0]["code"] == code
+
+
+def test_a_disk_with_room_and_one_that_says_nothing_are_no_problem() -> None:
+    for said in ({"disk_free_mib": 5_000, "disk_mib": 200_000}, {"disk_free_mib": None}):
+        assert knowledge_status(V2_3, with_state(seen(V2_3), FIRST, **said)).is_ready
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (
+            "SSL_ERROR_SSL: CERTIFICATE_VERIFY_FAILED: self signed certificate",
+            "KNOWLEDGE_CERTIFICATE",
+        ),
+        ("failed to connect to all addresses; Ssl handshake failed", "KNOWLEDGE_CERTIFICATE"),
+        ("connection refused", "KNOWLEDGE_NOT_READY"),
+    ],
+)
+def test_a_wrong_certificate_is_told_from_a_proxy_that_is_away(error: str, code: str) -> None:
+    facts = seen(V2_3)
+    wrong = {**facts.canaries, FIRST: CanaryAnswers(FIRST, error=error)}
+    found = knowledge_status(V2_3, replace(facts, canaries=wrong))
+    assert [p.code for p in found.problems] == [code]

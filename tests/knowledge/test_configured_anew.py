@@ -1,0 +1,64 @@
+"""The configuration of the members changes under search and insert: nobody notices.
+
+The control configures a member as a program without turns would: everything on it restarts while
+it serves, and the same history shows it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.acceptance.driver import Cli, wait_until
+from tests.knowledge.changing import nothing_noticed, site_said, turns_of
+from tests.knowledge.driver import Door, load_on
+from tests.knowledge.history import judge
+from tests.knowledge.test_losses import active_member, await_first_coordinators, ready
+
+pytestmark = [pytest.mark.soak, pytest.mark.own_lab]
+
+
+def test_a_configuration_goes_through_the_members_one_at_a_time(
+    permafrost: Cli, folder: Path, door: Door, users: dict[str, str], known: np.ndarray
+) -> None:
+    """Two query nodes more, and then back: the members that have query nodes take turns."""
+    with site_said(folder, "query: 4", "query: 6"):
+        plan = permafrost.json("plan")
+        turns = [s for s in plan["steps"] if s["detail"].startswith("in its turn")]
+        assert len(turns) >= 2, plan["steps"]
+        with nothing_noticed("rolling-configuration", permafrost, door, users, known):
+            receipt = permafrost.json("deploy", "--yes", timeout=2400)
+        assert receipt["healthy"]
+        done = [name for _, name in turns_of(permafrost)][: len(turns)]
+        assert done[::-1] == [s["target"] for s in turns], "in the order of the plan"
+        assert permafrost.json("deploy", "--yes", timeout=1200)["changed"] == 0
+    permafrost.run("deploy", "--yes", timeout=2400)
+
+
+def test_a_certificate_is_renewed_on_each_member(
+    permafrost: Cli, door: Door, users: dict[str, str], known: np.ndarray
+) -> None:
+    with nothing_noticed("renewed-certificates", permafrost, door, users, known):
+        for member in ("lab-knowledge-02", "lab-knowledge-01"):
+            permafrost.run("converge", member, "--renew-certificate", "--yes", timeout=1200)
+
+
+def test_control_without_turns_clients_notice(
+    permafrost: Cli, lab: Cli, door: Door, users: dict[str, str], known: np.ndarray
+) -> None:
+    await_first_coordinators(permafrost)
+    status = permafrost.json("status")["knowledge"]
+    member = active_member(status)
+    units = next(m["units"] for m in status["members"] if m["name"] == member)
+    with load_on(door, users, known, 1_900_000_000) as history:
+        wait_until("clients are at work", lambda: len(history.of("search")) > 50, 60)
+        began = history.now()
+        for unit in units:
+            lab.run("fault", "apply", "service-kill", f"{member}:{unit}.service")
+        wait_until("it has been a while", lambda: history.now() - began > 30, 120)
+        ended = history.now()
+        found = [judge(history.of(k, began, ended), began, ended) for k in ("search", "insert")]
+    assert any(v.failed or v.wrong or v.outage_s > 2 for v in found), found
+    wait_until("the tier is ready again", lambda: ready(permafrost), 300, 2)
