@@ -98,10 +98,25 @@ def declare_site(loaded: LoadedSite) -> None:
             Convergence(site, vms[node.name], converger.fingerprint(node), hooks=hooks)
         )
     for node in nodes(site):
-        if node.tier is not Tier.EDGE:
+        if node.tier is Tier.INFERENCE:
             # Draining one that serves tells every edge: edges that change are whole before.
-            serves = node.tier is Tier.INFERENCE and store.converged(node.name)
-            vms[node.name] = make(node, edge_steps if serves else [])
+            vms[node.name] = make(node, edge_steps if store.converged(node.name) else [])
+    member_steps: list[pulumi.Resource] = []
+    for node in rolling_order(site) if site.knowledge is not None else ():
+        # Members of a new cluster are made and configured at the same time: none is whole without
+        # others. Of those that serve neither VM nor configuration is touched before the one
+        # before is whole again, and none after one that is not.
+        before = member_steps[-1:] if store.converged(node.name) else []
+        vms[node.name] = make(node, before)
+        member_steps.append(
+            Convergence(
+                site,
+                vms[node.name],
+                converger.fingerprint(node),
+                hooks=hooks,
+                depends_on=before,
+            )
+        )
     for node in nodes(site):
         if (wanted := override_of(placement[node.name])) is not None:
             Overrides(vms[node.name], wanted, foundation=foundation, hooks=hooks)
@@ -125,22 +140,12 @@ def declare_site(loaded: LoadedSite) -> None:
                 # A replica is admitted when the edges see it: they are configured first.
                 depends_on=edge_steps,
             )
-    if member_vms:
-        # Members of a new cluster are configured at the same time: none is whole without others.
-        # Those that serve follow one another, and none after one that did not come back whole.
-        steps: list[pulumi.Resource] = []
-        for node in rolling_order(site):
-            serves = store.converged(node.name) is not None
-            step = Convergence(
-                site,
-                vms[node.name],
-                converger.fingerprint(node),
-                hooks=hooks,
-                depends_on=steps[-1:] if serves else [],
-            )
-            steps.append(step)
+    if member_steps:
         ClusterConvergence(
-            site, cluster_fingerprint(loaded), hooks=hooks, depends_on=[*steps, *edge_steps]
+            site,
+            cluster_fingerprint(loaded),
+            hooks=hooks,
+            depends_on=[*member_steps, *edge_steps],
         )
     pulumi.export("nodes", {name: vm.address for name, vm in vms.items()})
 

@@ -17,6 +17,8 @@ from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.edges import reassert_drains
+from permafrost.runbook.founding import founded_as
+from permafrost.runbook.knowledge import STEADY_S, await_ready
 from permafrost.runbook.member_turn import take_member_turn, unfinished_turn
 from permafrost.runbook.operations import Journal, operation
 from permafrost.runbook.pins import require_signed
@@ -132,6 +134,9 @@ def _converge_member(
     renew: bool,
 ) -> ConvergeEvidence:
     if is_settled and unfinished_turn(ctx) != node.name:
+        # Its VM has changed, or an earlier run ended here: the next one waits for it all the same.
+        if founded_as(ctx) is not None:
+            await_ready(ctx, steady_s=STEADY_S)
         return ConvergeEvidence(node.name, 0, notes=("configured already",))
     found: list[ConvergeEvidence] = []
 

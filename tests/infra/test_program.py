@@ -33,6 +33,7 @@ def declared(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> Declared:
     """Declaring gives VM to what it waits for, beside its inputs."""
     values = yaml.safe_load(site_file.read_text())
     values["edge"] = {"nodes": 2, "vip": "10.9.8.10", "vrrp_id": 51}
+    values["knowledge"] = {"milvus": {}}
     site_file.write_text(yaml.safe_dump(values))
     loaded = load_site(site_file)
     waits: dict[str, list[str]] = {}
@@ -41,18 +42,28 @@ def declared(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> Declared:
         waits[node.name] = list(depends_on)
         return SimpleNamespace(node=node, address="", vm=None)
 
-    def convergence(_site: object, vm: Any, *_: object, **__: object) -> str:
+    def convergence(_site: object, vm: Any, *_: object, depends_on: Any = (), **__: object) -> str:
+        if vm.node.tier is Tier.KNOWLEDGE:
+            assert list(depends_on) == waits[vm.node.name]
         return f"convergence of {vm.node.name}"
 
     def nothing(*_: object, **__: object) -> Any:
         return SimpleNamespace()
 
-    for name in ("SiteHooks", "Foundation", "Ownership", "AntiAffinity", "Overrides"):
+    for name in (
+        "SiteHooks",
+        "Foundation",
+        "Ownership",
+        "AntiAffinity",
+        "Overrides",
+        "ClusterConvergence",
+    ):
         monkeypatch.setattr(program, name, nothing)
     monkeypatch.setattr(program, "VMS", dict.fromkeys(Tier, machine))
     monkeypatch.setattr(program, "Convergence", convergence)
     monkeypatch.setattr(program, "seed_of", nothing)
     monkeypatch.setattr(program.pulumi, "export", nothing)
+    monkeypatch.setattr(program.vm_hooks, "is_teardown", lambda _: False)
     slots = {n.name: Slot("esx-1", "host-1") for n in nodes(loaded.site)}
     monkeypatch.setattr(program, "placement_for", lambda *_, **__: slots)
     converger = SimpleNamespace(fingerprint=lambda node: node.name)
@@ -93,3 +104,17 @@ def test_a_replica_that_serves_waits_until_edges_are_configured(
     waits = declared.declare()
     assert waits["tiny-pulse-01"] == [f"convergence of {ONE}", f"convergence of {TWO}"]
     assert waits["tiny-pulse-02"] == [], "a new one is made beside them"
+
+
+def test_members_that_serve_follow_one_another_and_new_ones_do_not(
+    declared: Declared, site_file: Path
+) -> None:
+    """Neither VM nor configuration of a member before the one before it is whole again."""
+    one, two, three = (f"tiny-knowledge-0{i}" for i in (1, 2, 3))
+    assert not any(declared.declare()[name] for name in (one, two, three))
+    for name in (one, two, three):
+        declared.store.record_converged(name, "vm", "fingerprint")
+    waits = declared.declare()
+    assert waits[two] == []
+    assert waits[one] == [f"convergence of {two}"]
+    assert waits[three] == [f"convergence of {one}"]
