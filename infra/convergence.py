@@ -86,12 +86,15 @@ def _converge(props: dict[str, Any], *, is_new: bool = False) -> None:
 
 
 def _was_drained_for_change(name: str) -> bool:
-    """Whether a hook drained this replica: it must be admitted again, whatever else is equal."""
+    """Whether a hook took it away: it must be brought back, whatever else is equal."""
     from infra.vm_hooks import OWNER
     from permafrost.engine.state import DeclaredState, StateStore
+    from permafrost.runbook.member_turn import TURN
     from permafrost.site.load import load_site
 
     store = StateStore(load_site(Path(os.environ["PERMAFROST_SITE"])).state_dir)
+    if (store.recall(TURN) or {}).get("member") == name:
+        return True
     declared = store.declared().get(name)
     return (
         declared is not None

@@ -15,6 +15,7 @@ from permafrost.adapters.ssh import SshShell
 from permafrost.errors import Problem, Refused
 from permafrost.planning.reboot import Effect, changed_properties, verdict_of
 from permafrost.runbook.drain import drain_replica
+from permafrost.runbook.member_turn import give_way
 from permafrost.runbook.turns import await_turn
 from permafrost.topology import Node, Tier, nodes
 from permafrost.wiring import open_context
@@ -37,6 +38,15 @@ def drain_before_change(site_path: Path, name: str, address: str) -> None:
         context.models = NodeAgent(SshShell(context.loaded.state_dir, {name: address}))
     await_turn(context, replica, OWNER, reason=REASON)
     drain_replica(context, replica, owner=OWNER, reason=REASON)
+
+
+def give_way_before_change(site_path: Path, name: str, address: str) -> None:
+    """Have a knowledge member give away what it has; raise, and its VM stays as it is."""
+    context = open_context(site_path)
+    context.guard()
+    member = node_named(context.loaded, name, address)
+    if member in nodes(context.site):
+        give_way(context, member, owner=OWNER)
 
 
 def verdict(

@@ -24,6 +24,7 @@ import pulumi
 
 from infra import vm_hooks
 from permafrost.errors import PermafrostError
+from permafrost.topology import Tier
 
 if TYPE_CHECKING:
     from permafrost.topology import Node
@@ -72,6 +73,13 @@ class SiteHooks:
             before_delete=[leaves, guard, drain],
             after_delete=[forget],
         )
+        gives_way = pulumi.ResourceHook("permafrost-give-way", self._in_thread(self._give_way))
+        self._of_member = pulumi.ResourceHookBinding(
+            before_create=[gate],
+            before_update=[gate, gives_way],
+            before_delete=[leaves, guard],
+            after_delete=[forget],
+        )
         self._of_edge = pulumi.ResourceHookBinding(
             before_create=[gate],
             before_update=[gate],
@@ -81,6 +89,8 @@ class SiteHooks:
 
     def of_vm(self, node: Node) -> pulumi.ResourceHookBinding:
         """Return the hooks of a node's VM."""
+        if node.tier is Tier.KNOWLEDGE:
+            return self._of_member
         return self._of_replica if node.endpoint else self._of_edge
 
     def watch(self, resource: pulumi.Resource) -> None:
@@ -118,6 +128,9 @@ class SiteHooks:
             # The guard let it through: the whole service goes, there is nobody to wait for.
             return
         vm_hooks.drain_before_change(self._site_path, args.name, _address(args))
+
+    def _give_way(self, args: pulumi.ResourceHookArgs) -> None:
+        vm_hooks.give_way_before_change(self._site_path, args.name, _address(args))
 
     def _forget(self, args: pulumi.ResourceHookArgs) -> None:
         is_replaced = args.name in self._node_names and not self._is_destroyed(args)

@@ -133,9 +133,11 @@ def _converge_member(
     is_settled: bool,
     renew: bool,
 ) -> ConvergeEvidence:
-    if is_settled and unfinished_turn(ctx) != node.name:
-        # Its VM has changed, or an earlier run ended here: the next one waits for it all the same.
-        if founded_as(ctx) is not None:
+    unfinished = unfinished_turn(ctx)
+    if is_settled and unfinished != node.name:
+        # Its VM has changed, or an earlier run ended here: the next one waits for it all the same,
+        # unless what is not whole is another one, whose own turn is to be ended next.
+        if founded_as(ctx) is not None and not unfinished:
             await_ready(ctx, steady_s=STEADY_S)
         return ConvergeEvidence(node.name, 0, notes=("configured already",))
     found: list[ConvergeEvidence] = []

@@ -91,6 +91,27 @@ def take_member_turn(
     return taken
 
 
+def give_way(ctx: Context, node: Node, *, owner: str) -> bool:
+    """Begin a member's turn before its VM is touched; its convergence ends it. Return whether.
+
+    Nothing is given away where nothing serves: in a new cluster, or where it does not answer.
+    """
+    if not is_founded(ctx, lambda: read_knowledge(ctx).is_ready):
+        return False
+    try:
+        vector_store(ctx).state(node.name)
+    except PermafrostError:
+        return False
+    with (
+        locked(ctx.loaded.state_dir / TURN_FOLDER),
+        operation(ctx, f"give way {node.name}", owner=owner) as journal,
+    ):
+        _require_no_maintenance(ctx, node)
+        _end_unfinished(ctx, node, journal)
+        require_ours(ctx, read_knowledge(ctx, mending=(node.name,)))
+        return _begin(ctx, node, journal, heals=_was_rebuilt(ctx, node)).gave_away
+
+
 def unfinished_turn(ctx: Context) -> str:
     """Return the member whose turn was begun and has not ended; empty where there is none."""
     name = str((ctx.store.recall(TURN) or {}).get("member", ""))

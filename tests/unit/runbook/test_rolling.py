@@ -322,3 +322,34 @@ def test_somebody_elses_cluster_is_not_touched(
 
 
 STORES = ("etcd", "object_store", "queue")
+
+
+def test_who_gave_way_before_its_vm_was_touched_is_brought_back_by_its_convergence(
+    ctx: Context, world: World
+) -> None:
+    """Also where nothing else has changed: what it is configured as is as it was."""
+    node = next(n for n in members(SITE) if n.name == TWO)
+    assert member_turn.give_way(ctx, node, owner="pulumi")
+    assert (world.handed_over, member_turn.unfinished_turn(ctx)) == ({TWO}, TWO)
+    world.power_off(TWO)
+    world.power_on(TWO)
+    converge_node(ctx, TWO, vm=f"vm-{TWO}", fingerprint="old")
+    assert read_knowledge(ctx).is_ready
+    assert member_turn.unfinished_turn(ctx) == ""
+
+
+def test_who_does_not_answer_gives_nothing_away_before_its_vm_is_touched(
+    ctx: Context, world: World
+) -> None:
+    world.power_off(TWO)
+    node = next(n for n in members(SITE) if n.name == TWO)
+    assert not member_turn.give_way(ctx, node, owner="pulumi")
+    assert world.effects == []
+
+
+def test_a_settled_member_whose_vm_has_changed_is_waited_for(ctx: Context, world: World) -> None:
+    world.handed_over.add(TWO)
+    with pytest.raises(Failed):
+        converge_node(ctx, TWO, vm=f"vm-{TWO}", fingerprint="old")
+    world.handed_over.clear()
+    assert converge_node(ctx, TWO, vm=f"vm-{TWO}", fingerprint="old").notes
