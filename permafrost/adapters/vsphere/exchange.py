@@ -16,7 +16,8 @@ from xml.parsers.expat import ExpatError
 
 from pyVmomi import SoapAdapter
 
-from permafrost.adapters.vsphere.answer import Object, UnreadableError, read_answer
+from permafrost.adapters.vsphere.answer import Object, read_answer
+from permafrost.adapters.vsphere.answer_values import UnreadableError
 
 library: Any = SoapAdapter  # pyvmomi's classes carry no types
 EITHER = zlib.MAX_WBITS | 32

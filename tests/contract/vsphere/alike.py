@@ -7,7 +7,8 @@ from typing import Any
 
 from pyVmomi import VmomiSupport
 
-from permafrost.adapters.vsphere.answer import KEPT, Object
+from permafrost.adapters.vsphere.answer import Object
+from permafrost.adapters.vsphere.answer_values import KEPT
 from permafrost.adapters.vsphere.exchange import objects_of
 from permafrost.adapters.vsphere.traversal import DEVICES
 

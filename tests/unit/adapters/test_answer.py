@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pyVmomi import SoapAdapter, vim, vmodl
 
-from permafrost.adapters.vsphere.answer import UnreadableError, read_answer
+from permafrost.adapters.vsphere.answer import read_answer
+from permafrost.adapters.vsphere.answer_values import UnreadableError
 from permafrost.adapters.vsphere.exchange import ask
 
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -132,6 +133,16 @@ def test_only_devices_that_somebody_asks_for() -> None:
     assert isinstance(device, vim.vm.device.VirtualPCIPassthrough)
     assert (device.key, device.controllerKey) == (13000, None)
     assert (device.backing.id, device.backing.vendorId) == ("0000:3b:00.0", 4318)
+
+
+def test_why_a_property_is_missing_changes_nothing() -> None:
+    missing = (
+        '<missingSet><path>q</path><fault><fault xsi:type="ManagedObjectNotFound">'
+        '<obj type="Folder">group-1</obj></fault></fault></missingSet>'
+    )
+    text = answer("xsd:string", "x").replace(b"</objects>", missing.encode() + b"</objects>")
+    ((vm, row),), _ = read_answer(text, Stub())
+    assert (vm._moId, row) == ("vm-1", {"p": "x"})
 
 
 UNREADABLE = {
