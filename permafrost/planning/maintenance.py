@@ -15,6 +15,7 @@ from typing import Any
 
 from permafrost.errors import Problem, Refused
 from permafrost.planning.edge_target import target_of
+from permafrost.planning.evacuation import is_left_to_drs
 from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
 from permafrost.planning.live import LiveState
 from permafrost.planning.ok_to_stop import Verdict
@@ -112,7 +113,7 @@ def plan_enter(
     by_name = {n.name: n for n in nodes(site)}
     drafts = [
         *(_record(h, verdict.name, MaintenanceState.ENTERING, owner, away) for h in away.hosts),
-        *(_move(vm, source, target) for vm, (source, target) in away.moved.items()),
+        *_moves_out(site, live, away),
     ]
     for name in away.replicas:
         drafts += drain_drafts(site, by_name[name], owner=owner, reason=reason)
@@ -215,12 +216,24 @@ def way_back(
     )
 
 
-def way_in_again(site: Site, name: str, away: Away, *, owner: str) -> OperationPlan:
+def _moves_out(site: Site, live: LiveState, away: Away) -> list[Draft]:
+    """Return the moves that are ours: the rest is done by the maintenance mode of the hosts."""
+    return [
+        _move(name, source, target)
+        for name, (source, target) in away.moved.items()
+        if (vm := live.inventory.vm(name)) is not None
+        and not is_left_to_drs(site, live.inventory, vm, target)
+    ]
+
+
+def way_in_again(
+    site: Site, live: LiveState, name: str, away: Away, *, owner: str
+) -> OperationPlan:
     """Return the steps that take away again what an exit has begun to bring back."""
     by_name = {n.name: n for n in nodes(site)}
     reason = f"maintenance of {name}"
     drafts = [_record(h, name, MaintenanceState.ENTERING, owner, away) for h in away.hosts]
-    drafts += [_move(vm, source, target) for vm, (source, target) in away.moved.items()]
+    drafts += _moves_out(site, live, away)
     for replica in away.replicas:
         if replica in by_name:
             drafts += drain_drafts(site, by_name[replica], owner=owner, reason=reason)

@@ -97,7 +97,7 @@ def undo_exit(ctx: Context, run: Run) -> OperationPlan:
         raise Refused(
             Problem("HOST_NOT_CONNECTED", "vCenter has lost it", dead[0], "resume the exit")
         )
-    return way_in_again(ctx.site, run.plan.target, away, owner=run.owner)
+    return way_in_again(ctx.site, live, run.plan.target, away, owner=run.owner)
 
 
 UNDO = {ENTER: undo_enter, EXIT: undo_exit}

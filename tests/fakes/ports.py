@@ -30,6 +30,7 @@ from permafrost.planning.ownership import (
 from permafrost.planning.slots import Slot
 from permafrost.planning.snapshot import Inventory, RuleFacts, VmFacts
 from permafrost.topology import edges, nodes, replicas, rule_name
+from tests.fakes import drs
 from tests.fakes.world import Beside, Machine, World
 
 
@@ -133,11 +134,14 @@ class FakeHypervisor:
             raise Failed(Problem("VCENTER_TASK_REFUSED", "that host takes none", vm))
 
         def do() -> None:
-            self.world.machines[vm].host = host
+            if not drs.brings_back(self.world, self.world.machines[vm], host):
+                self.world.machines[vm].host = host
 
         self.world.effect("move", vm, do)
 
     def enter_maintenance(self, host: str, *, deadline_s: float) -> None:
+        if self.world.hosts[host].connected:
+            drs.empties(self.world, host)
         running = [m.name for m in self.world.machines.values() if m.host == host and m.is_on]
         if running or not self.world.hosts[host].connected:
             raise Failed(Problem("MAINTENANCE_DEADLINE", f"on it run {running}", host))

@@ -57,6 +57,11 @@ class Machine:
     """Slot b; the machine's own state and checkpoint are those of slot a."""
     has_first: bool = True
     """Whether slot a is to load something."""
+    home: str = field(init=False)
+    """Where it was placed: in the rack of that host it is kept, if it may move."""
+
+    def __post_init__(self) -> None:
+        self.home = self.host
 
 
 @dataclass

@@ -29,8 +29,9 @@ defaults
     timeout client 900s
     timeout server 900s
     timeout queue 5s
+    timeout check 5s
     option httpchk GET /ready
-    default-server check inter 100ms fall 1 rise 1 slowstart 60s
+    default-server check inter 500ms downinter 100ms fall 1 rise 1 slowstart 60s
 frontend chat
     bind 127.0.0.1:{port}
     http-request set-var(txn.client) http_auth_bearer,sha2(256),hex,map_str({folder}/clients.map,-)
