@@ -20,7 +20,7 @@ from tests.acceptance.conftest import endpoint
 from tests.acceptance.driver import Cli, losses, traffic, wait_until
 from tests.acceptance.versions import Versions, old_alone
 
-pytestmark = pytest.mark.soak  # until it has been seen to pass on a deployed lab
+pytestmark = pytest.mark.soak
 
 Status = Callable[[], dict[str, Any]]
 On = Callable[[str], Any]
