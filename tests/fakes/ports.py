@@ -380,14 +380,16 @@ class FakeModelServer:
         if (slot or self.live_slot(node)) == "b":
             return self._probe_beside(node, machine)
 
+        passes = machine.passes_probe and machine.checkpoint not in self.world.wrong
+
         def do() -> None:
-            machine.state = "ADMITTED" if machine.passes_probe else "OUT"
+            machine.state = "ADMITTED" if passes else "OUT"
 
         self.world.effect("probe", node, do)
         if not machine.has_first:
             return ProbeResult(node, False, "", "slot a is empty")
-        detail = "" if machine.passes_probe else "token 3 differs"
-        return ProbeResult(node, machine.passes_probe, machine.checkpoint, detail)
+        detail = "" if passes else "token 3 differs"
+        return ProbeResult(node, passes, machine.checkpoint, detail)
 
     def _probe_beside(self, node: str, machine: Machine) -> ProbeResult:
         beside = machine.beside

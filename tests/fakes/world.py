@@ -78,6 +78,9 @@ class World:
     effects: list[str] = field(default_factory=list)
     cut_in: int | None = None
     watchers: list[Callable[[str, str], None]] = field(default_factory=list)
+    """Told of every effect before it is made."""
+    witnesses: list[Callable[[str, str], None]] = field(default_factory=list)
+    """Told of every effect once it is made."""
     edges_down: set[str] = field(default_factory=set)
     vcenter_down: bool = False
     client_keys: dict[str, str] = field(default_factory=dict)
@@ -142,6 +145,8 @@ class World:
         self._maybe_cut()
         do()
         self.effects.append(f"{what} {target}")
+        for witness in self.witnesses:
+            witness(what, target)
         self._maybe_cut()
 
     def _maybe_cut(self) -> None:
@@ -230,11 +235,13 @@ class World:
                 machine.boot_s -= seconds
                 if machine.boot_s <= 0:
                     machine.state = "ADMITTED" if machine.passes_probe else "OUT"
+                    if machine.beside is not None:
+                        machine.beside.state = "STARTING"
             for slot in (machine, machine.beside):
                 if slot is not None:
                     slot.requests = [left - seconds for left in slot.requests if left > seconds]
             if machine.beside is not None and machine.beside.state == "STARTING":
-                is_right = machine.beside.checkpoint not in self.wrong
+                is_right = machine.passes_probe and machine.beside.checkpoint not in self.wrong
                 machine.beside.state = "ADMITTED" if is_right else "OUT"
             if name in {r for _, r in self.edge_state} and self.takes_requests(name):
                 edge = next(e for e, r in self.edge_state if r == name)
@@ -263,6 +270,8 @@ class World:
         machine = self.machines[name]
         machine.is_on, machine.state, machine.requests = False, "STARTING", []
         machine.idle_streams = 0
+        if machine.beside is not None:
+            machine.beside.state, machine.beside.requests = "STARTING", []
 
     def power_on(self, name: str, boot_s: float = 3.0) -> None:
         """Start a machine; it comes back by itself when it passes its own probe."""

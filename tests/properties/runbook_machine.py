@@ -35,6 +35,7 @@ from permafrost.runbook.edges import reassert_drains
 from permafrost.runbook.maintenance import enter, leave
 from permafrost.runbook.recovery import abort_run, require_nothing_unfinished, resume_run
 from permafrost.runbook.undrain import undrain_replica
+from permafrost.site.model import Site
 from tests.fakes.killing import KillAt
 from tests.fakes.site import context, small_site
 from tests.fakes.world import Cut, World
@@ -66,6 +67,10 @@ class Runbooks(RuleBasedStateMachine):
             chat={"replicas": 4, "min_ready": FLOOR, "drain_deadline_s": 5},
             pulse={"replicas": 1, "min_ready": 1},
         )
+        self.open(site)
+
+    def open(self, site: Site) -> None:
+        """Begin with a site where everything serves, each effect judged."""
         # Nothing else stands in the way of a host: pulse may be away.
         site.inference["pulse"].__dict__["min_ready"] = 0
         self.world = World.of(site, hosts=4)
@@ -94,9 +99,13 @@ class Runbooks(RuleBasedStateMachine):
             assert closed <= {target}, f"{target} is closed beside {closed}"
             assert away == {target}
         if what == "edge-ready" and target in REPLICAS:
-            assert machine is not None
-            assert machine.state == "ADMITTED", f"{target} not proven"
-            assert machine.checkpoint == PINNED, f"{target} serves {machine.checkpoint}"
+            self.check_ready(target)
+
+    def check_ready(self, target: str) -> None:
+        """Judge what edges are about to send requests to."""
+        machine = self.world.machines[target]
+        assert machine.state == "ADMITTED", f"{target} not proven"
+        assert machine.checkpoint == PINNED, f"{target} serves {machine.checkpoint}"
 
     def run(self, work: Callable[[Context], object], kill: int | None, cut: int | None) -> None:
         """Run an operation; it may be killed at a moment of a step or in mid-effect."""
@@ -167,6 +176,8 @@ class Runbooks(RuleBasedStateMachine):
         for machine in self.world.machines.values():
             if machine.host == host:
                 machine.requests.clear()
+                if machine.beside is not None:
+                    machine.beside.requests.clear()
 
     @rule(host=hosts)
     def a_host_returns(self, host: str) -> None:
@@ -239,11 +250,15 @@ class Runbooks(RuleBasedStateMachine):
             self.world.hosts[name] = replace(self.world.hosts[name], connected=True)
         for name in REPLICAS:
             machine = self.world.machines[name]
-            machine.passes_probe, machine.checkpoint = True, PINNED
+            machine.passes_probe = True
+            self._mend_bytes(name)
             machine.requests.clear()
             if machine.is_on and machine.state == "OUT" and self.world.works(name):
                 machine.state = "ADMITTED"
         self.world.pass_time(5)
+
+    def _mend_bytes(self, name: str) -> None:
+        self.world.machines[name].checkpoint = PINNED
 
     def _recover(self) -> None:
         for run in self.ctx.store.runs.unfinished():
