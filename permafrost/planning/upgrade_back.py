@@ -70,7 +70,7 @@ def plan_retire(site: Site, live: LiveState, name: str) -> OperationPlan:
     """Return the steps that empty the slot that does not answer; none when it is empty."""
     held = live.releases[name]
     drafts = empty_drafts(site, held) if held.kept else ()
-    if held.kept and (problems := edge_problems(live)):
+    if held.kept and (problems := [*edge_problems(live), *_emptied(site, live, held)]):
         raise Refused(*problems)
     return OperationPlan(
         RETIRE,
@@ -80,6 +80,21 @@ def plan_retire(site: Site, live: LiveState, name: str) -> OperationPlan:
         facts={"before": held.as_dict()},
         notes=(f"the way back to {held.kept} in seconds is given up",) if held.kept else (),
     )
+
+
+def _emptied(site: Site, live: LiveState, held: Release) -> list[Problem]:
+    """Return the replicas that would be left with nothing: they hold the other slot alone."""
+    return [
+        Problem(
+            "RETIRE_LEAVES_NOTHING",
+            f"it holds slot {held.spare} alone: an upgrade of {held.endpoint} has moved it and "
+            "is not finished",
+            node.name,
+            "`permafrost history` names that upgrade: resume it, or abort it",
+        )
+        for node in replicas(site, held.endpoint)
+        if (facts := live.nodes.get(node.name)) and set(facts.slots) == {held.spare}
+    ]
 
 
 def way_back(site: Site, live: LiveState, before: Release, target: str) -> OperationPlan:

@@ -69,7 +69,9 @@ def preview_abort(ctx: Context, operation: str) -> OperationPlan:
     run = _open(ctx, operation)
     if run.back is not None:
         return run.back
-    _require_latest(ctx, run)
+    # The way back of slots is planned from what is seen: only another change of them is later.
+    is_on_slots = run.plan.command in upgrade.UNDO
+    _require_latest(ctx, run, among=run.plan.target if is_on_slots else "")
     return UNDO[run.plan.command](ctx, run)
 
 
@@ -120,7 +122,7 @@ def require_turn(ctx: Context, command: str) -> None:
 
 
 def _refuse_unfinished(ctx: Context, command: str) -> None:
-    for run in ctx.store.runs.unfinished():
+    for run in (*ctx.store.runs.unfinished(), *_half_done(ctx, command)):
         if run.plan.name == command and run.back is None:
             continue
         raise Refused(
@@ -132,6 +134,22 @@ def _refuse_unfinished(ctx: Context, command: str) -> None:
                 f"`permafrost abort {run.operation}` takes it back",
             )
         )
+
+
+def _half_done(ctx: Context, command: str) -> tuple[Run, ...]:
+    """Return what failed on the slots of the endpoint that a command on slots is about.
+
+    Some replicas may hold one slot and some the other then: only its own two ways out know both.
+    """
+    verb, _, target = command.partition(" ")
+    if verb not in upgrade.UNDO:
+        return ()
+    latest = next((r for r in ctx.store.runs.all() if _is_on_slots(r, target)), None)
+    return (latest,) if latest is not None and latest.state is RunState.FAILED else ()
+
+
+def _is_on_slots(run: Run, target: str) -> bool:
+    return run.plan.command in upgrade.UNDO and run.plan.target == target
 
 
 def _open(ctx: Context, operation: str) -> Run:
@@ -163,21 +181,33 @@ def _is_overdue(ctx: Context, run: Run) -> bool:
     )
 
 
-def _require_latest(ctx: Context, run: Run) -> None:
-    """What came later on the same target has the last word."""
+def _require_latest(ctx: Context, run: Run, *, among: str = "") -> None:
+    """What came later on the same target has the last word.
+
+    ``among``: of what came later only changes of this endpoint's slots count.
+    """
     touched = {s.target for s in run.plan.steps}
     for other in ctx.store.runs.all():
         if other.operation == run.operation:
             return
+        if among and not _is_on_slots(other, among):
+            continue
         if touched & {s.target for s in other.plan.steps} and other.step:
             raise Refused(
                 Problem(
                     "OPERATION_SUPERSEDED",
                     f"{other.plan.name} ({other.operation}) came after it",
                     run.operation,
-                    "look at `permafrost status`, then plan anew",
+                    _instead(ctx, run),
                 )
             )
+
+
+def _instead(ctx: Context, run: Run) -> str:
+    latest = next((r for r in ctx.store.runs.all() if _is_on_slots(r, run.plan.target)), None)
+    if latest is not None and latest.operation == run.operation:
+        return f"`permafrost abort {run.operation}` takes it back, from what is seen now"
+    return "look at `permafrost status`, then plan anew"
 
 
 def _undo_drain(ctx: Context, run: Run) -> OperationPlan:

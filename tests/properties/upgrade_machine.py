@@ -197,7 +197,9 @@ class Upgrades(Runbooks):
             execute(ctx, make_plan(ctx))
             self.edges_forgot = False
 
+        self.cycled = changed or ""
         self.run(work, None, cut)
+        self.cycled = ""
 
     def cycle(self, ctx: Context, replica: str) -> None:
         """What the hooks around a change of a VM do."""
@@ -218,6 +220,12 @@ class Upgrades(Runbooks):
             self.world.slow[checkpoint] = 1000
         elif harm != "none" and not self._answers(checkpoint):
             getattr(self.world, harm).add(checkpoint)
+
+    @rule(to=checkpoints, wish=wishes, harm=st.sampled_from(["wrong", "wedging", "failing"]))
+    def upgrade_to_a_bad_one(self, to: str, wish: Wish, harm: str) -> None:
+        """It fails on the way, and what comes next finds it so."""
+        self.a_checkpoint_is_bad(to, harm)
+        self.upgrade(to, wish, None, None, None)
 
     @rule()
     def all_is_mended(self) -> None:
