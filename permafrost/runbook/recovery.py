@@ -207,7 +207,10 @@ def _instead(ctx: Context, run: Run) -> str:
     latest = next((r for r in ctx.store.runs.all() if _is_on_slots(r, run.plan.target)), None)
     if latest is not None and latest.operation == run.operation:
         return f"`permafrost abort {run.operation}` takes it back, from what is seen now"
-    return "look at `permafrost status`, then plan anew"
+    return (
+        "look at `permafrost status`, then plan anew: "
+        f"`permafrost {run.plan.name}` ends this one and begins again"
+    )
 
 
 def _undo_drain(ctx: Context, run: Run) -> OperationPlan:

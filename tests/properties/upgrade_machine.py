@@ -9,18 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from ipaddress import IPv4Address
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from permafrost.adapters.pulumi_stack.changes import Change
 from permafrost.engine.releases import as_served
-from permafrost.engine.runs import Run
-from permafrost.errors import PermafrostError
 from permafrost.planning.canary import Canary
-from permafrost.planning.release import Release
 from permafrost.planning.steps import OperationPlan, OperationStep
 from permafrost.planning.upgrade import Strategy, Wish
 from permafrost.runbook import upgrade as runbook
@@ -28,36 +23,22 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.converge import converge_node
 from permafrost.runbook.deploy import execute, make_plan
 from permafrost.runbook.drain import drain_replica
-from permafrost.runbook.edges import reassert_drains
-from permafrost.runbook.maintenance import leave
 from permafrost.runbook.recovery import (
-    abort_run,
     require_nothing_unfinished,
     require_turn,
-    resume_run,
 )
-from permafrost.runbook.slots import routes
 from permafrost.runbook.turns import await_turn
-from permafrost.runbook.undrain import undrain_replica
-from permafrost.topology import edges
 from tests.fakes.deployment import FakeProvisioner
 from tests.fakes.killing import KillAt
-from tests.fakes.site import small_site
 from tests.properties.runbook_machine import (
-    FLOOR,
-    HOSTS,
     ME,
     PINNED,
-    REPLICAS,
-    Runbooks,
     cuts,
     replicas,
 )
-from tests.properties.upgrade_judge import Judge
+from tests.properties.slot_site import PLANTED, SlotSite
 
-NEW, THIRD, PLANTED = ("sha256:" + c * 64 for c in "cdf")
-SLOT_COMMANDS = ("upgrade", "rollback", "retire")
-ROUNDS = 4
+NEW, THIRD = ("sha256:" + c * 64 for c in "cd")
 CANARY = Canary(100, seconds=5, least_requests=2)
 VM = "vsphere:index/virtualMachine:VirtualMachine"
 SAME = {"memory": 4096, "memoryReservation": 4096, "firmware": "efi", "forcePowerOff": False}
@@ -88,34 +69,15 @@ class Stop(KillAt):
         super().__call__(command, step, when)
 
 
-class Upgrades(Runbooks):
+class Upgrades(SlotSite):
     """One endpoint of four replicas, of which two must serve: every way to upgrade is open."""
 
     @initialize(first=st.one_of(st.none(), wishes))
     def deploy(self, first: Wish | None = None) -> None:
         """A site where everything serves, perhaps since an upgrade."""
-        site = small_site(
-            chat={"replicas": 4, "min_ready": FLOOR, "drain_deadline_s": 5},
-            pulse={"replicas": 1, "min_ready": 1},
-        )
-        two = site.edge.model_copy(update={"nodes": 2, "vip": IPv4Address("10.64.1.10")})
-        self.open(site.model_copy(update={"edge": two}))
-        self.pinned = self.ctx.loaded
-        self.judge = Judge(self.world, "chat", FLOOR, lambda: self.held.slots.values())
-        self.judge.watch()
-        self.world.witnesses.append(self.see_edges)
-        self.planted: dict[tuple[str, str], str] = {}
-        self.edges_forgot = False
+        self.open_slots()
         if first is not None:
             runbook.upgrade(self.ctx, "chat", THIRD, first)
-
-    @property
-    def held(self) -> Release:
-        """What is recorded of the endpoint's slots."""
-        return self.ctx.release("chat")
-
-    def check_ready(self, target: str) -> None:
-        """Judged once it is made, by slot and digest."""
 
     def run(self, work: Callable[[Context], object], kill: int | None, cut: int | None) -> None:
         """Run an operation as a process of its own does: the site is as it is served."""
@@ -197,7 +159,6 @@ class Upgrades(Runbooks):
             execute(ctx, make_plan(ctx))
             self.edges_forgot = False
 
-        self.cycled = changed or ""
         self.run(work, None, cut)
         self.cycled = ""
 
@@ -205,7 +166,7 @@ class Upgrades(Runbooks):
         """What the hooks around a change of a VM do."""
         await_turn(ctx, replica, "pulumi", deadline_s=2)
         drain_replica(ctx, replica, owner="pulumi")
-        machine = self.world.machines[replica]
+        machine, self.cycled = self.world.machines[replica], replica
         assert machine.requests == [], f"{replica} is powered off with requests in flight"
         ctx.hypervisor.power_off(replica, deadline_s=1)
         ctx.hypervisor.power_on(replica, deadline_s=1)
@@ -236,11 +197,6 @@ class Upgrades(Runbooks):
     def _answers(self, checkpoint: str) -> bool:
         return checkpoint in self.world.answers("chat")
 
-    def _mend_checkpoints(self) -> None:
-        world = self.world
-        for bad in (world.wrong, world.failing, world.wedging, world.slow):
-            bad.clear()
-
     @rule(replica=replicas, is_right=st.booleans())
     def a_checkpoint_is_planted_or_mended(self, replica: str, is_right: bool) -> None:
         """What no edge sends requests may hold other bytes when it comes back."""
@@ -251,25 +207,10 @@ class Upgrades(Runbooks):
         elif away and machine.has_first and machine.checkpoint != PLANTED:
             self.planted[replica, "a"], machine.checkpoint = machine.checkpoint, PLANTED
 
-    def _mend_planted(self, replica: str) -> None:
-        machine, was = self.world.machines[replica], self.planted.pop((replica, "a"), "")
-        if was and machine.has_first and machine.checkpoint == PLANTED:
-            machine.checkpoint = was
-
     @rule(edge=st.sampled_from(["lab-edge-01", "lab-edge-02"]), silent=st.booleans())
     def an_edge_is_silent_or_answers(self, edge: str, silent: bool) -> None:
         """It goes on as it was told."""
         (self.world.edges_down.add if silent else self.world.edges_down.discard)(edge)
-
-    def see_edges(self, what: str, target: str) -> None:
-        """Keep in mind that an edge may have missed what the others were told."""
-        self.edges_forgot |= not all(self.world.works(e.name) for e in edges(self.world.site))
-
-    def latest(self) -> Run | None:
-        """Return the latest operation on slots."""
-        return next(
-            (r for r in self.ctx.store.runs.all() if r.plan.command in SLOT_COMMANDS), None
-        )
 
     @invariant()
     def edges_and_nodes_know_what_is_recorded(self) -> None:
@@ -280,90 +221,3 @@ class Upgrades(Runbooks):
         if latest is None or not latest.state.is_over:
             return
         self.check_rest()
-
-    def check_rest(self) -> None:
-        """Edges and nodes know what is recorded."""
-        wanted = routes(self.ctx)
-        for edge, told in self.world.routes.items():
-            if self.world.works(edge) and not self.edges_forgot:
-                assert told == wanted, f"{edge} knows {told}, recorded is {wanted}"
-        for name in REPLICAS:
-            if (name, "a") not in self.planted:
-                seen = {s: self.world.slot_state(name, s)[1] for s in "ab"}
-                seen = {s: digest for s, digest in seen.items() if digest}
-                assert seen == dict(self.held.slots), f"{name} holds {seen}"
-
-    def _heal(self) -> None:
-        self._mend_checkpoints()
-        self.world.edges_down.clear()
-        super()._heal()
-        for name in REPLICAS:
-            beside = self.world.machines[name].beside
-            if beside is not None:
-                beside.requests.clear()
-                if beside.state == "OUT":
-                    beside.state = "STARTING"
-        self.world.pass_time(5)
-
-    def _mend_bytes(self, name: str) -> None:
-        self._mend_planted(name)
-
-    def _recover(self) -> None:
-        """Each way that a message names, until everything is well: it takes a few at most."""
-        said: list[PermafrostError] = []
-        for _ in range(ROUNDS):
-            said.clear()
-            for way in self._ways_back():
-                try:
-                    self.ctx.loaded = as_served(self.ctx.store, self.pinned)
-                    way()
-                except PermafrostError as error:
-                    said.append(error)
-            if not said:
-                break
-        assert not said, "\n".join(str(error) for error in said)
-        self.check_rest()
-        for edge in self.judge.serving():
-            assert self.judge.serving()[edge] == set(REPLICAS)
-        assert self.world.answers("chat") == {self.held.checkpoint}
-
-    def _ways_back(self) -> list[Callable[[], object]]:
-        ctx, verbs = self.ctx, [abort_run, resume_run]
-        if len(self.world.effects) % 2:
-            verbs.reverse()
-        latest = self.latest()
-        runs = [r for r in ctx.store.runs.all() if r in ctx.store.runs.unfinished() or r == latest]
-        found: list[Callable[[], object]] = [
-            partial(self._either, verbs, run.operation) for run in runs if not run.state.is_over
-        ]
-        for record in ctx.store.maintenance.all():
-            found.append(partial(leave, ctx, record.host, owner=ME))
-        found.append(self._start_all)
-        for host in HOSTS:
-            if self.world.hosts[host].in_maintenance:
-                found.append(partial(leave, ctx, host, owner=ME))
-        found.append(partial(reassert_drains, ctx))
-        found += [partial(undrain_replica, ctx, name, owner=ME) for name in REPLICAS]
-        return [*found, self._deploy]
-
-    def _either(self, verbs: list[Callable[[Context, str], object]], operation: str) -> None:
-        """Finish it or take it back: where one is refused, the other must do."""
-        first, second = verbs
-        try:
-            first(self.ctx, operation)
-        except PermafrostError as error:
-            for problem in error.problems:
-                assert problem.hint, problem
-            second(self.ctx, operation)
-
-    def _start_all(self) -> None:
-        for machine in self.world.machines.values():
-            self.world.power_on(machine.name, boot_s=1)
-        self.world.pass_time(2)
-
-    def _deploy(self) -> None:
-        made = self.ctx.provisioner
-        assert isinstance(made, FakeProvisioner)
-        made.changes = ()
-        assert execute(self.ctx, make_plan(self.ctx))["healthy"]
-        self.edges_forgot = False

@@ -1,4 +1,4 @@
-"""A change of slots that failed half way: what may come after it, and that it can be taken back."""
+"""A change of slots that failed half way: what may come after it, and how it is taken back."""
 
 from __future__ import annotations
 
