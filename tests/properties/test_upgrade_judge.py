@@ -6,29 +6,31 @@ left out or done in another order reaches the world.
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+
 import pytest
 
 from permafrost.facts import ServerState
 from permafrost.planning.steps import OperationStep
 from permafrost.planning.upgrade import Strategy, Wish
 from permafrost.runbook.upgrade import preview_retire, preview_upgrade, upgrade
-from tests.fakes.memory import tmp_path
 from tests.properties.careless import DRAIN, carry_out
 from tests.properties.slot_site import ME, REPLICAS, SlotSite
 from tests.properties.upgrade_machine import NEW
 
-__all__ = ["tmp_path"]
 Steps = list[OperationStep]
 ONE = REPLICAS[0]
 
 
 @pytest.fixture
-def at() -> SlotSite:
-    """A site whose effects are judged; each request takes long enough to be in flight."""
+def at() -> Iterator[SlotSite]:
+    """A site whose effects are judged."""
     at = SlotSite()
     at.open_slots()
     at.world.request_s = 0.5
-    return at
+    yield at
+    shutil.rmtree(at.folder)
 
 
 def planned(at: SlotSite, way: Strategy) -> Steps:
@@ -128,6 +130,7 @@ def test_an_emptied_slot_that_still_answers_is_caught(at: SlotSite) -> None:
         carry_out(at.ctx, steps)
 
 
+@pytest.mark.soak
 def test_a_site_that_does_not_come_back_is_told(at: SlotSite) -> None:
     """A replica whose slots are empty, of which no operation knows: nothing fills them again."""
     at.world.machines[ONE].has_first = False

@@ -28,7 +28,7 @@ def run(examples: int, steps: int) -> None:
 
 
 def test_upgrades_in_any_order() -> None:
-    run(examples=4, steps=8)
+    run(examples=2, steps=8)
 
 
 @pytest.mark.soak
