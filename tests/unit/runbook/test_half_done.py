@@ -12,11 +12,18 @@ from permafrost.errors import Failed, PermafrostError, Refused
 from permafrost.planning.upgrade import Strategy, Wish
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
-from permafrost.runbook.recovery import abort_run, require_turn, resume_run, run_named
+from permafrost.runbook.recovery import (
+    abort_run,
+    require_nothing_unfinished,
+    require_turn,
+    resume_run,
+    run_named,
+)
 from permafrost.runbook.undrain import undrain_replica
 from permafrost.runbook.upgrade import retire, upgrade
+from tests.fakes.killing import KillAt
 from tests.fakes.site import context, small_site
-from tests.fakes.world import World
+from tests.fakes.world import Cut, World
 
 OLD, NEW = ("sha256:" + c * 64 for c in "bd")
 ME = "operator:me"
@@ -94,3 +101,19 @@ def test_a_change_of_slots_that_came_later_has_the_last_word(ctx: Context, world
         upgrade(ctx, "pulse", NEW, Wish(ME, way=Strategy.CUT_OVER))
     with pytest.raises(PermafrostError, match="OPERATION_OVER"):
         abort_run(ctx, first)
+
+
+def test_what_was_overruled_is_ended_by_its_own_command(ctx: Context) -> None:
+    """Neither verb has it any more: it would stand in everybody's way if that did not end it."""
+    ctx.crash = KillAt(2)
+    with pytest.raises(Cut):
+        drain_replica(ctx, MEMBERS[2], owner=ME)
+    ctx.crash = KillAt()
+    operation = ctx.store.runs.all(1)[0].operation
+    undrain_replica(ctx, MEMBERS[2], owner=ME)
+    for verb in (resume_run, abort_run):
+        with pytest.raises(Refused, match="OPERATION_SUPERSEDED") as caught:
+            verb(ctx, operation)
+        assert f"`permafrost drain {MEMBERS[2]}` ends" in caught.value.problems[0].hint
+    require_nothing_unfinished(ctx, f"drain {MEMBERS[2]}")
+    assert ctx.store.runs.unfinished() == ()
