@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 NODE_PORT = 8443
+SSH_PORT = 22
 """Where a node's HAProxy answers the edges, over TLS."""
 
 

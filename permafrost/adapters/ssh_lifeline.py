@@ -9,10 +9,14 @@ Connections that another command opened stay, for that one may be using them.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import subprocess
 import threading
+from contextlib import suppress
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _KEPT = "/"
 """No node bears this name: whoever wrote it has ended in order."""
@@ -43,17 +47,22 @@ class Lifeline:
         with self._lock:
             if node in self._told:
                 return
-            if self._pipe is None:
-                self._pipe = _started(folder)
-                atexit.register(self.kept)
             self._told.add(node)
-            os.write(self._pipe, f"{node}\n".encode())
+            try:
+                if self._pipe is None:
+                    self._pipe = _started(folder)
+                    atexit.register(self.kept)
+                os.write(self._pipe, f"{node}\n".encode())
+            except (OSError, subprocess.CalledProcessError) as error:
+                # Without a guard a connection that is left idles to its end, as OpenSSH's do.
+                log.debug("%s: %s", node, error)
 
     def kept(self) -> None:
         """Leave the connections to the next command: this one ends in order."""
         with self._lock:
             if self._pipe is not None:
-                os.write(self._pipe, f"{_KEPT}\n".encode())
+                with suppress(BrokenPipeError):
+                    os.write(self._pipe, f"{_KEPT}\n".encode())
                 os.close(self._pipe)
                 self._pipe = None
             self._told.clear()

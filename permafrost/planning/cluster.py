@@ -9,6 +9,9 @@ from typing import Any
 RESPECT_RULES = "das.respectVmVmAntiAffinityRules"
 """Whether vSphere HA keeps VM-VM anti-affinity rules when it restarts VMs (default: true)."""
 
+AUTOMATED = "fullyAutomated"
+"""vSphere's word for a DRS that moves VMs by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
@@ -18,7 +21,7 @@ class ClusterSettings:
     """
 
     drs_enabled: bool = True
-    drs_automation: str = "fullyAutomated"
+    drs_automation: str = AUTOMATED
     drs_overrides_allowed: bool = True
     ha_enabled: bool = True
     ha_host_monitoring: bool = True

@@ -7,15 +7,15 @@ that is fully automated, also against a preference.
 
 from __future__ import annotations
 
+from permafrost.planning.cluster import AUTOMATED
 from permafrost.planning.demand import domain_of
-from permafrost.planning.preflight_cluster import AUTOMATED
 from permafrost.planning.snapshot import Inventory, VmFacts
 from permafrost.site.model import FailureDomainLevel, Site
 
 
 def is_left_to_drs(site: Site, inventory: Inventory, vm: VmFacts, target: str) -> bool:
     """Whether a VM that goes to ``target`` leaves its rack, and DRS would bring it back before."""
-    if site.failure_domains.level is FailureDomainLevel.HOST:
+    if site.failure_domains.level is FailureDomainLevel.HOST or not inventory.cluster.drs_enabled:
         return False
     automation = vm.drs_override or inventory.cluster.drs_automation
     return automation == AUTOMATED and domain_of(site, vm.host) != domain_of(site, target)

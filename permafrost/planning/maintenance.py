@@ -109,21 +109,10 @@ def plan_enter(
     if is_whole and all(r.state is MaintenanceState.IN for r in mine):
         return OperationPlan(ENTER, verdict.name, (), notes=("it is in maintenance already",))
     away = _away(site, live, verdict, Away.of_records(mine))
-    reason = f"maintenance of {verdict.name}"
-    by_name = {n.name: n for n in nodes(site)}
-    drafts = [
-        *(_record(h, verdict.name, MaintenanceState.ENTERING, owner, away) for h in away.hosts),
-        *_moves_out(site, live, away),
-    ]
-    for name in away.replicas:
-        drafts += drain_drafts(site, by_name[name], owner=owner, reason=reason)
-    drafts += _off(site, away)
-    drafts += [Draft(HostStep.ENTER.value, host, MODE_S) for host in away.hosts]
-    drafts += [_record(h, verdict.name, MaintenanceState.IN, owner, away) for h in away.hosts]
     return OperationPlan(
         ENTER,
         verdict.name,
-        numbered(drafts),
+        numbered(_way_in(site, live, verdict.name, away, owner)),
         basis={
             "serves": {e.name: list(e.serves) for e in verdict.endpoints},
             "hosts": [[h.name, h.connected, h.in_maintenance] for h in live.inventory.hosts],
@@ -230,6 +219,11 @@ def way_in_again(
     site: Site, live: LiveState, name: str, away: Away, *, owner: str
 ) -> OperationPlan:
     """Return the steps that take away again what an exit has begun to bring back."""
+    return OperationPlan("abort", name, numbered(_way_in(site, live, name, away, owner)))
+
+
+def _way_in(site: Site, live: LiveState, name: str, away: Away, owner: str) -> list[Draft]:
+    """Return the steps that take away what goes; one that the site no longer has is left."""
     by_name = {n.name: n for n in nodes(site)}
     reason = f"maintenance of {name}"
     drafts = [_record(h, name, MaintenanceState.ENTERING, owner, away) for h in away.hosts]
@@ -240,7 +234,7 @@ def way_in_again(
     drafts += _off(site, away)
     drafts += [Draft(HostStep.ENTER.value, host, MODE_S) for host in away.hosts]
     drafts += [_record(h, name, MaintenanceState.IN, owner, away) for h in away.hosts]
-    return OperationPlan("abort", name, numbered(drafts))
+    return drafts
 
 
 def _off(site: Site, away: Away) -> list[Draft]:

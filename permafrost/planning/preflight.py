@@ -77,16 +77,16 @@ def starting_of(
     """
     slot, shape, vm = placement[node.name], vm_shape(site, node), inventory.vm(node.name)
     host = vm.host if vm is not None and not slot.gpus else slot.host
-    reserved = shape.memory_mib if slot.gpus else 0
-    if vm is not None and slot.gpus and coming:
-        memory_mib = int(coming.get("memory", 0))
-        reserved = int(coming.get("memoryReservation", 0))
-        return Starting(node.name, host, slot.gpus, memory_mib, reserved)
+    memory_mib, reserved_mib = shape.memory_mib, shape.memory_mib if slot.gpus else 0
     if vm is not None and slot.gpus:
-        # What it has, not what it was given: a reservation can get lost.
-        reserved = vm.memory_mib if vm.is_reservation_locked else vm.memory_reservation_mib
-        return Starting(node.name, host, slot.gpus, vm.memory_mib, reserved)
-    return Starting(node.name, host, slot.gpus, shape.memory_mib, reserved)
+        if coming:
+            memory_mib = int(coming.get("memory", 0))
+            reserved_mib = int(coming.get("memoryReservation", 0))
+        else:
+            # What it has, not what it was given: a reservation can get lost.
+            memory_mib = vm.memory_mib
+            reserved_mib = memory_mib if vm.is_reservation_locked else vm.memory_reservation_mib
+    return Starting(node.name, host, slot.gpus, memory_mib, reserved_mib)
 
 
 def _space(site: Site, inventory: Inventory) -> Iterator[PreflightCheck]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from permafrost.planning.cluster import AUTOMATED
 from permafrost.planning.preflight_report import PreflightCheck, PreflightLevel, check
 from permafrost.planning.snapshot import Inventory
 from permafrost.site.model import Site
@@ -11,7 +12,6 @@ from permafrost.site.model import Site
 MINIMUM_HARDWARE = 17
 """vmx-17 came with vSphere 7.0, the oldest release that is relied on."""
 
-AUTOMATED = "fullyAutomated"
 FEATURE_DRS = "drs"
 
 

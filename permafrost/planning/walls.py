@@ -12,9 +12,8 @@ from ipaddress import IPv4Network, collapse_addresses
 
 from permafrost import topology
 from permafrost.site.model import Site
-from permafrost.topology import NODE_PORT, Node, Tier
+from permafrost.topology import NODE_PORT, SSH_PORT, Node, Tier
 
-SSH_PORT = 22
 ALONE = 32
 """The prefix of a network of one address."""
 

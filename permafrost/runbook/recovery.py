@@ -70,8 +70,7 @@ def preview_abort(ctx: Context, operation: str) -> OperationPlan:
     if run.back is not None:
         return run.back
     # The way back of slots is planned from what is seen: only another change of them is later.
-    is_on_slots = run.plan.command in upgrade.UNDO
-    _require_latest(ctx, run, among=run.plan.target if is_on_slots else "")
+    _require_latest(ctx, run, of_slots=run.plan.command in upgrade.UNDO)
     return UNDO[run.plan.command](ctx, run)
 
 
@@ -144,8 +143,12 @@ def _half_done(ctx: Context, command: str) -> tuple[Run, ...]:
     verb, _, target = command.partition(" ")
     if verb not in upgrade.UNDO:
         return ()
-    latest = next((r for r in ctx.store.runs.all() if _is_on_slots(r, target)), None)
+    latest = _latest_on_slots(ctx, target)
     return (latest,) if latest is not None and latest.state is RunState.FAILED else ()
+
+
+def _latest_on_slots(ctx: Context, endpoint: str) -> Run | None:
+    return next((r for r in ctx.store.runs.all() if _is_on_slots(r, endpoint)), None)
 
 
 def _is_on_slots(run: Run, target: str) -> bool:
@@ -181,16 +184,16 @@ def _is_overdue(ctx: Context, run: Run) -> bool:
     )
 
 
-def _require_latest(ctx: Context, run: Run, *, among: str = "") -> None:
+def _require_latest(ctx: Context, run: Run, *, of_slots: bool = False) -> None:
     """What came later on the same target has the last word.
 
-    ``among``: of what came later only changes of this endpoint's slots count.
+    ``of_slots``: of what came later only changes of the same endpoint's slots count.
     """
     touched = {s.target for s in run.plan.steps}
     for other in ctx.store.runs.all():
         if other.operation == run.operation:
             return
-        if among and not _is_on_slots(other, among):
+        if of_slots and not _is_on_slots(other, run.plan.target):
             continue
         if touched & {s.target for s in other.plan.steps} and other.step:
             raise Refused(
@@ -204,7 +207,7 @@ def _require_latest(ctx: Context, run: Run, *, among: str = "") -> None:
 
 
 def _instead(ctx: Context, run: Run) -> str:
-    latest = next((r for r in ctx.store.runs.all() if _is_on_slots(r, run.plan.target)), None)
+    latest = _latest_on_slots(ctx, run.plan.target)
     if latest is not None and latest.operation == run.operation:
         return f"`permafrost abort {run.operation}` takes it back, from what is seen now"
     return (

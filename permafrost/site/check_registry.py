@@ -7,8 +7,7 @@ from ipaddress import AddressValueError, IPv4Address
 
 from permafrost.errors import Problem
 from permafrost.site.model import Site
-
-SSH_PORT = 22
+from permafrost.topology import SSH_PORT
 
 
 def check_registry(site: Site) -> Iterator[Problem]:

@@ -12,8 +12,9 @@ from permafrost.site.check_addresses import check_addresses
 from permafrost.site.check_domains import check_domains
 from permafrost.site.check_tiers import check_tiers
 from permafrost.site.model import Endpoint, GpuMode, Site
+from permafrost.topology import SSH_PORT
 
-RESERVED_EDGE_PORTS = {22: "SSH"}
+RESERVED_EDGE_PORTS = {SSH_PORT: "SSH"}
 """Ports that every edge already uses."""
 
 RESERVED_NAMES = {"edge": "the edge nodes", "knowledge": "the knowledge tier"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from permafrost.planning.cluster import AUTOMATED
 from permafrost.planning.demand import domain_of
 from permafrost.site.model import FailureDomainLevel
 from tests.fakes.world import Machine, World
@@ -35,4 +36,4 @@ def _open(world: World) -> Iterator[str]:
 
 
 def _is_automated(world: World) -> bool:
-    return world.cluster.drs_automation == "fullyAutomated"
+    return world.cluster.drs_enabled and world.cluster.drs_automation == AUTOMATED

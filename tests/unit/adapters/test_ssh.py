@@ -104,6 +104,14 @@ def test_sockets_never_lie_in_a_folder_of_others(bench: Bench) -> None:
         SshShell(bench.state, {"n1": "10.0.0.1"}).run("n1", ["true"])
 
 
+def test_without_a_guard_commands_run_all_the_same(bench: Bench) -> None:
+    broken = bench.log.parent / "bin" / "setsid"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    bench.script.write_text("echo well")
+    assert bench.shell.run("n1", ["true"]).stdout == "well\n"
+
+
 COMMAND = """
 import os, signal, sys
 from pathlib import Path

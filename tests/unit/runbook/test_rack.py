@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +106,22 @@ def test_a_rack_goes_and_comes_back_and_no_other_goes_meanwhile(
         enter(ctx, "lab-esx-03", owner=ME)
     leave(ctx, RACK, owner=ME)
     assert is_back(ctx, world, stood)
+
+
+@pytest.mark.parametrize(
+    ("settings", "moves"),
+    [({}, 0), ({"drs_automation": "manual"}, 1), ({"drs_enabled": False}, 1)],
+    ids=["DRS moves by itself", "DRS by hand", "DRS off"],
+)
+def test_an_edge_of_the_rack_is_moved_by_whoever_can(
+    ctx: Context, world: World, settings: dict[str, Any], moves: int
+) -> None:
+    """DRS, as the hosts close: it would bring back what is moved out before. Else we do."""
+    world.cluster = replace(world.cluster, **settings)
+    made: OperationPlan = preview_enter(ctx, RACK, owner=ME)
+    assert sum(s.kind == "move-vm" for s in made.steps) == moves
+    enter(ctx, RACK, owner=ME)
+    assert is_away(ctx, world)
 
 
 def test_one_host_of_a_rack_does_not_keep_its_rack_from_going(ctx: Context, world: World) -> None:
