@@ -14,8 +14,7 @@ from permafrost.facts import (
 from permafrost.planning.gpu_memory import Architecture
 from permafrost.planning.interruption import Interruption
 from permafrost.topology import Node
-from tests.fakes.ports import unreachable
-from tests.fakes.world import World
+from tests.fakes.world import World, unreachable
 
 
 @dataclass

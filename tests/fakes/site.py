@@ -17,8 +17,10 @@ from permafrost.site.load import LoadedSite
 from permafrost.site.model import Site
 from permafrost.topology import nodes
 from tests.fakes.deployment import FakeCatalog, FakeConverger, FakeProvisioner
+from tests.fakes.hypervisor import FakeHypervisor
 from tests.fakes.knowledge import FakeVectorStore
-from tests.fakes.ports import FakeHypervisor, FakeModelServer, FakeTrafficDirector
+from tests.fakes.model_server import FakeModelServer
+from tests.fakes.traffic_director import FakeTrafficDirector
 from tests.fakes.world import World, WorldClock
 
 DOCUMENT = Path(__file__).with_name("site.yaml")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from permafrost.counts import Counts
+from permafrost.errors import Failed, Problem
 from permafrost.facts import ServerState
 from permafrost.planning.cluster import ClusterSettings
 from permafrost.planning.placement import Placement, plan_placement
@@ -21,6 +22,11 @@ GPUS = ("0000:3b:00.0", "0000:d8:00.0")
 
 class Cut(BaseException):
     """The process is killed here."""
+
+
+def unreachable(node: str) -> Failed:
+    """Return what an adapter raises for a node that does not answer."""
+    return Failed(Problem("NODE_UNREACHABLE", "no answer", node))
 
 
 @dataclass

@@ -14,8 +14,8 @@ from permafrost.errors import Failed
 from permafrost.ports import TrafficDirector
 from tests.contract.ports.haproxy import Edge, LocalShell, running_edge
 from tests.contract.ports.test_edge_memory import AGAIN, ONE, TWO, reload, soon
-from tests.fakes.ports import FakeTrafficDirector
 from tests.fakes.site import small_site
+from tests.fakes.traffic_director import FakeTrafficDirector
 from tests.fakes.world import Beside, World
 
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64

@@ -16,8 +16,8 @@ from permafrost.facts import ServerState
 from permafrost.ports import TrafficDirector
 from tests.contract.ports.haproxy import LocalShell, running_edge
 from tests.contract.ports.test_edge_memory import open_stream
-from tests.fakes.ports import FakeTrafficDirector
 from tests.fakes.site import small_site
+from tests.fakes.traffic_director import FakeTrafficDirector
 from tests.fakes.world import World
 
 ONE, TWO = "lab-chat-01", "lab-chat-02"

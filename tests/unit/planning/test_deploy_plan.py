@@ -16,8 +16,10 @@ from permafrost.planning.live import LiveState
 from permafrost.planning.placement import Placement, plan_placement
 from permafrost.site.model import Site
 from permafrost.topology import nodes
-from tests.fakes.ports import FakeHypervisor, FakeModelServer, FakeTrafficDirector
+from tests.fakes.hypervisor import FakeHypervisor
+from tests.fakes.model_server import FakeModelServer
 from tests.fakes.site import small_site
+from tests.fakes.traffic_director import FakeTrafficDirector
 from tests.fakes.world import World
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden/plans"

@@ -17,8 +17,10 @@ from permafrost.planning.lifecycle import (
 from permafrost.planning.live import LiveState
 from permafrost.planning.ok_to_stop import Kind, Verdict, ok_to_stop
 from permafrost.planning.placement import Placement, Slot
-from tests.fakes.ports import FakeHypervisor, FakeModelServer, FakeTrafficDirector
+from tests.fakes.hypervisor import FakeHypervisor
+from tests.fakes.model_server import FakeModelServer
 from tests.fakes.site import small_site
+from tests.fakes.traffic_director import FakeTrafficDirector
 from tests.fakes.world import World
 
 HOST, EDGE_HOST = "lab-esx-02", "lab-esx-01"

@@ -18,7 +18,7 @@ from permafrost.planning.preflight import VM_TYPE, plan_preflight
 from permafrost.planning.preflight_report import PreflightLevel, PreflightReport
 from permafrost.planning.snapshot import Inventory, RuleFacts, VmFacts
 from permafrost.site.model import Site
-from tests.fakes.ports import FakeHypervisor
+from tests.fakes.hypervisor import FakeHypervisor
 from tests.fakes.site import small_site
 from tests.fakes.world import World
 

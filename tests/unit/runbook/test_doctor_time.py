@@ -12,7 +12,7 @@ from permafrost.runbook.doctor_time import MOST_OFF_S, clock_findings, is_off, n
 from permafrost.runbook.findings import Finding, Level
 from permafrost.site.model import Site
 from permafrost.topology import nodes
-from tests.fakes.ports import FakeHypervisor
+from tests.fakes.hypervisor import FakeHypervisor
 from tests.fakes.site import document, small_site
 from tests.fakes.world import World
 

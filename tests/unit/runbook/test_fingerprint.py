@@ -17,7 +17,7 @@ from permafrost.facts import ProbeAnswers
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.fingerprint import SETTLES_WITHIN_S, fingerprint_replica
-from tests.fakes.ports import FakeModelServer
+from tests.fakes.model_server import FakeModelServer
 from tests.fakes.site import context, small_site
 from tests.fakes.world import World
 
