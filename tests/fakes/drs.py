@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from permafrost.planning.cluster import AUTOMATED
 from permafrost.planning.demand import domain_of
 from permafrost.site.model import FailureDomainLevel
-from tests.fakes.world import Machine, World
+from tests.fakes.machine import Machine
+from tests.fakes.world import World
 
 
 def brings_back(world: World, machine: Machine, to: str) -> bool:

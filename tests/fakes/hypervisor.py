@@ -13,7 +13,8 @@ from permafrost.planning.slots import Slot
 from permafrost.planning.snapshot import Inventory, RuleFacts, VmFacts
 from permafrost.topology import edges, nodes, replicas, rule_name
 from tests.fakes import drs
-from tests.fakes.world import Machine, World
+from tests.fakes.machine import Machine
+from tests.fakes.world import World
 
 
 class FakeHypervisor:

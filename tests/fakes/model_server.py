@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from permafrost.errors import Failed, Problem
 from permafrost.facts import NodeFacts, ProbeResult, SlotFacts
-from tests.fakes.world import Beside, Machine, World, unreachable
+from tests.fakes.machine import Beside, Machine
+from tests.fakes.world import World, unreachable
 
 
 class FakeModelServer:
@@ -41,14 +42,7 @@ class FakeModelServer:
 
     def load(self, node: str, slot: str, checkpoint: str) -> None:
         machine = self._with_room(node, slot, checkpoint)
-
-        def do() -> None:
-            if slot == "b":
-                machine.beside = machine.beside or Beside(checkpoint)
-            elif not machine.has_first:
-                machine.has_first, machine.checkpoint, machine.state = True, checkpoint, "ADMITTED"
-
-        self.world.effect(f"load-{slot}", node, do)
+        self.world.effect(f"load-{slot}", node, lambda: _fill(machine, slot, checkpoint))
 
     def fetch(self, node: str, checkpoint: str) -> None:
         if not self.world.works(node):
@@ -57,35 +51,16 @@ class FakeModelServer:
 
     def exchange(self, node: str, slot: str, checkpoint: str) -> None:
         machine = self._with_room(node, slot, checkpoint)
-
-        def empty() -> None:
-            if slot == "b":
-                machine.has_first, machine.requests, machine.state = False, [], "STARTING"
-            else:
-                machine.beside = None
-
-        def fill() -> None:
-            if slot == "b":
-                machine.beside = machine.beside or Beside(checkpoint)
-            elif not machine.has_first:
-                machine.has_first, machine.checkpoint, machine.state = True, checkpoint, "ADMITTED"
-
-        self.world.effect("empty-for-" + slot, node, empty)
-        self.world.effect("exchange-" + slot, node, fill)
+        other = "a" if slot == "b" else "b"
+        self.world.effect("empty-for-" + slot, node, lambda: _empty(machine, other))
+        self.world.effect("exchange-" + slot, node, lambda: _fill(machine, slot, checkpoint))
 
     def unload(self, node: str, slot: str) -> None:
         if not self.world.works(node):
             raise unreachable(node)
         machine = self.world.machines[node]
-
-        def do() -> None:
-            if slot == "b":
-                machine.beside = None
-            else:
-                machine.has_first, machine.requests, machine.state = False, [], "STARTING"
-
         if self.world.slot_state(node, slot)[0]:
-            self.world.effect(f"unload-{slot}", node, do)
+            self.world.effect(f"unload-{slot}", node, lambda: _empty(machine, slot))
 
     def probe(self, node: str, slot: str = "") -> ProbeResult:
         if not self.world.works(node):
@@ -116,3 +91,19 @@ class FakeModelServer:
 
         self.world.effect("probe-b", node, do)
         return ProbeResult(node, passes, beside.checkpoint, "" if passes else "token 3 differs")
+
+
+def _fill(machine: Machine, slot: str, checkpoint: str) -> None:
+    """Let a slot load a checkpoint, unless it is to hold one already."""
+    if slot == "b":
+        machine.beside = machine.beside or Beside(checkpoint)
+    elif not machine.has_first:
+        machine.has_first, machine.checkpoint, machine.state = True, checkpoint, "ADMITTED"
+
+
+def _empty(machine: Machine, slot: str) -> None:
+    """Let a slot load nothing."""
+    if slot == "b":
+        machine.beside = None
+    else:
+        machine.has_first, machine.requests, machine.state = False, [], "STARTING"

@@ -16,10 +16,12 @@ from permafrost.runbook.context import Context
 from permafrost.site.load import LoadedSite
 from permafrost.site.model import Site
 from permafrost.topology import nodes
-from tests.fakes.deployment import FakeCatalog, FakeConverger, FakeProvisioner
+from tests.fakes.catalog import FakeCatalog
+from tests.fakes.converger import FakeConverger
 from tests.fakes.hypervisor import FakeHypervisor
 from tests.fakes.knowledge import FakeVectorStore
 from tests.fakes.model_server import FakeModelServer
+from tests.fakes.provisioner import FakeProvisioner
 from tests.fakes.traffic_director import FakeTrafficDirector
 from tests.fakes.world import World, WorldClock
 

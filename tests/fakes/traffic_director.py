@@ -16,7 +16,8 @@ from permafrost.facts import (
     Traffic,
 )
 from permafrost.topology import edges, replicas
-from tests.fakes.world import Machine, World, unreachable
+from tests.fakes.machine import Machine
+from tests.fakes.world import World, unreachable
 
 
 class FakeTrafficDirector:

@@ -23,7 +23,7 @@ from permafrost.runbook.recovery import (
 from permafrost.runbook.slots import routes
 from permafrost.runbook.undrain import undrain_replica
 from permafrost.topology import edges
-from tests.fakes.deployment import FakeProvisioner
+from tests.fakes.provisioner import FakeProvisioner
 from tests.fakes.site import small_site
 from tests.properties.runbook_machine import (
     FLOOR,

@@ -28,8 +28,8 @@ from permafrost.runbook.recovery import (
     require_turn,
 )
 from permafrost.runbook.turns import await_turn
-from tests.fakes.deployment import FakeProvisioner
 from tests.fakes.killing import KillAt
+from tests.fakes.provisioner import FakeProvisioner
 from tests.properties.runbook_machine import (
     ME,
     PINNED,

@@ -20,8 +20,9 @@ from permafrost.runbook.findings import Finding, Level
 from permafrost.site.knowledge import Knowledge
 from permafrost.site.load import LoadedSite
 from permafrost.site.model import Site
-from tests.fakes.deployment import FakeCatalog, FakeProvisioner
+from tests.fakes.catalog import FakeCatalog
 from tests.fakes.owners import Certified, certify
+from tests.fakes.provisioner import FakeProvisioner
 from tests.fakes.site import context, document, small_site
 from tests.fakes.world import World
 

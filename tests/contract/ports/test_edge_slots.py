@@ -14,9 +14,10 @@ from permafrost.errors import Failed
 from permafrost.ports import TrafficDirector
 from tests.contract.ports.haproxy import Edge, LocalShell, running_edge
 from tests.contract.ports.test_edge_memory import AGAIN, ONE, TWO, reload, soon
+from tests.fakes.machine import Beside
 from tests.fakes.site import small_site
 from tests.fakes.traffic_director import FakeTrafficDirector
-from tests.fakes.world import Beside, World
+from tests.fakes.world import World
 
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 TO_A = {"chat": "a", f"chat@{OLD}": "a"}

@@ -18,7 +18,8 @@ from permafrost.runbook.deploy import execute, make_plan
 from permafrost.runbook.destroy import execute_destroy, make_destroy_plan
 from permafrost.runbook.drain import drain_replica
 from permafrost.site.model import Signatures
-from tests.fakes.deployment import FakeCatalog, FakeProvisioner
+from tests.fakes.catalog import FakeCatalog
+from tests.fakes.provisioner import FakeProvisioner
 from tests.fakes.site import context, small_site
 from tests.fakes.world import Cut, World
 

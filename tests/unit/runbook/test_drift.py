@@ -15,9 +15,10 @@ from permafrost.runbook.deploy import execute, make_plan
 from permafrost.runbook.drain import drain_replica, preview_drain
 from permafrost.runbook.drift import accept_settings, read_drift, record_baseline
 from permafrost.runbook.status import read_status
-from tests.fakes.deployment import FakeProvisioner
+from tests.fakes.machine import Machine
+from tests.fakes.provisioner import FakeProvisioner
 from tests.fakes.site import context, small_site
-from tests.fakes.world import Machine, World
+from tests.fakes.world import World
 
 VM = "vsphere:index/virtualMachine:VirtualMachine"
 ONE, TWO = "lab-chat-01", "lab-chat-02"

@@ -18,7 +18,7 @@ from permafrost.runbook.resumption import (
     repair,
     require_clean,
 )
-from tests.fakes.deployment import FakeProvisioner
+from tests.fakes.provisioner import FakeProvisioner
 from tests.fakes.site import context, small_site
 from tests.fakes.world import Cut, World
 

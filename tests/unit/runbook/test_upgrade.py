@@ -26,7 +26,7 @@ from permafrost.runbook.upgrade import (
     rollback,
     upgrade,
 )
-from tests.fakes.deployment import FakeCatalog
+from tests.fakes.catalog import FakeCatalog
 from tests.fakes.killing import KillAt, another_process
 from tests.fakes.site import context, small_site
 from tests.fakes.world import Cut, World
