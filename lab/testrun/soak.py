@@ -14,7 +14,7 @@ from lab.front.instance import CHECKOUT
 from lab.front.processes import CommandFailed, Stopped, call
 from lab.testrun import ownlab
 from lab.testrun.run import Run, commit, deploy_raw, take_down
-from lab.testrun.steps import Step, pytest_step
+from lab.testrun.steps import Step, examples_option, pytest_step
 
 _START_UNTIL_S = 25 * 60.0
 _HARD_STOP_S = 29 * 60.0
@@ -116,7 +116,8 @@ class _Part:
     def __init__(self, run: Run, stop_at: float, shard: str, ledger: Path) -> None:
         self.work = run
         self.stop_at = stop_at
-        self.options = (f"--shard={shard}", f"--ledger={ledger}", "--over=later", "-v")
+        examples = examples_option(commit())
+        self.options = (f"--shard={shard}", f"--ledger={ledger}", "--over=later", "-v", examples)
         self.cut = False
 
     def run(self, family: str) -> None:

@@ -70,16 +70,14 @@ def _has_tests(path: Path) -> bool:
     return path.is_file() or any(path.rglob("test_*.py"))
 
 
-def _seed(commit: str) -> int:
-    return int.from_bytes(commit.encode()[:12], "big")
+def examples_option(commit: str) -> str:
+    """Return what makes generated examples those of a commit, so that a failure is seen again."""
+    return f"--hypothesis-seed={int.from_bytes(commit.encode()[:12], 'big')}"
 
 
 def sample_options(commit: str, *more: str) -> tuple[str, ...]:
-    """Return what makes a run choose by the commit: exhaustive tests, and generated examples.
-
-    The same commit generates the same examples, so that a failure is seen again.
-    """
-    return (f"--sample={commit}", f"--hypothesis-seed={_seed(commit)}", *more)
+    """Return what makes a run choose by the commit: exhaustive tests, and generated examples."""
+    return (f"--sample={commit}", examples_option(commit), *more)
 
 
 def unit_step(reports: Path, *options: str) -> Step:

@@ -11,15 +11,13 @@ Invariants, checked at every effect that reaches the world:
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
-from hypothesis import Phase as Phases
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -36,6 +34,7 @@ from permafrost.runbook.undrain import undrain_replica
 from permafrost.topology import nodes
 from tests.fakes.site import context, small_site
 from tests.fakes.world import Cut, World
+from tests.properties.machines import Runs, in_parts, run_machine
 
 EDGES = ["lab-edge-01", "lab-edge-02"]
 edge_names = st.sampled_from(EDGES)
@@ -197,12 +196,6 @@ def _memory() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
-TestOperations = Operations.TestCase
-TestOperations.settings = settings(
-    max_examples=int(os.environ.get("PERMAFROST_EXAMPLES", "18")),
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    # A failure is told with its seed; shrinking such long stories takes minutes.
-    phases=[Phases.explicit, Phases.reuse, Phases.generate],
-)
+@pytest.mark.parametrize("runs", in_parts(Runs(18, 20), Runs(150, 20), parts=4))
+def test_drains_in_any_order(runs: Runs, commit_seed: int) -> None:
+    run_machine(Operations, runs, commit_seed)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -27,6 +26,7 @@ from permafrost.node.errors import NodeError
 from permafrost.node.pull import pull
 from permafrost.node.roots import Roots, Slot
 from permafrost.node.store import ModelStore
+from tests.properties.machines import Runs, in_parts, run_machine
 from tests.unit.node.conftest import FakeReader
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -147,13 +147,9 @@ class NodeStore(RuleBasedStateMachine):
         self.allowed, self.had = {}, visible
 
 
-NodeStore.TestCase.settings = settings(
-    max_examples=60,
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
-TestNodeStore = NodeStore.TestCase
+@pytest.mark.parametrize("runs", in_parts(Runs(60, 20), Runs(1000, 20), parts=2))
+def test_pulls_and_switches_in_any_order(runs: Runs, commit_seed: int) -> None:
+    run_machine(NodeStore, runs, commit_seed, shrinks=True)
 
 
 def every_cut(work: Callable[[ModelStore, Roots], object], prepare: list[int]) -> Iterator[Path]:

@@ -10,14 +10,13 @@ Invariants, after every step and with the registry opened anew:
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
@@ -35,6 +34,7 @@ from model_registry.rebuilding import rebuild
 from model_registry.registry import Registry
 from model_registry.removing import collect
 from tests.contract.registry.fake import FakeRegistry
+from tests.properties.machines import Runs, in_parts, run_machine
 from tests.properties.registry_power import (
     MEMORY,
     POWER,
@@ -169,14 +169,7 @@ class Models(RuleBasedStateMachine):
             assert pinned <= {v.digest for v in registry.catalogue.versions() if v.is_present}
 
 
-class TestModels(Models.TestCase):
-    settings = settings(
-        max_examples=int(os.environ.get("PERMAFROST_EXAMPLES", "12")),
-        stateful_step_count=30,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-
-    def runTest(self) -> None:  # noqa: N802  (the name that unittest gives)
-        with wired():
-            super().runTest()
+@pytest.mark.parametrize("runs", in_parts(Runs(12, 30), Runs(50, 30), parts=3))
+def test_models_in_any_order(runs: Runs, commit_seed: int) -> None:
+    with wired():
+        run_machine(Models, runs, commit_seed, shrinks=True)
