@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from permafrost.cli.options import Output
 from permafrost.cli.session import confirm, open_site, print_json, require_answer
@@ -25,6 +25,33 @@ class Asked:
     plan_only: bool
     output: Output
 
+    def require_answer(self) -> None:
+        """Raise UsageError when something is to be changed and nobody could be asked."""
+        if not self.plan_only:
+            require_answer(self.yes)
+
+    def agree(
+        self,
+        show: Callable[[], None],
+        document: Callable[[], dict[str, Any]],
+        question: str,
+        *,
+        is_empty: bool = False,
+    ) -> bool:
+        """Show a plan and ask about it; return False where only the plan was asked for.
+
+        A program is given the ``document`` where that is all it asked for. A plan that is empty
+        is not asked about. Raises Refused when the answer is no.
+        """
+        if self.output is Output.TEXT:
+            show()
+        if self.plan_only:
+            if self.output is Output.JSON:
+                print_json(document())
+            return False
+        confirm(question, self.yes or is_empty)
+        return True
+
 
 def change(
     command: str,
@@ -37,8 +64,7 @@ def change(
 
     ``execute`` is given the fingerprint of the plan that was shown: a stale one is refused.
     """
-    if not asked.plan_only:
-        require_answer(asked.yes)
+    asked.require_answer()
     from permafrost.cli.render_operations import show_operation_plan
     from permafrost.runbook.operations import site_held
     from permafrost.runbook.recovery import require_nothing_unfinished, require_turn
@@ -47,13 +73,11 @@ def change(
     if not asked.plan_only:
         require_turn(ctx, f"{command} {target}")
     made = preview(ctx, target)
-    if asked.output is Output.TEXT:
-        show_operation_plan(made)
-    if asked.plan_only:
-        if asked.output is Output.JSON:
-            print_json(made.as_dict())
+    question, is_empty = f"Do these {len(made.steps)} steps?", not made.steps
+    if not asked.agree(
+        lambda: show_operation_plan(made), made.as_dict, question, is_empty=is_empty
+    ):
         return None
-    confirm(f"Do these {len(made.steps)} steps?", asked.yes or not made.steps)
     with site_held(ctx, f"{command} {target}"):
         require_nothing_unfinished(ctx, f"{command} {target}")
         return ctx, execute(ctx, target, made.fingerprint)

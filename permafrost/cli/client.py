@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from permafrost.cli.changing import Asked
 from permafrost.cli.options import Output, OutputOption, SiteOption, YesOption
-from permafrost.cli.session import confirm, open_site, print_json, require_answer, say
+from permafrost.cli.session import confirm, open_site, print_json, say
+
+if TYPE_CHECKING:
+    from permafrost.runbook.clients import ClientEvidence
 
 app = typer.Typer(help="Who may ask: client keys, on every edge.", no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(help="The client's name.")]
@@ -21,15 +27,10 @@ def add(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Make a client's key. It is printed once and kept nowhere."""
-    require_answer(yes)
     from permafrost.runbook.clients import add_client
-    from permafrost.runbook.operations import operator, site_held
 
-    ctx = open_site(site)
-    confirm(f"Make a key for {name} and tell every edge?", yes)
-    with site_held(ctx, f"client add {name}"):
-        evidence = add_client(ctx, name, owner=operator())
-    _show(evidence.as_dict(), output)
+    question = f"Make a key for {name} and tell every edge?"
+    _change("add", name, question, Asked(site, yes, False, output), add_client)
 
 
 @app.command()
@@ -43,15 +44,16 @@ def rotate(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Make another key; the old ones end after the overlap, by the edges' own clock."""
-    require_answer(yes)
     from permafrost.runbook.clients import rotate_client
-    from permafrost.runbook.operations import operator, site_held
 
-    ctx = open_site(site)
-    confirm(f"Make another key for {name}; its old ones end in {overlap_s} s?", yes)
-    with site_held(ctx, f"client rotate {name}"):
-        evidence = rotate_client(ctx, name, overlap_s=overlap_s, owner=operator())
-    _show(evidence.as_dict(), output)
+    question = f"Make another key for {name}; its old ones end in {overlap_s} s?"
+    _change(
+        "rotate",
+        name,
+        question,
+        Asked(site, yes, False, output),
+        partial(rotate_client, overlap_s=overlap_s),
+    )
 
 
 @app.command()
@@ -62,15 +64,10 @@ def revoke(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Take all of a client's keys away, at once."""
-    require_answer(yes)
     from permafrost.runbook.clients import revoke_client
-    from permafrost.runbook.operations import operator, site_held
 
-    ctx = open_site(site)
-    confirm(f"Take every key of {name} away?", yes)
-    with site_held(ctx, f"client revoke {name}"):
-        evidence = revoke_client(ctx, name, owner=operator())
-    _show(evidence.as_dict(), output)
+    question = f"Take every key of {name} away?"
+    _change("revoke", name, question, Asked(site, yes, False, output), revoke_client)
 
 
 @app.command("list")
@@ -87,6 +84,19 @@ def list_keys(site: SiteOption = None, output: OutputOption = Output.TEXT) -> No
         typer.echo(f"{key['client']}  {str(key['digest'])[:19]}…  {state}  {key['added_at']}")
     if not keys:
         typer.echo("there are no client keys")
+
+
+def _change(
+    verb: str, name: str, question: str, asked: Asked, work: Callable[..., ClientEvidence]
+) -> None:
+    asked.require_answer()
+    from permafrost.runbook.operations import operator, site_held
+
+    ctx = open_site(asked.site)
+    confirm(question, asked.yes)
+    with site_held(ctx, f"client {verb} {name}"):
+        evidence = work(ctx, name, owner=operator())
+    _show(evidence.as_dict(), asked.output)
 
 
 def _show(evidence: dict[str, object], output: Output) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from permafrost.cli.changing import Asked
 from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
 from permafrost.cli.session import confirm, open_site, print_json, require_answer
 
@@ -65,20 +66,16 @@ def destroy(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Remove every VM, rule, folder and pool of the site."""
-    if not plan_only:
-        require_answer(yes)
+    asked = Asked(site, yes, plan_only, output)
+    asked.require_answer()
     from permafrost.cli.render import line, show_plan
     from permafrost.runbook.destroy import execute_destroy, make_destroy_plan
 
     ctx = open_site(site)
     made = make_destroy_plan(ctx)
-    if output is Output.TEXT:
-        show_plan(made)
-    if plan_only:
-        if output is Output.JSON:
-            print_json(made.as_dict())
+    question = "Remove all this? Clients get no more answers."
+    if not asked.agree(lambda: show_plan(made), made.as_dict, question):
         return
-    confirm("Remove all this? Clients get no more answers.", yes)
     receipt = execute_destroy(ctx, made)
     if output is Output.JSON:
         print_json(receipt)

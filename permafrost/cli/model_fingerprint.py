@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from permafrost.cli.changing import Asked
 from permafrost.cli.model_options import KeyArgument, PasswordOption
 from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
-from permafrost.cli.session import confirm, open_site, print_json, require_answer
+from permafrost.cli.session import open_site, print_json
 from permafrost.errors import ExitStatus
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def record(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Record the behaviour of a checkpoint in its first serving class."""
-    _run("record", replica, probes, site, yes, plan_only, output)
+    _run("record", replica, probes, Asked(site, yes, plan_only, output))
 
 
 @app.command()
@@ -46,7 +47,7 @@ def compare(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Compare a replica with what is recorded; exit 4 where it is different."""
-    _run("compare", replica, None, site, True, plan_only, output)
+    _run("compare", replica, None, Asked(site, True, plan_only, output))
 
 
 @app.command()
@@ -58,7 +59,7 @@ def rebaseline(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Compare a new serving class with the old one, and record it where it is equivalent."""
-    _run("rebaseline", replica, None, site, yes, plan_only, output)
+    _run("rebaseline", replica, None, Asked(site, yes, plan_only, output))
 
 
 @app.command()
@@ -82,34 +83,22 @@ def sign(
         typer.echo(f"{len(signed)} fingerprints of {pinned} signed")
 
 
-def _run(
-    verb: str,
-    replica: str,
-    probes: Path | None,
-    site: Path | None,
-    yes: bool,
-    plan_only: bool,
-    output: Output,
-) -> None:
-    if not plan_only:
-        require_answer(yes)
+def _run(verb: str, replica: str, probes: Path | None, asked: Asked) -> None:
+    asked.require_answer()
     from model_registry.fingerprint.keeping import Verb
     from permafrost.runbook.fingerprint import fingerprint_replica, preview_fingerprint
     from permafrost.runbook.operations import operator, site_held
     from permafrost.wiring import fingerprints_of
 
-    ctx = open_site(site)
-    if plan_only or output is Output.TEXT:
-        plan = preview_fingerprint(ctx, replica, Verb(verb))
-        _show_plan(plan, output, plan_only=plan_only)
-        if plan_only:
-            return
-    confirm(f"Probe {replica} and {verb}?", yes)
+    ctx = open_site(asked.site)
+    plan = preview_fingerprint(ctx, replica, Verb(verb))
+    if not asked.agree(lambda: _show_plan(plan), plan.as_dict, f"Probe {replica} and {verb}?"):
+        return
     with site_held(ctx, f"fingerprint {verb} {replica}"):
         evidence = fingerprint_replica(
             ctx, fingerprints_of(ctx.loaded), replica, Verb(verb), owner=operator(), probes=probes
         )
-    if output is Output.JSON:
+    if asked.output is Output.JSON:
         print_json(evidence.as_dict())
     else:
         _show(evidence)
@@ -117,16 +106,7 @@ def _run(
         raise typer.Exit(int(ExitStatus.FAILED))
 
 
-def _show_plan(plan: FingerprintPlan, output: Output, *, plan_only: bool) -> None:
-    if output is Output.JSON:
-        if plan_only:
-            steps = [
-                {"id": f"{i:02}", "kind": step.value, "target": target}
-                for i, (step, target) in enumerate(plan.steps, start=1)
-            ]
-            command = f"fingerprint {plan.command}"
-            print_json({"schema": 1, "command": command, "steps": steps})
-        return
+def _show_plan(plan: FingerprintPlan) -> None:
     for number, (step, target) in enumerate(plan.steps, start=1):
         typer.echo(f"{number:02}  {step.value} {target}")
 

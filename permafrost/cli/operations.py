@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from permafrost.cli.changing import Asked
 from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
-from permafrost.cli.session import confirm, open_site, print_json, require_answer
+from permafrost.cli.session import open_site, print_json
 
 app = typer.Typer()
 receipt_app = typer.Typer(help="What operations left behind.", no_args_is_help=True)
@@ -83,7 +84,7 @@ def resume(
     if operation is None or is_deployment(open_site(site), operation):
         resume_deployment(site, yes, plan_only, output)
         return
-    _recover("resume", operation, site, yes, plan_only, output)
+    _recover("resume", operation, Asked(site, yes, plan_only, output))
 
 
 @app.command()
@@ -95,34 +96,27 @@ def abort(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Take back what an operation did."""
-    _recover("abort", operation, site, yes, plan_only, output)
+    _recover("abort", operation, Asked(site, yes, plan_only, output))
 
 
-def _recover(
-    verb: str, operation: str, site: Any, yes: bool, plan_only: bool, output: Output
-) -> None:
-    if not plan_only:
-        require_answer(yes)
+def _recover(verb: str, operation: str, asked: Asked) -> None:
+    asked.require_answer()
     from permafrost.cli.render import line
     from permafrost.cli.render_operations import show_operation_plan
     from permafrost.runbook import recovery
     from permafrost.runbook.operations import site_held
 
-    ctx = open_site(site)
+    ctx = open_site(asked.site)
     preview = recovery.preview_resume if verb == "resume" else recovery.preview_abort
     made = preview(ctx, operation)
-    if output is Output.TEXT:
-        show_operation_plan(made)
-    if plan_only:
-        if output is Output.JSON:
-            print_json(made.as_dict())
+    question = f"{verb.capitalize()} {operation}?"
+    if not asked.agree(lambda: show_operation_plan(made), made.as_dict, question):
         return
-    confirm(f"{verb.capitalize()} {operation}?", yes)
     execute = recovery.resume_run if verb == "resume" else recovery.abort_run
     with site_held(ctx, f"{verb} {operation}"):
         execute(ctx, operation)
     run = recovery.run_named(ctx, operation)
-    if output is Output.JSON:
+    if asked.output is Output.JSON:
         print_json(run.as_dict())
     else:
         line(f"{operation} is {run.state.value}. Receipt: {run.receipt or 'none'}")

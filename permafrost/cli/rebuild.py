@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from permafrost.cli.changing import Asked
 from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
-from permafrost.cli.session import confirm, open_site, print_json, require_answer
+from permafrost.cli.session import open_site, print_json
 
 app = typer.Typer()
 
@@ -21,24 +22,23 @@ def rebuild(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Give a knowledge member whose data disk is empty everything back from the others."""
-    if not plan_only:
-        require_answer(yes)
+    asked = Asked(site, yes, plan_only, output)
+    asked.require_answer()
     from permafrost.cli.render import line
     from permafrost.runbook import rebuild as work
     from permafrost.runbook.operations import site_held
 
     ctx = open_site(site)
     made = work.preview_rebuild(ctx, member)
-    if output is Output.TEXT:
+
+    def show() -> None:
         for store in made.stores:
             line(f"{member} gets {store}")
         if not made.stores:
             line(f"{member} has begun to come back: it is gone on with")
-    if plan_only:
-        if output is Output.JSON:
-            print_json(made.as_dict())
+
+    if not asked.agree(show, made.as_dict, f"Rebuild {member}?"):
         return
-    confirm(f"Rebuild {member}?", yes)
     with site_held(ctx, f"rebuild {member}"):
         evidence = work.rebuild(ctx, member)
     if output is Output.JSON:

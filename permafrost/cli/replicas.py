@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from permafrost.cli.changing import Asked
 from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
 from permafrost.cli.session import confirm, open_site, print_json, require_answer
 from permafrost.planning.force import Force
@@ -38,8 +39,8 @@ def drain(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Take a replica out of rotation, losing no request."""
-    if not plan_only:
-        require_answer(yes)
+    asked = Asked(site, yes, plan_only, output)
+    asked.require_answer()
     from permafrost.cli.render import line, show_drain_plan
     from permafrost.runbook.drain import drain_replica, preview_drain
     from permafrost.runbook.operations import operator, site_held
@@ -58,20 +59,17 @@ def drain(
         despite_drift=despite_drift,
         force=force,
     )
-    if output is Output.TEXT:
-        show_drain_plan(made)
-    elif plan_only:
+
+    def document() -> dict[str, object]:
         steps = [
             {"id": f"{i:02}", "kind": s.value, "target": replica}
             for i, s in enumerate(made.steps, start=1)
         ]
-        print_json({"schema": 1, "command": "drain", "fingerprint": fingerprint, "steps": steps})
-    if plan_only:
+        return {"schema": 1, "command": "drain", "fingerprint": fingerprint, "steps": steps}
+
+    question, is_empty = f"Drain {replica}?", not made.steps
+    if not asked.agree(lambda: show_drain_plan(made), document, question, is_empty=is_empty):
         return
-    shown = None
-    if output is Output.TEXT:
-        shown = fingerprint
-        confirm(f"Drain {replica}?", yes or not made.steps)
     with site_held(ctx, f"drain {replica}"):
         require_nothing_unfinished(ctx, f"drain {replica}")
         evidence = drain_replica(
@@ -82,7 +80,7 @@ def drain(
             deadline_s=deadline_s,
             cut=cut,
             force=force,
-            shown=shown,
+            shown=fingerprint if output is Output.TEXT else None,
         )
     if output is Output.JSON:
         print_json(evidence.as_dict())

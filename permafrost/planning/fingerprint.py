@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from permafrost.errors import Problem, Refused
 from permafrost.planning.lifecycle import DeclaredState, ReplicaState
@@ -34,6 +35,14 @@ class FingerprintPlan:
     endpoint: str
     model: str
     steps: tuple[tuple[FingerprintStep, str], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        steps = [
+            {"id": f"{i:02}", "kind": step.value, "target": target}
+            for i, (step, target) in enumerate(self.steps, start=1)
+        ]
+        return {"schema": 1, "command": f"fingerprint {self.command}", "steps": steps}
 
 
 def plan_fingerprint(site: Site, live: LiveState, node: Node, command: str) -> FingerprintPlan:
