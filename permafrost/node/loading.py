@@ -6,6 +6,10 @@ verifies every byte once more and its gate proves it; nobody is sent there befor
 the same command goes on. A slot that is loaded is never given another checkpoint: it is unloaded
 first. Where both do not fit a machine, one slot is exchanged for the other: bytes first, while
 the old one may still serve, then its server ends, then the new one begins.
+
+Order of an unload: the slot's file goes, so that no start of the machine loads it again; its
+server ends; no answer carries its name; its configuration names nothing. Cut anywhere, the slot is
+empty, and the same command, a load or an exchange goes on.
 """
 
 from __future__ import annotations
@@ -104,6 +108,7 @@ def exchange(
     for other in sorted(set(told.slots) - {slot}):
         slots.empty(told, other)
         machine.stop(other)
+        slots.clear(told, other)
     return load(told, slot, checkpoint, registry, machine)
 
 
@@ -115,6 +120,7 @@ def unload(told: Settings, slot: str, machine: Machine) -> dict[str, Any]:
     changed = slots.empty(told, slot)
     machine.stop(slot)
     machine.label(slots.loaded(told))
+    changed = slots.clear(told, slot) or changed
     return {"schema": 1, "changed": changed, "slot": slot, "checkpoint": ""}
 
 

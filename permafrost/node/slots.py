@@ -3,7 +3,8 @@
 Beside each slot stands a file ``loaded`` with a digest: the slot is to load that one, at every
 start of the machine. Without the file its unit does not start. Beside it ``checkpoint``, a link,
 is what the container mounts; it is set by the verification before each start, so what is loaded
-is what was verified.
+is what was verified. The configuration of a slot that is empty names no checkpoint: that is how
+a convergence writes it, so it finds nothing to change where one was loaded and taken away again.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def checkpoint_of(settings: Settings, slot: str) -> str:
     """
     path = _configuration(settings, slot)
     found = _CHECKPOINT.search(_read(path))
-    if found is None:
+    if found is None or not found[2]:
         raise NodeError("SLOT_NOT_CONFIGURED", f"{path} names no checkpoint")
     told = _told(settings, slot)
     if told and found[2] != told:
@@ -73,6 +74,17 @@ def empty(settings: Settings, slot: str) -> bool:
     path.unlink()
     sync_folder(path.parent)
     return True
+
+
+def clear(settings: Settings, slot: str) -> bool:
+    """Have the configuration of an empty slot name nothing; returns whether it named something.
+
+    Apart from ``empty``, and after it: what ends a slot needs no room on the disk, this does.
+    """
+    path = _configuration(settings, slot)
+    if not path.exists():
+        return False
+    return _write(path, _CHECKPOINT.sub(r"\g<1>\g<3>", _read(path)))
 
 
 def mount(settings: Settings, slot: str, tree: Path) -> None:

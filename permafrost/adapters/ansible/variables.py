@@ -213,8 +213,8 @@ def _inference(site: Site, node: Node, public: PublicMaterial, release: Release)
         {
             "name": name,
             "enabled": name in release.slots,
-            # An empty slot is prepared as the one that serves, and not started.
-            "checkpoint": release.slots.get(name, release.checkpoint),
+            # An empty slot is prepared, names no checkpoint, and is not started.
+            "checkpoint": release.slots.get(name, ""),
             "http_port": http,
             "grpc_port": grpc,
             "metrics_port": metrics,

@@ -79,8 +79,8 @@ def both(reader: FakeReader) -> Both:
 def told(node_json: Callable[..., Path], both: Both) -> Settings:
     """A node whose slot a serves the first; slot b is prepared and empty."""
     found = settings.load(node_json(checkpoint=""))
-    for slot in "ab":
-        configure(found, slot, both.checkpoint)
+    configure(found, "a", both.checkpoint)
+    configure(found, "b", "")
     loading.load(found, "a", both.checkpoint, both, FakeMachine())  # type: ignore[arg-type]
     return found
 
@@ -102,6 +102,9 @@ def test_beside_what_serves_and_away_again(told: Settings, both: Both) -> None:
     assert slots.loaded(told) == {"a": both.checkpoint}
     assert machine.names == {"a": both.checkpoint}
     assert store.tree(both.second).is_dir(), "its bytes stay"
+    with pytest.raises(NodeError, match="names no checkpoint"):
+        slots.checkpoint_of(told, "b")
+    assert loading.unload(told, "b", machine)["changed"] is False
 
 
 def test_a_slot_that_is_loaded_gets_nothing_else(told: Settings, both: Both) -> None:
@@ -137,8 +140,12 @@ def test_what_a_cut_unload_left_running_is_stopped_before_another_load(
 def test_a_configuration_that_differs_from_the_pin_is_not_loaded(
     told: Settings, both: Both
 ) -> None:
+    slots.configure(told, "b", both.checkpoint)
     (told.slots_dir / "b" / "loaded").write_text(both.second + "\n")
     with pytest.raises(NodeError, match="CHECKPOINT_NOT_PINNED"):
+        slots.checkpoint_of(told, "b")
+    slots.clear(told, "b")
+    with pytest.raises(NodeError, match="SLOT_NOT_CONFIGURED"):
         slots.checkpoint_of(told, "b")
 
 
