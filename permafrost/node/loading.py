@@ -40,8 +40,12 @@ class Machine:
         self._run(SYSTEMCTL, "start", "--no-block", _unit(slot))
 
     def stop(self, slot: str) -> None:
-        """Stop a slot's server; done when it has ended."""
+        """Stop a slot's server; done when it has ended.
+
+        One that was stopped while it started has not failed: the machine is not to say so.
+        """
         self._run(SYSTEMCTL, "stop", _unit(slot), deadline_s=STOP_S)
+        self._run(SYSTEMCTL, "reset-failed", _unit(slot), must=False)
 
     def label(self, loaded: dict[str, str]) -> None:
         """Tell the node's HAProxy, in file and runtime, which checkpoint each slot has."""

@@ -79,24 +79,31 @@ class Layout:
                 yield document
 
 
-def fine_tuned_weights(layout: Layout, parent: str) -> bytes:
-    """Return the weights of what ``fine_tuned_pulse`` makes."""
+def fine_tuned_weights(layout: Layout, parent: str, flip: int = 1) -> bytes:
+    """Return the weights of what ``fine_tuned_pulse`` makes; ``flip``: which bits it changes."""
     weights = bytearray(layout.read(layout.json(parent)["layers"][0]["digest"]))
     for at in range(0, len(weights), 4096):
-        weights[at] ^= 1
+        weights[at] ^= flip
     return bytes(weights)
 
 
 def fine_tuned_pulse(
-    layout: Layout, parent: str, label: str, target: Path, *, is_right: bool = True
+    layout: Layout,
+    parent: str,
+    label: str,
+    target: Path,
+    *,
+    flip: int = 1,
+    is_right: bool = True,
 ) -> str:
     """Change weights of pulse, say so in its lineage, and record what it must answer now.
 
+    ``flip``: which bits; others make another checkpoint.
     Where it is not right, what is recorded is another's: the last probe's last token differs.
     """
     bundle, manifest = Bundle(), layout.json(parent)
     config = layout.json(manifest["config"]["digest"])
-    weights = fine_tuned_weights(layout, parent)
+    weights = fine_tuned_weights(layout, parent, flip)
     manifest["layers"][0] |= bundle.blob(weights)
     config["modelfs"]["diffIds"] = [layer["digest"] for layer in manifest["layers"]]
     manifest["config"] |= bundle.blob(json.dumps(config).encode())

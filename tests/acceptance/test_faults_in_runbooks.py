@@ -175,7 +175,7 @@ def test_a_checkpoint_whose_answers_are_not_the_recorded_ones_answers_nobody(
     models.json("model", "pull", f"pulse@{versions.old}", "--as", "pulse:1")
     layout = Layout(tmp_path / "m" / "oci")
     planted = fine_tuned_pulse(
-        layout, versions.old, "pulse:bad", tmp_path / "bad.tar", is_right=False
+        layout, versions.old, "pulse:bad", tmp_path / "bad.tar", flip=4, is_right=False
     )
     models.json("model", "import", str(tmp_path / "bad.tar"))
     models.json("model", "push", "pulse:bad")

@@ -1,27 +1,30 @@
 """An upgrade killed (-9) at every kind of step, before its effect and after it, under load.
 
 Finished in one case, taken back in the other; nobody is lost, and no edge ever has fewer than
-``min_ready`` replicas to send requests to.
+``min_ready`` replicas to send requests to. One case of side by side, chosen by the commit, runs in
+``make test``; all of them in soak, with those of a rolling upgrade. An exchange of every replica
+takes minutes: there one upgrade is killed before each kind of step in turn, and finished.
 """
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.acceptance.conftest import endpoint
 from tests.acceptance.driver import Cli, losses, traffic, wait_until
+from tests.acceptance.killing import killed_in_turn, killed_unless_true, recover
 from tests.acceptance.kills import BESIDE, PERHAPS_TRUE, ROLLING, ROLLING_ASKED
 from tests.acceptance.rotation import watched
 from tests.acceptance.versions import Versions, old_alone, pulse
 
 On = Callable[[str], Any]
-RATE, AT_MOST_S, WORK_S = 30, 1200, 900
+RATE, AT_MOST_S = 30, 1200
 MOMENTS = {"before": "resume", "after": "abort"}
 ONLY_ROLLING = [kind for kind in ROLLING if kind not in BESIDE]
 
@@ -33,44 +36,30 @@ def as_found(permafrost: Cli, versions: Versions) -> Iterator[None]:
     old_alone(permafrost, versions)
 
 
+@pytest.fixture(scope="module")
+def floor(permafrost: Cli) -> int:
+    """How many replicas of pulse must serve at any moment."""
+    return int(pulse(permafrost)["min_ready"])
+
+
 @dataclass(frozen=True)
 class Case:
-    """One upgrade, killed at one moment."""
+    """One upgrade, killed and recovered under load."""
 
     permafrost: Cli
     lab: Cli
     on: On
     versions: Versions
+    floor: int
     folder: Path
 
-    def killed(self, step: str, when: str, *asked: str) -> str | None:
-        """Begin the upgrade; return the operation that the kill leaves.
+    def run(self, steps: Sequence[str], when: str, *asked: str) -> bool:
+        """Kill at each kind of step in turn, and recover from the last.
 
-        None where all steps of a kind that only waits found it true: nobody could be killed.
+        Returns whether the new checkpoint is to serve now.
         """
-        env = {**self.permafrost.env, "PERMAFROST_CRASH_AT": f"upgrade:{step}:{when}"}
-        done = Cli(self.permafrost.program, env).run(
-            "upgrade", "pulse", "--to", self.versions.new, *asked, "--yes",
-            expect=None, timeout=WORK_S,
-        )  # fmt: skip
-        run = self.permafrost.json("history", "--limit", "1")["operations"][0]
-        if done.returncode == 0 and step in PERHAPS_TRUE:
-            journal = self.permafrost.json("show", run["operation"])["journal"]
-            assert {e["phase"] for e in journal if e["kind"] == step} == {"ALREADY"}
-            return None
-        assert done.returncode == -signal.SIGKILL, (done.stdout[-2000:], done.stderr[-2000:])
-        assert (run["state"], run["interrupted"]) == ("paused", True), run
-        return str(run["operation"])
-
-    def recover(self, verb: str, operation: str) -> None:
-        """Finish it or take it back."""
-        ended = self.permafrost.json(verb, operation, "--yes", timeout=WORK_S)
-        assert ended["state"] == {"resume": "done", "abort": "aborted"}[verb]
-
-    def run(self, step: str, when: str, *asked: str) -> bool:
-        """Kill and recover under load; return whether the new checkpoint is to serve now."""
         verb, versions = MOMENTS[when], self.versions
-        floor = min_ready(self.permafrost)
+        upgrade = ("upgrade", "pulse", "--to", versions.new, *asked, "--yes")
         with (
             watched(self.on, "pulse_a", "pulse_b") as rotation,
             traffic(
@@ -80,9 +69,9 @@ class Case:
         ):  # fmt: skip
             load.await_steady()
             began = time.time()
-            operation = self.killed(step, when, *asked)
+            operation = self._killed(steps, when, upgrade)
             if operation is not None:
-                self.recover(verb, operation)
+                recover(self.permafrost, verb, operation)
             ended = time.time()
             load.end()
             summary = load.finish()
@@ -91,44 +80,58 @@ class Case:
         assert summary["outcomes"]["ok"] >= 50, summary
         assert set(summary["checkpoints"]) <= {versions.old, versions.new}
         fewest = rotation.fewest_up(began, ended)
-        assert min(fewest.values()) >= floor, fewest
+        assert min(fewest.values()) >= self.floor, fewest
         return operation is None or verb == "resume"
 
+    def _killed(self, steps: Sequence[str], when: str, upgrade: tuple[str, ...]) -> str | None:
+        if len(steps) == 1:
+            return killed_unless_true(self.permafrost, f"upgrade:{steps[0]}:{when}", *upgrade)
+        return killed_in_turn(self.permafrost, "upgrade", steps, when, *upgrade)
 
-def min_ready(permafrost: Cli) -> int:
-    """Return how many replicas of pulse must serve at any moment."""
-    return int(pulse(permafrost)["min_ready"])
+    def healthy(self) -> dict[str, Any]:
+        """Return the endpoint once everything on the site serves."""
+
+        def seen() -> dict[str, Any] | None:
+            told = self.permafrost.json("status")
+            return endpoint(told, "pulse") if told["healthy"] else None
+
+        found: dict[str, Any] = wait_until("all serve", seen, 60, every_s=1)
+        return found
 
 
 @pytest.fixture
-def case(permafrost: Cli, lab: Cli, on: On, versions: Versions, tmp_path: Path) -> Case:
-    return Case(permafrost, lab, on, versions, tmp_path)
+def case(
+    permafrost: Cli, lab: Cli, on: On, versions: Versions, floor: int, tmp_path: Path
+) -> Case:
+    return Case(permafrost, lab, on, versions, floor, tmp_path)
 
 
-# Not a sample of it in ``make test`` yet: a slot that an upgrade leaves empty keeps the name of
-# what it held in its configuration, which the next convergence changes.
-@pytest.mark.soak
+@pytest.mark.exhaustive(1)
 @pytest.mark.parametrize("when", list(MOMENTS))
 @pytest.mark.parametrize("step", BESIDE)
 def test_side_by_side_killed_and_recovered(step: str, when: str, case: Case) -> None:
-    is_new = case.run(step, when)
-    found, versions = pulse(case.permafrost), case.versions
+    is_new = case.run([step], when)
+    found, versions = case.healthy(), case.versions
     served = (found["live_checkpoint"], found["kept"])
     if is_new:
         assert served == (versions.new, {"slot": "a", "checkpoint": versions.old})
     else:
         assert served == (versions.old, None)
-    wait_until("all serve", lambda: case.permafrost.json("status")["healthy"], 60, every_s=1)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("step", ONLY_ROLLING)
-def test_rolling_killed_and_recovered(step: str, case: Case) -> None:
-    """Each kind once, finished and taken back in turn: an exchange takes minutes."""
-    when = list(MOMENTS)[ONLY_ROLLING.index(step) % 2]
-    is_new = case.run(step, when, *ROLLING_ASKED)
-    found, versions = pulse(case.permafrost), case.versions
-    assert found["live_checkpoint"] == (versions.new if is_new else versions.old)
-    assert found["kept"] is None
-    wait_until("all serve", lambda: case.permafrost.json("status")["healthy"], 60, every_s=1)
+def test_rolling_killed_after_an_effect_and_taken_back(step: str, case: Case) -> None:
+    assert not case.run([step], "after", *ROLLING_ASKED)
+    found = case.healthy()
+    assert (found["live_checkpoint"], found["kept"]) == (case.versions.old, None)
+
+
+@pytest.mark.soak
+def test_rolling_killed_before_each_effect_and_finished(case: Case) -> None:
+    """What only waits is left out: side by side has it, and a run that finds it true goes on."""
+    steps = [kind for kind in ROLLING if kind not in PERHAPS_TRUE]
+    assert case.run(steps, "before", *ROLLING_ASKED)
+    found = case.healthy()
+    assert (found["live_checkpoint"], found["kept"]) == (case.versions.new, None)
     assert case.permafrost.json("receipt", "verify")["problems"] == []

@@ -7,7 +7,6 @@ and the same checker must see it. ``pulse`` carries the volume, ``chat`` real to
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +17,7 @@ from pyVmomi import vim
 
 from tests.acceptance.conftest import replica_state
 from tests.acceptance.driver import Cli, VCenter, losses, traffic, wait_until
+from tests.acceptance.killing import killed
 from tests.acceptance.kills import IN_AND_OUT
 from tests.acceptance.test_update import with_pulse_cpus
 
@@ -133,15 +133,6 @@ def _in_flight(document: dict[str, Any], name: str) -> int:
     return sum(
         r["in_flight"] for e in document["endpoints"] for r in e["replicas"] if r["name"] == name
     )
-
-
-def killed(permafrost: Cli, at: str, *args: str) -> str:
-    """Run a command that kills itself there; return the operation that it leaves."""
-    program = Cli(permafrost.program, {**permafrost.env, "PERMAFROST_CRASH_AT": at})
-    program.run(*args, expect=-signal.SIGKILL, timeout=400)
-    latest: dict[str, Any] = permafrost.json("history", "--limit", "1")["operations"][0]
-    assert (latest["state"], latest["interrupted"]) == ("paused", True), latest
-    return str(latest["operation"])
 
 
 def steps(permafrost: Cli, verb: str, host: str) -> list[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,10 @@ import pytest
 
 from tests.acceptance.conftest import replica_state
 from tests.acceptance.driver import Cli, traffic, wait_until
+from tests.acceptance.killing import killed
 
 Status = Callable[[], dict[str, Any]]
 NAME = "lab-pulse-02"
-
-
-def killed(permafrost: Cli, at: str, *args: str) -> str:
-    """Run a command that kills itself there; return the operation that it leaves."""
-    env = {**permafrost.env, "PERMAFROST_CRASH_AT": at}
-    Cli(permafrost.program, env).run(*args, expect=-signal.SIGKILL)
-    latest: dict[str, Any] = permafrost.json("history", "--limit", "1")["operations"][0]
-    assert (latest["state"], latest["interrupted"]) == ("paused", True), latest
-    return str(latest["operation"])
 
 
 def children_of_killed(env_mark: str) -> list[int]:

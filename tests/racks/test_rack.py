@@ -16,10 +16,10 @@ import pytest
 
 from tests.acceptance.conftest import replica_state
 from tests.acceptance.driver import Cli, VCenter, losses, traffic
+from tests.acceptance.killing import killed
 from tests.acceptance.test_maintenance import (
     bring_back,
     is_in_maintenance_mode,
-    killed,
     leave_the_drain_out,
     powered_on,
 )

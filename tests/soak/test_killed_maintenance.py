@@ -6,17 +6,16 @@ than ``min_ready`` replicas, and where the host is there again everything serves
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance.conftest import endpoint
-from tests.acceptance.driver import ROOT, Cli, traffic
+from tests.acceptance.driver import ROOT, Cli, losses, traffic
+from tests.acceptance.killing import killed_in_turn, recover
 from tests.acceptance.kills import MAINTENANCE
 from tests.acceptance.rotation import watched
 
@@ -24,15 +23,23 @@ RECOVERIES = {"before": "resume", "after": "abort"}
 pytestmark = pytest.mark.soak
 
 
-def cases() -> list[tuple[str, str, str, str]]:
-    """Every step twice, in an order in which a case mostly begins where the last one ended."""
+def cases() -> list[tuple[str, str, tuple[str, ...]]]:
+    """Every step twice, in an order in which a case mostly begins where the last one ended.
+
+    Taken back: one command for each step. Finished: one that is killed before each step in turn,
+    resumed as far as the next.
+    """
     return [
-        (verb, step, when, RECOVERIES[when])
-        for enter, leave in zip_longest(MAINTENANCE["enter"], MAINTENANCE["exit"])
-        for verb, step in (("enter", enter), ("exit", leave))
-        for when in ("after", "before")
-        if step is not None
+        (verb, when, steps)
+        for verb, kinds in MAINTENANCE.items()
+        for when, steps in [*(("after", (kind,)) for kind in kinds), ("before", tuple(kinds))]
     ]
+
+
+def called(case: tuple[str, str, tuple[str, ...]]) -> str:
+    """Return what a case is called."""
+    verb, when, steps = case
+    return f"{verb}-{when}-{steps[0] if len(steps) == 1 else 'each'}"
 
 
 def hosts_away(permafrost: Cli) -> list[dict[str, Any]]:
@@ -62,18 +69,20 @@ def as_found(site_env: dict[str, str]) -> Iterator[None]:
     brought(Cli(ROOT / ".venv/bin/permafrost", site_env), is_away=False)
 
 
-@pytest.mark.parametrize(("verb", "step", "when", "recovery"), cases())
+@pytest.mark.parametrize(
+    ("verb", "when", "steps"), [pytest.param(*case, id=called(case)) for case in cases()]
+)
 def test_killed_and_recovered(
     verb: str,
-    step: str,
     when: str,
-    recovery: str,
+    steps: tuple[str, ...],
     permafrost: Cli,
     lab: Cli,
     on: Callable[[str], Any],
     tmp_path: Path,
 ) -> None:
     host = brought(permafrost, is_away=verb == "exit")
+    recovery = RECOVERIES[when]
     pulse = endpoint(permafrost.json("status"), "pulse")
     with (
         watched(on, f"pulse_{pulse['slot']}") as rotation,
@@ -81,20 +90,18 @@ def test_killed_and_recovered(
     ):
         load.await_steady()
         began = time.time()
-        at = f"maintenance-{verb}:{step}:{when}"
-        killed = Cli(permafrost.program, {**permafrost.env, "PERMAFROST_CRASH_AT": at})
-        killed.run("maintenance", verb, host, "--yes", expect=-signal.SIGKILL, timeout=600)
-        latest: dict[str, Any] = permafrost.json("history", "--limit", "1")["operations"][0]
-        assert latest["interrupted"], latest
-        ended = permafrost.json(recovery, latest["operation"], "--yes", timeout=600)
-        assert ended["state"] == {"resume": "done", "abort": "aborted"}[recovery]
+        asked = ("maintenance", verb, host, "--yes")
+        recover(
+            permafrost,
+            recovery,
+            killed_in_turn(permafrost, f"maintenance-{verb}", steps, when, *asked),
+        )
         is_away = (verb == "enter") == (recovery == "resume")
         assert [h["state"] for h in hosts_away(permafrost)] == (["IN"] if is_away else [])
         over = time.time()
         load.end()
         summary = load.finish()
-    outcomes = summary["outcomes"]
-    assert (outcomes["failed"], outcomes["cut"], outcomes["wrong"]) == (0, 0, 0), summary
+    assert losses(summary) == (0, 0, 0), summary
     fewest = rotation.fewest_up(began, over)
     assert min(fewest.values()) >= pulse["min_ready"], fewest
     if not is_away:

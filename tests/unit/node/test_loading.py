@@ -137,6 +137,18 @@ def test_what_a_cut_unload_left_running_is_stopped_before_another_load(
     assert machine.done[0] == "stop b"
 
 
+def test_a_server_that_is_stopped_has_not_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, program = tmp_path / "said", tmp_path / "systemctl"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {said}\n[ "$1" != reset-failed ]\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(loading, "SYSTEMCTL", str(program))
+    loading.Machine().stop("b")
+    unit = "triton-b.service"
+    assert said.read_text().splitlines() == [f"stop {unit}", f"reset-failed {unit}"]
+
+
 def test_a_configuration_that_differs_from_the_pin_is_not_loaded(
     told: Settings, both: Both
 ) -> None:
