@@ -20,6 +20,7 @@ from permafrost.planning.release import Release
 from tests.contract.slots.converged import converge, files
 from tests.unit.node.test_loading import OTHERS, Both, FakeMachine, Killed
 
+Work = Callable[[Settings, FakeMachine], object]
 BOTH = Both({"model.weights": b"frozen " * 1000}, OTHERS)
 OLD, NEW = BOTH.checkpoint, BOTH.second
 RELEASES = {
@@ -107,7 +108,7 @@ def test_a_slot_that_is_exchanged_and_exchanged_back(node: Settings, written: Pa
     assert differs(node, written, "old") == set()
 
 
-def cut(do: Callable[[Settings, FakeMachine], None], told: Settings, moment: int) -> bool:
+def cut(do: Work, told: Settings, moment: int) -> bool:
     """Do it, killed at its n-th effect on the machine or its files; whether there was one."""
     machine = CutMachine(moment)
     with pytest.MonkeyPatch.context() as patched:
@@ -119,7 +120,7 @@ def cut(do: Callable[[Settings, FakeMachine], None], told: Settings, moment: int
     return False
 
 
-WAYS = {
+WAYS: dict[str, tuple[Work, Work]] = {
     "load": (
         lambda told, machine: load(told, "b", NEW, machine),
         lambda told, machine: loading.unload(told, "b", machine),
