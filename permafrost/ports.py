@@ -155,9 +155,6 @@ class Provisioner(Protocol):
     def up(self, lock_token: str, *, refresh: bool = False) -> None:
         """Make it so. Hooks and converging resources join the operation by the token."""
 
-    def refresh(self) -> None:
-        """Read the real state of every resource into the stack."""
-
     def destroy(self, lock_token: str) -> None:
         """Remove every resource of the stack."""
 

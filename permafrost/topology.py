@@ -157,11 +157,6 @@ def node_names(site: Site) -> list[tuple[str, Tier, str]]:
     ]
 
 
-def nodes_by_group(site: Site) -> dict[str, tuple[Node, ...]]:
-    """Return each group's nodes with their addresses. The site must have passed its checks."""
-    return dict(_placed(site.site, _ranges(site)))
-
-
 def nodes(site: Site) -> tuple[Node, ...]:
     """Return the site's nodes with their addresses. The site must have passed its checks."""
     return tuple(n for _, members in _placed(site.site, _ranges(site)) for n in members)

@@ -67,7 +67,7 @@ def check(
     at: Annotated[
         list[str] | None, typer.Option(help="a time (RFC 3339): say how many were in flight")
     ] = None,
-    strict: Annotated[bool, typer.Option(help="exit 4 when anything was lost")] = False,
+    strict: Annotated[bool, typer.Option(help="exit 4 when anything was lost or refused")] = False,
     window_s: Annotated[float, typer.Option(help="how long a request counts as new")] = 10.0,
     picture: Annotated[
         Path | None, typer.Option(help="draw rate, latency and errors: a .png or .svg file")
@@ -77,6 +77,7 @@ def check(
 ) -> None:
     """Count the outcomes of a recorded load, apart for each fault and step of this lab."""
     from lab.traffic import cli
+    from lab.traffic.check import has_losses
 
     records = cli.history(file)
     happened = cli.relevant(records, cli.marks(instance_of(site))) if _has_lab(site) else []
@@ -91,10 +92,7 @@ def check(
         from lab.traffic.table import show
 
         show(summary)
-    outcomes = {**summary["outcomes"], "channels": 0}
-    outcomes["channels"] = summary["channels"]["cut"] + summary["channels"]["failed"]
-    lost = ("failed", "cut", "wrong", "refused", "channels")
-    if strict and any(outcomes[name] for name in lost):
+    if strict and (has_losses(summary) or summary["outcomes"]["refused"]):
         raise typer.Exit(int(ExitStatus.FAILED))
 
 

@@ -42,9 +42,6 @@ class FakeProvisioner:
         self.world.effect("up", "stack", self.on_up)
         self.changes = self.drifted = ()
 
-    def refresh(self) -> None:
-        pass
-
     def destroy(self, lock_token: str) -> None:
         self.tokens.append(lock_token)
         self.world.effect("destroy", "stack", self.world.machines.clear)

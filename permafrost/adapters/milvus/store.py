@@ -41,7 +41,6 @@ true
 """
 """Says which stores have data. A disk that is there and not mounted yet is not empty."""
 ROOT_SECRET = "milvus-root"  # noqa: S105  (the name of a file)
-OBJECT_STORE_SECRET = "object-store"  # noqa: S105  (the name of a file)
 REPLICAS = 2
 
 

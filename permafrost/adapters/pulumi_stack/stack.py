@@ -135,10 +135,6 @@ class PulumiStack:
         """Make it so. Hooks and converging resources join the operation by the token."""
         self._act("up", *(["--refresh"] if refresh else []), lock_token=lock_token)
 
-    def refresh(self) -> None:
-        """Read the real state of every resource into the stack."""
-        self._act("refresh")
-
     def destroy(self, lock_token: str = "") -> None:
         """Remove every resource of the stack; the program runs, for the sake of its hooks."""
         if holds_data(self._loaded.site):

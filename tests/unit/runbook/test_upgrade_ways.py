@@ -115,11 +115,6 @@ def test_back_is_an_upgrade_to_the_release_before(tmp_path: Path, way: Strategy)
     assert ctx.release("pulse").live == "a"
 
 
-def steps_of(tmp_path: Path, way: Strategy) -> int:
-    ctx, _ = made(tmp_path / "count", way)
-    return 2 * len(preview_upgrade(ctx, "pulse", NEW, WISHES[way]).steps)
-
-
 def killed_at(ctx: Context, moment: int, work: Callable[[Context], object]) -> bool:
     ctx.crash = KillAt(moment)
     try:
