@@ -11,8 +11,8 @@ from typing import Any
 
 from lab.provider import paths, planning
 from lab.provider.check import Checked
+from lab.provider.comparison import Difference
 from lab.provider.errors import PartialFailureError, ProviderError, numbered
-from lab.provider.planning import Difference
 from lab.provider.registry import RESOURCES
 from lab.provider.resources.base import Resource
 from lab.provider.session import Operation, fault_text

@@ -13,11 +13,11 @@ from google.rpc import status_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from lab.provider import lifecycle
+from lab.provider.comparison import Difference
 from lab.provider.config import check_config, diff_config, read_config
 from lab.provider.errors import PartialFailureError, ProviderError, numbered
 from lab.provider.functions.arguments import check_arguments
 from lab.provider.functions.registry import FUNCTIONS
-from lab.provider.planning import Difference
 from lab.provider.session import Operation, Session
 from lab.provider.values import from_struct, to_struct
 from lab.provider.vsphere import vmodl

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from lab.provider import planning
+from lab.provider import comparison, planning
 from lab.provider.check import Checked, check
-from lab.provider.planning import Change, Difference
+from lab.provider.comparison import Change, Difference
 from lab.provider.schema import Schema
 from lab.provider.session import Operation
 from lab.provider.values import Props
@@ -32,7 +32,7 @@ class Resource(ABC):
     def diff(self, olds: Props, planned: Props, news: Props) -> Difference:
         """Return how the state of before and the planned one differ."""
         del news
-        found = planning.compare(self.schema, olds, planned)
+        found = comparison.compare(self.schema, olds, planned)
         found.delete_first = bool(found.replaces) and self.replace_deletes_first
         return found
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 from typing_extensions import override
 
 from lab.provider import inventory
+from lab.provider.comparison import Change, Difference
 from lab.provider.errors import NotFoundError
-from lab.provider.planning import Change, Difference
 from lab.provider.resources.base import Resource
 from lab.provider.schema import Schema
 from lab.provider.session import Operation

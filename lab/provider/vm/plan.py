@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.provider import inventory, planning
+from lab.provider import comparison, inventory, planning
+from lab.provider.comparison import Change, Difference
 from lab.provider.errors import NotFoundError, ProviderError
-from lab.provider.planning import Change, Difference
 from lab.provider.session import Operation
 from lab.provider.values import UNKNOWN, Props, has_unknown
 from lab.provider.vm import devices
@@ -56,7 +56,7 @@ def plan(op: Operation, olds: Props | None, news: Props) -> Props:
 def diff(olds: Props, planned: Props, news: Props) -> Difference:
     """Return how a machine's state and the planned one differ."""
     del news
-    found = planning.compare(SCHEMA, olds, planned)
+    found = comparison.compare(SCHEMA, olds, planned)
     clone, before = planned.get("clone"), olds.get("clone")
     if clone and before:
         found.detail = _clone_changes(found.detail)

@@ -20,7 +20,8 @@ from permafrost.adapters.vsphere import VcenterSession, VsphereHypervisor
 from permafrost.engine.state import StateStore
 from permafrost.planning.snapshot import Inventory
 from permafrost.site.load import LoadedSite, load_site
-from tests.contract.provider.vcenter import PASSWORD, USER, VCenter
+from tests.contract.provider.administrator import PASSWORD, USER
+from tests.contract.provider.vcenter import VCenter
 from tests.contract.vsphere.byhand import two_gpus
 from tests.fakes.site import document, write_site
 

@@ -20,11 +20,12 @@ from typing import Any, Self
 from lab.provider.errors import ProviderError
 from lab.provider.lifecycle import words
 from lab.provider.vsphere import vmodl
+from tests.contract.provider.administrator import PASSWORD, USER
 from tests.contract.provider.binding import Binding, Difference, resolve
 from tests.contract.provider.cases import REFUSED, Case, load
 from tests.contract.provider.engine import Plugin
 from tests.contract.provider.exceptions import Expected, expected
-from tests.contract.provider.vcenter import PASSWORD, USER, VCenter
+from tests.contract.provider.vcenter import VCenter
 
 PLUGIN = [sys.executable, "-m", "lab.provider"]
 REQUEST = (

@@ -15,7 +15,8 @@ from pyVmomi import vim
 
 from lab.errors import LabError
 from lab.services import admin
-from tests.contract.provider.vcenter import PASSWORD, USER, VCenter
+from tests.contract.provider.administrator import PASSWORD, USER
+from tests.contract.provider.vcenter import VCenter
 
 HOST = "DC0_C0_H0"
 SOON_S = 20.0

@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.contract.provider.administrator import PASSWORD, USER
 from tests.contract.provider.binding import Binding, resolve
 from tests.contract.provider.cases import load
 from tests.contract.provider.engine import Answer, Plugin
 from tests.contract.provider.replay import PLUGIN, REQUEST, Bench
-from tests.contract.provider.vcenter import PASSWORD, USER
 
 SOON_S = 20.0
 

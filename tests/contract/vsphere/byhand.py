@@ -13,7 +13,8 @@ from permafrost.planning.placement import Placement, Slot
 from permafrost.site.load import LoadedSite
 from permafrost.site.model import Site
 from permafrost.topology import nodes, replicas
-from tests.contract.provider.vcenter import PASSWORD, USER, VCenter
+from tests.contract.provider.administrator import PASSWORD, USER
+from tests.contract.provider.vcenter import VCenter
 from tests.contract.vsphere.person import KIND, MEMORY_MIB, Person
 from tests.fakes.site import document
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lab.provider.comparison import Change, Difference, compare
 from lab.provider.paths import path_keys, with_values_of
 from lab.provider.planning import (
-    Change,
-    Difference,
-    compare,
     imported_inputs,
     plan,
     refreshed_inputs,
