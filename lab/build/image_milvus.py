@@ -9,6 +9,7 @@ from __future__ import annotations
 import lzma
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 from lab.build import container, debian
@@ -36,15 +37,7 @@ def with_defaults(template: str) -> str:
     return _PLACEHOLDER.sub(default, template)
 
 
-def _build(build: Build) -> None:
-    _build_version(build, "knowledge", _LOCK)
-
-
-def _build_older(build: Build) -> None:
-    _build_version(build, "knowledge_older", _OLDER_LOCK)
-
-
-def _build_version(build: Build, section: str, lock: str) -> None:
+def _build(build: Build, *, section: str, lock: str) -> None:
     root = build.out / "rootfs"
     debian.root_filesystem(
         build,
@@ -112,21 +105,23 @@ def _server(build: Build, root: Path, lock: str) -> None:
 
 _CODE = ("lab/build/image_milvus.py", "lab/build/container.py", "lab/build/debian.py")
 
-PART = Part(
-    name="image-milvus",
-    summary="Milvus container image",
-    build=_build,
-    inputs=(_LOCK, *_CODE),
-    sections=("debian", "knowledge"),
-    needs_gib=1.5,
-    on_demand=True,
-)
-OLDER = Part(
-    name="image-milvus_older",
-    summary="container image of the Milvus before, which an upgrade is drilled from",
-    build=_build_older,
-    inputs=(_OLDER_LOCK, *_CODE),
-    sections=("debian", "knowledge_older"),
-    needs_gib=1.5,
-    on_demand=True,
+
+def _part(name: str, summary: str, section: str, lock: str) -> Part:
+    return Part(
+        name=name,
+        summary=summary,
+        build=partial(_build, section=section, lock=lock),
+        inputs=(lock, *_CODE),
+        sections=("debian", section),
+        needs_gib=1.5,
+        on_demand=True,
+    )
+
+
+PART = _part("image-milvus", "Milvus container image", "knowledge", _LOCK)
+OLDER = _part(
+    "image-milvus_older",
+    "container image of the Milvus before, which an upgrade is drilled from",
+    "knowledge_older",
+    _OLDER_LOCK,
 )
