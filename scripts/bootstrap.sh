@@ -17,7 +17,7 @@ packages=(
   systemd-container iproute2 nftables procps         # the lab's machines and their network
   openssh-client                                     # reaching them
   gcc libc6-dev                                      # go test -race
-  haproxy                                            # the contract of its runtime socket
+  haproxy keepalived                                 # the contracts of the edges
 )
 
 say() { printf 'bootstrap: %s\n' "$*"; }
@@ -47,7 +47,7 @@ debian_packages() {
   export DEBIAN_FRONTEND=noninteractive LC_ALL=C
   # The lab starts servers of its own; Debian's services must not take their ports.
   local service
-  for service in docker-registry haproxy; do
+  for service in docker-registry haproxy keepalived; do
     case " ${missing[*]} " in
       *" $service "*)
         mkdir -p /etc/systemd/system

@@ -7,6 +7,7 @@ connection tracking for its clients.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, collapse_addresses
 
@@ -35,7 +36,7 @@ def openings(site: Site, node: Node) -> tuple[Opening, ...]:
     """Return what may be reached on an edge, an inference node or the registry's VM."""
     ssh = Opening("ssh", SSH_PORT, (), "administration: keys only")
     if node.tier is Tier.EDGE:
-        networks = tuple(str(network) for network in site.edge.clients.networks)
+        networks = _clients(site, node)
         ports = {f"endpoint_{name}": e.port for name, e in sorted(site.inference.items())}
         if site.knowledge is not None:
             ports["knowledge"] = site.knowledge.milvus.port
@@ -56,18 +57,31 @@ def openings(site: Site, node: Node) -> tuple[Opening, ...]:
     return (ssh, Opening("edges", NODE_PORT, edges, "requests that an edge passes on"))
 
 
-def _readers(site: Site) -> tuple[str, ...]:
-    """Return who may reach the registry's VM: the nodes that pull, and the networks named for it.
+def _clients(site: Site, node: Node) -> tuple[str, ...]:
+    """Return who may reach an edge's endpoints; empty: everybody.
 
-    Joined where they overlap, for a set of nftables has no element twice.
+    With a common address the other edges as well: one asks another whether it takes connections
+    before it passes its clients on (docs/adr/0019).
     """
+    networks = site.edge.clients.networks
+    others = (IPv4Network(address) for address in vrrp_peers(site, node))
+    return _joined((*networks, *others)) if networks else ()
+
+
+def _joined(networks: Iterable[IPv4Network]) -> tuple[str, ...]:
+    """Return networks joined where they overlap: a set of nftables has no element twice."""
+    joined = collapse_addresses(networks)
+    return tuple(str(n.network_address if n.prefixlen == ALONE else n) for n in joined)
+
+
+def _readers(site: Site) -> tuple[str, ...]:
+    """Return who may reach the registry's VM: nodes that pull, and the networks named for it."""
     node = site.registry.node
     if node is None or not node.clients:
         return ()
     pulling = (Tier.INFERENCE, Tier.KNOWLEDGE)
     own = (IPv4Network(n.address) for n in topology.nodes(site) if n.tier in pulling)
-    joined = collapse_addresses([*node.clients, *own])
-    return tuple(str(n.network_address if n.prefixlen == ALONE else n) for n in joined)
+    return _joined([*node.clients, *own])
 
 
 def time_servers(site: Site, node: Node) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ),
     ("keepalived.service.conf", "keepalived/keepalived.service.conf.j2", "oslo-edge-02", {}),
     ("vip-haproxy.service.conf", "keepalived/haproxy.service.conf.j2", "oslo-edge-02", {}),
+    ("vip-sysctl.conf", "keepalived/sysctl.conf.j2", "oslo-edge-02", {}),
     ("permafrost-vip", "keepalived/permafrost-vip.j2", "oslo-edge-02", {}),
     ("haproxy.service.conf", "haproxy/haproxy.service.conf.j2", "oslo-edge-01", {}),
     ("triton-a.container", "quadlet/triton.container.j2", "oslo-chat-02", {"slot": 0}),

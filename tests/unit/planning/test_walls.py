@@ -44,6 +44,17 @@ def test_an_edge_is_reached_at_its_endpoints_by_those_who_may_ask() -> None:
     assert all(o.sources == () for o in open_to_all)
 
 
+def test_edges_with_a_common_address_ask_each_other_whether_they_take_connections() -> None:
+    """Joined with the clients' networks: in a set of nftables nothing overlaps."""
+    site = site_with(nodes=2, vip="10.64.1.9", clients={"networks": ["10.9.0.0/16"]})
+    first, second = topology.edges(site)
+    port = next(iter(site.inference.values())).port
+    found = {o.port: o.sources for o in openings(site, first)}
+    assert set(found[port]) == {"10.9.0.0/16", str(second.address)}
+    around = site_with(nodes=2, vip="10.64.1.9", clients={"networks": ["10.0.0.0/8"]})
+    assert {o.sources for o in openings(around, first) if o.port == port} == {("10.0.0.0/8",)}
+
+
 def test_clients_of_the_knowledge_tier_come_through_the_edges_too() -> None:
     site = example_site("three-racks")
     assert site.knowledge is not None

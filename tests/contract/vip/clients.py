@@ -1,0 +1,130 @@
+"""Clients of the site's address: each on a connection of its own, kept ones, and streams."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.contract.vip.edges import PORT, VIP
+from tests.contract.vip.nodes import TOKENS
+
+RATE, KEPT = 15, 4
+TIMEOUT_S = 20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: when it began, how long it took, why it failed if it did."""
+
+    kind: str
+    began: float
+    took_s: float
+    error: str
+
+
+@dataclass
+class Load:
+    """Clients that go on until the block ends, and are then waited for."""
+
+    folder: Path
+    asked: list[Asked] = field(default_factory=list)
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> Load:
+        self._context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+        self._begin(self._come)
+        for _ in range(KEPT):
+            self._begin(self._stay)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def lost(self) -> list[Asked]:
+        """Return what failed."""
+        return [a for a in self.asked if a.error]
+
+    def await_answers(self, count: int = 30) -> None:
+        """Wait until as many requests that begin from now on were answered, of each kind."""
+        now, end = time.time(), time.monotonic() + 60
+        for kind in ("new", "kept"):
+            while (
+                sum(a.kind == kind and a.began > now and not a.error for a in self.asked) < count
+            ):
+                assert time.monotonic() < end, (
+                    f"no new answers: {self.lost()[:2] + self.lost()[-2:]}"
+                )
+                time.sleep(0.05)
+
+    def stream(self) -> threading.Thread:
+        """Begin one stream; the thread ends with it."""
+        begun = threading.Event()
+
+        def go() -> None:
+            connection = self._connection()
+
+            def ask() -> int:
+                connection.request("POST", "/v2/models/chat/generate_stream", b"{}")
+                answer = connection.getresponse()
+                first = answer.read(1)
+                begun.set()
+                return len(first + answer.read())
+
+            self._record("stream", lambda: "" if ask() == TOKENS else "cut")
+            begun.set()
+            connection.close()
+
+        thread = self._begin(go)
+        assert begun.wait(TIMEOUT_S)
+        return thread
+
+    def _begin(self, what: Callable[[], None]) -> threading.Thread:
+        self._threads.append(threading.Thread(target=what, daemon=True))
+        self._threads[-1].start()
+        return self._threads[-1]
+
+    def _come(self) -> None:
+        began, n = time.time(), 0
+        while not self._ended.wait(max(0.0, began + n / RATE - time.time())):
+            self._begin(self._once)
+            n += 1
+
+    def _once(self) -> None:
+        connection = self._connection()
+        self._record("new", lambda: self._ask(connection))
+        connection.close()
+
+    def _stay(self) -> None:
+        connection = self._connection()
+        while not self._ended.is_set():
+            if not self._record("kept", lambda: self._ask(connection)):
+                connection.close()
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(VIP, PORT, timeout=TIMEOUT_S, context=self._context)
+
+    @staticmethod
+    def _ask(connection: http.client.HTTPSConnection) -> str:
+        connection.request("POST", "/v2/models/chat/generate", b"{}")
+        answer = connection.getresponse()
+        answer.read()
+        return "" if answer.status == 200 else str(answer.status)
+
+    def _record(self, kind: str, ask: Callable[[], str]) -> bool:
+        """Ask, and note how it went; return whether well."""
+        began = time.time()
+        try:
+            error = ask()
+        except (http.client.HTTPException, OSError) as failed:
+            error = repr(failed)
+            self._ended.wait(0.1)
+        self.asked.append(Asked(kind, began, time.time() - began, error))
+        return not error
