@@ -1,20 +1,24 @@
-"""Clients of the site's address: each on a connection of its own, kept ones, and streams."""
+"""Clients of the site's address: each on a connection of its own, kept, slow, streams."""
 
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.contract.vip.edges import PORT, VIP
+from tests.contract.vip.machines import sh
 from tests.contract.vip.nodes import TOKENS
 
 RATE, KEPT = 15, 4
 TIMEOUT_S = 20
+SLOW_S = 1.5
+"""What is between the first two packets that an edge hears from a slow client."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,9 @@ class Load:
 
     folder: Path
     asked: list[Asked] = field(default_factory=list)
+    _ports: Iterator[int] = field(default_factory=lambda: iter(range(61000, 61100)))
     _ended: threading.Event = field(default_factory=threading.Event)
+    _never: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Load:
@@ -70,18 +76,45 @@ class Load:
 
         def go() -> None:
             connection = self._connection()
-
-            def ask() -> int:
-                connection.request("POST", "/v2/models/chat/generate_stream", b"{}")
-                answer = connection.getresponse()
-                first = answer.read(1)
-                begun.set()
-                return len(first + answer.read())
-
-            self._record("stream", lambda: "" if ask() == TOKENS else "cut")
-            begun.set()
+            self._record("stream", lambda: self._read_stream(connection, begun))
             connection.close()
 
+        return self._begin_with(go, begun)
+
+    def slow(self) -> threading.Thread:
+        """Let one begin to connect, far away: the edge hears of it again after ``SLOW_S``.
+
+        Then it goes on, and reads a stream. The thread ends with it.
+        """
+        begun = threading.Event()
+        port = next(self._ports)
+
+        def go() -> None:
+            connection = self._connection()
+
+            def ask() -> str:
+                rule = _withhold(port)
+                with socket.create_connection((VIP, PORT), TIMEOUT_S, ("", port)) as plain:
+                    begun.set()
+                    self._never.wait(SLOW_S)
+                    sh("nft", "delete", "table", "ip", rule)
+                    connection.sock = self._context.wrap_socket(plain, server_hostname=VIP)
+                    return self._read_stream(connection, begun)
+
+            self._record("slow", ask)
+            connection.close()
+
+        return self._begin_with(go, begun)
+
+    @staticmethod
+    def _read_stream(connection: http.client.HTTPSConnection, begun: threading.Event) -> str:
+        connection.request("POST", "/v2/models/chat/generate_stream", b"{}")
+        answer = connection.getresponse()
+        first = answer.read(1)
+        begun.set()
+        return "" if len(first + answer.read()) == TOKENS else "cut"
+
+    def _begin_with(self, go: Callable[[], None], begun: threading.Event) -> threading.Thread:
         thread = self._begin(go)
         assert begun.wait(TIMEOUT_S)
         return thread
@@ -128,3 +161,20 @@ class Load:
             self._ended.wait(0.1)
         self.asked.append(Asked(kind, began, time.time() - began, error))
         return not error
+
+
+def _withhold(port: int) -> str:
+    """Let no packet but the first of a connection from this port out; return the rule's table."""
+    table = f"withheld_{port}"
+    sh(
+        "nft",
+        "-f",
+        "-",
+        stdin=f"""table ip {table} {{
+        chain output {{
+            type filter hook output priority filter
+            tcp sport {port} tcp flags & (syn | ack) == ack drop
+        }}
+    }}""",
+    )
+    return table

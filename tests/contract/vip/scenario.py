@@ -42,13 +42,14 @@ def restart(folder: Path, *, changed: Changed = unchanged, times: int = 1) -> di
         load.await_answers()
         for _ in range(times):
             (held,) = site.holders()
-            streams = [load.stream() for _ in range(STREAMS)]
+            longer = [load.stream() for _ in range(STREAMS)]
+            longer += [load.slow() for _ in range(STREAMS)]
             said.append(held.stop())
             held.start()
             load.await_answers()
             moved.append(site.holders() == [e for e in site.edges if e is not held])
-            for stream in streams:
-                stream.join()
+            for client in longer:
+                client.join()
     return {
         "asked": Counter(a.kind for a in load.asked),
         "lost": Counter(a.kind for a in load.lost()),
