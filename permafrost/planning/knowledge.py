@@ -25,6 +25,7 @@ class Unit:
     metrics_port: int
     public_port: int
     environment: Mapping[str, str]
+    stop_s: int
 
 
 def members(site: Site) -> tuple[Node, ...]:
@@ -112,6 +113,7 @@ def units_of(site: Site, member: str) -> tuple[Unit, ...]:
                     METRICS_PORT + len(found),
                     ports.get(process.public, 0),
                     process.environment,
+                    process.stop_s,
                 )
             )
     return tuple(found)

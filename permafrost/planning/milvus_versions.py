@@ -37,6 +37,7 @@ class Process:
     """One kind of process. A further one on the same member takes ports ten further on.
 
     ``ports`` is the name of the setting -> port. ``public`` is the setting of the clients' port.
+    ``stop_s``: how long one that is told to stop may take before it is killed.
     """
 
     role: str
@@ -44,6 +45,7 @@ class Process:
     ports: Mapping[str, int]
     public: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    stop_s: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,17 @@ class MilvusVersion:
 _PLAIN_STORES = ("to etcd and between its members", "to Kafka and between its brokers",
                  "to MinIO (its keys sign requests) and between its nodes")  # fmt: skip
 
-# A proxy tries three times: a query node that is lost costs a search 1 s instead of 4 to 5.
-_PROXY = {"GRPC_CLIENT_MAXMAXATTEMPTS": "3"}
+# Every search and insert asks the coordinator of the root for a timestamp. What a proxy does not
+# get it tells the client as an answer of its own, which pymilvus does not ask again: so a proxy
+# asks for as long as coordinators take to change places (some 8 s of waiting, below a client's
+# 15). Three times, as it was, are 0.3 s; they made a search that meets a lost query node 4 s
+# faster, and failed every request during a planned change of the active coordinators.
+_PROXY = {"GRPC_CLIENT_MAXMAXATTEMPTS": "12"}
+
+GRACE_S = 60
+"""How long a process of Milvus waits until others have taken what it had."""
+_HANDS_OVER_S = GRACE_S + 10
+"""A query node that is killed sooner takes segments with it that nobody else has loaded."""
 
 _BROKER_LOST = {"socket.timeout.ms": 3000, "socket.connection.setup.timeout.ms": 3000}
 
@@ -90,7 +101,7 @@ _COMMON: dict[str, Any] = {
     "queryNode": {"enableDisk": False},
     "common": {
         "storageType": "remote",
-        "gracefulStopTimeout": 60,
+        "gracefulStopTimeout": GRACE_S,
         # How long a coordinator that is gone keeps its place: 23 s by default, 5 to 8 s so, the
         # election of a leader of etcd included. Shorter than 3 s etcd grants none.
         "session": {"ttl": 5, "retryTimes": 30},
@@ -133,7 +144,7 @@ V2_3 = MilvusVersion(
             ),
             {"ROOTCOORD_PORT": 53100, "QUERYCOORD_PORT": 19531, "DATACOORD_PORT": 13333},
         ),
-        Process("query", ("querynode",), {"QUERYNODE_PORT": 21123}),
+        Process("query", ("querynode",), {"QUERYNODE_PORT": 21123}, stop_s=_HANDS_OVER_S),
         Process("data", ("datanode",), {"DATANODE_PORT": 21224}),
         Process("index", ("indexnode",), {"INDEXNODE_PORT": 21321}),
         Process(
@@ -170,7 +181,7 @@ V2_6 = MilvusVersion(
     (
         Process("coordinators", ("mixcoord",), {"MIXCOORD_PORT": 53100}),
         Process("streaming", ("streamingnode",), {"STREAMINGNODE_PORT": 22222}),
-        Process("query", ("querynode",), {"QUERYNODE_PORT": 21123}),
+        Process("query", ("querynode",), {"QUERYNODE_PORT": 21123}, stop_s=_HANDS_OVER_S),
         Process("data", ("datanode",), {"DATANODE_PORT": 21224}),
         Process(
             "proxies",

@@ -207,6 +207,7 @@ def _unit(unit: Unit) -> dict[str, Any]:
         },
         "public_port": unit.public_port,
         "metrics_port": unit.metrics_port,
+        "stop_s": unit.stop_s,
     }
 
 

@@ -133,6 +133,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "bergen-knowledge-02",
         {"unit": 0},
     ),
+    ("milvus-query.container", "quadlet/milvus.container.j2", "bergen-knowledge-02", {"unit": 1}),
     (
         "knowledge-watch.json",
         "knowledge_watch/knowledge-watch.json.j2",

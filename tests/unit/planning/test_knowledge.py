@@ -23,11 +23,14 @@ from permafrost.planning.knowledge_status import (
     KnowledgeStatus,
     knowledge_status,
 )
-from permafrost.planning.milvus_versions import VERSIONS
+from permafrost.planning.milvus_versions import VERSIONS, MilvusVersion
 from permafrost.planning.unsupported import unsupported
 from permafrost.site.checks import check_site
 from permafrost.site.model import Site
 from tests.golden.ansible.rendering import golden_site
+
+SWITCH_S, CLIENT_S = 8.0, 15.0
+"""How long coordinators were seen to take over on a lab, and what a client waits for an answer."""
 
 
 def site_with(**milvus: Any) -> Site:
@@ -93,6 +96,26 @@ def test_no_query_node_stands_beside_the_coordinators_that_begin_active(count: i
 def test_two_members_both_have_query_nodes() -> None:
     roles = {"etcd": 1, "object_store": 1, "queue": 1}
     assert all(r.get("query") == 2 for r in milvus_roles(site_with(nodes=2, roles=roles)).values())
+
+
+@pytest.mark.parametrize("version", VERSIONS.values(), ids=VERSIONS)
+def test_a_query_node_may_hand_over_before_it_is_killed(version: MilvusVersion) -> None:
+    (query,) = (p for p in version.processes if p.role == "query")
+    assert query.stop_s > version.settings["common"]["gracefulStopTimeout"]
+
+
+@pytest.mark.parametrize("version", VERSIONS.values(), ids=VERSIONS)
+def test_a_proxy_asks_coordinators_for_as_long_as_they_change_places(
+    version: MilvusVersion,
+) -> None:
+    """As Milvus' clients do: doubled waits between the attempts, up to the longest one."""
+    client = version.settings["grpc"]["client"]
+    (proxy,) = (p for p in version.processes if p.public)
+    attempts = int(proxy.environment["GRPC_CLIENT_MAXMAXATTEMPTS"])
+    waits = [
+        min(client["initialBackOff"] * 2**i, client["maxBackoff"]) for i in range(attempts - 1)
+    ]
+    assert SWITCH_S < sum(waits) < CLIENT_S
 
 
 def test_the_layout_that_nothing_has_run_is_refused_at_deployment() -> None:
