@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from permafrost.adapters.clocks import read_clocks
 from permafrost.adapters.haproxy import HaproxyRuntime
 from permafrost.adapters.node_agent import NodeAgent
+from permafrost.adapters.object_store import probe_object_store
 from permafrost.adapters.registry import OciCatalog
 from permafrost.adapters.services import services_of
 from permafrost.adapters.ssh import SshShell
@@ -77,6 +78,7 @@ def context_for(
         # It is told what file and lock pin: only a change of that configures a node anew.
         make_converger=lambda: _converger(pinned, store),
         services=lambda: services_of(site),
+        object_store=lambda: probe_object_store(loaded),
         clocks=lambda names: read_clocks(shell, names),
         knowledge=_knowledge(loaded, shell),
         lock_token=lock_token or os.environ.get(LOCK_TOKEN) or None,

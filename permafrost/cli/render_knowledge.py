@@ -24,7 +24,10 @@ def show_knowledge(status: KnowledgeStatus, out: Console) -> None:
         table.add_row(member["name"], member["host"] or "-", units or "-", member["reason"])
     out.print(table)
     etcd, queue = status.quorums["etcd"], status.quorums["queue"]
-    store = "writable" if status.quorums["object_store"]["writable"] else "not writable"
+    kept = status.quorums["object_store"]
+    store = "writable" if kept["writable"] else "not writable"
+    if kept["place"]:
+        store = f"{kept['place']} {'answers' if kept['writable'] else 'does not answer'}"
     out.print(
         f"  etcd {etcd['answering']} of {etcd['members']}, leader {etcd['leader'] or 'none'}; "
         f"queue {queue['answering']} of {queue['members']}, {queue['under_replicated']} "

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from permafrost.planning.milvus_versions import METRICS_PORT, STEP, STORES, VERSIONS, MilvusVersion
+from permafrost.planning.milvus_versions import (
+    METRICS_PORT,
+    PLAIN_OBJECT_STORE,
+    STEP,
+    STORES,
+    VERSIONS,
+    MilvusVersion,
+)
 from permafrost.site.knowledge import Milvus
 from permafrost.site.model import Site
 from permafrost.topology import Node, Tier, nodes
@@ -43,6 +50,15 @@ def milvus_of(site: Site) -> Milvus:
 def version_of(site: Site) -> MilvusVersion:
     """Return the layout of the site's version of Milvus."""
     return VERSIONS[milvus_of(site).version]
+
+
+def plain_connections(site: Site) -> tuple[str, ...]:
+    """Return what passes between members neither encrypted nor authenticated by a password."""
+    milvus = milvus_of(site)
+    external = milvus.object_store is not None
+    return tuple(
+        what for what in version_of(site).plain if not (external and what == PLAIN_OBJECT_STORE)
+    )
 
 
 def milvus_roles(site: Site) -> dict[str, dict[str, int]]:

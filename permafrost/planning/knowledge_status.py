@@ -132,6 +132,7 @@ def _quorums(site: Site, seen: KnowledgeFacts) -> dict[str, Any]:
         "object_store": {
             "members": len(members_with(site, "object_store")),
             "writable": any(s.store_is_writable for s in states),
+            "place": store.place if (store := milvus_of(site).object_store) else None,
         },
     }
 

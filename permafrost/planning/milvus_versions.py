@@ -65,8 +65,12 @@ class MilvusVersion:
         return frozenset({*STORES, *(p.role for p in self.processes)})
 
 
-_PLAIN_STORES = ("to etcd and between its members", "to Kafka and between its brokers",
-                 "to MinIO (its keys sign requests) and between its nodes")  # fmt: skip
+PLAIN_OBJECT_STORE = "to MinIO (its keys sign requests) and between its nodes"
+_PLAIN_STORES = (
+    "to etcd and between its members",
+    "to Kafka and between its brokers",
+    PLAIN_OBJECT_STORE,
+)
 
 # Every search and insert asks the coordinator of the root for a timestamp. What a proxy does not
 # get it tells the client as an answer of its own, which pymilvus does not ask again: so a proxy

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from permafrost.errors import Problem
 from permafrost.facts import CheckpointFacts
 from permafrost.planning.placement import Placement
 from permafrost.planning.preflight_cluster import cluster_checks
-from permafrost.planning.preflight_knowledge import knowledge_checks
+from permafrost.planning.preflight_knowledge import knowledge_checks, object_store_checks
 from permafrost.planning.preflight_model import model_checks
 from permafrost.planning.preflight_power import Starting, power_on_checks
 from permafrost.planning.preflight_report import PreflightCheck, PreflightReport, check, report
@@ -33,11 +34,13 @@ def plan_preflight(
     checkpoints: Mapping[str, CheckpointFacts],
     changes: Iterable[Change] = (),
     starting: Iterable[str] | None = None,
+    object_store: Iterable[Problem] = (),
 ) -> PreflightReport:
     """Return every check of a site.
 
     ``checkpoints`` are by endpoint, as the registry shows them; ``changes`` what Pulumi would do;
-    ``starting`` the nodes that are to be powered on (None: all, as if every VM were).
+    ``starting`` the nodes that are to be powered on (None: all, as if every VM were);
+    ``object_store`` what speaks against an external one.
     """
     wanted = {n.name for n in nodes(site)} if starting is None else set(starting)
     changes = [c for c in changes if c.type == VM_TYPE]
@@ -46,6 +49,7 @@ def plan_preflight(
         cluster_checks(site, inventory),
         model_checks(site, checkpoints),
         knowledge_checks(site),
+        object_store_checks(site, object_store),
         program_checks(changes),
         _space(site, inventory),
         _addresses(site, inventory),

@@ -6,16 +6,18 @@ worst case, in which the member with the most query nodes is lost and the others
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from permafrost.errors import Problem
 from permafrost.planning.knowledge import members, milvus_of, milvus_roles, stores_on
-from permafrost.planning.preflight_report import PreflightCheck, check
+from permafrost.planning.preflight_report import PreflightCheck, PreflightLevel, check
 from permafrost.site.knowledge import Collection, VectorIndex
 from permafrost.site.model import Site
 
 MIB = 1024 * 1024
 FLOAT_BYTES, KEY_BYTES, LINK_BYTES = 4, 8, 4
 REPLICAS = 2
+STORE = "knowledge.milvus.object_store"
 SYSTEM_MIB = 1024
 """Of each member: the system, the walls, the balancer, container processes."""
 STORE_MIB = {"etcd": 512, "object_store": 1024, "queue": 1024}
@@ -85,6 +87,27 @@ def knowledge_checks(site: Site) -> Iterator[PreflightCheck]:
         hint="give vm.memory_mib more, raise nodes and roles.query, or use IVF_SQ8: "
         "one byte a dimension",
     )
+
+
+def object_store_checks(site: Site, problems: Iterable[Problem]) -> Iterator[PreflightCheck]:
+    """Yield the check of an external object store; ``problems``: what the asked one had."""
+    store = None if site.knowledge is None else milvus_of(site).object_store
+    if store is None:
+        return
+    needed = "an S3 endpoint with that bucket, its certificate and its key"
+    problems = tuple(problems)
+    for problem in problems:
+        yield PreflightCheck(
+            problem.code,
+            problem.path,
+            PreflightLevel.PROBLEM,
+            problem.message,
+            needed,
+            problem.hint,
+        )
+    if not problems:
+        seen = f"{store.place} answers"
+        yield PreflightCheck("OBJECT_STORE", STORE, PreflightLevel.OK, seen, needed)
 
 
 def _replicas(site: Site) -> int:

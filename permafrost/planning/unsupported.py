@@ -71,12 +71,13 @@ def _milvus(milvus: Milvus) -> Iterator[Problem]:
             "knowledge.milvus.version",
             f"served is: {', '.join(v.name for v in VERSIONS.values() if v.is_verified)}",
         )
-    if milvus.images is None:
+    images = milvus.images
+    if images is None or (milvus.roles.object_store and images.object_store is None):
         yield Problem(
             "MILVUS_IMAGES_MISSING",
             "the servers' images are not pinned",
             "knowledge.milvus.images",
-            "name milvus, etcd, queue and object_store, each with its digest",
+            "name milvus, etcd, queue and (of a bundled one) object_store, each with its digest",
         )
 
 

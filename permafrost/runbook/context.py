@@ -9,6 +9,7 @@ from functools import cached_property
 from permafrost.engine.crash import CrashPoint, crash_of_environment
 from permafrost.engine.releases import release
 from permafrost.engine.state import StateStore
+from permafrost.errors import Problem
 from permafrost.facts import ClockFacts
 from permafrost.planning.release import Release
 from permafrost.ports import (
@@ -43,6 +44,8 @@ class Context:
     crash: CrashPoint = crash_of_environment
     services: Callable[[], tuple[tuple[str, str], ...]] = tuple
     """Gives (what, address) of what the site needs besides its own VMs."""
+    object_store: Callable[[], tuple[Problem, ...]] = tuple
+    """Asks the external object store; gives what speaks against it, nothing without one."""
     clocks: Callable[[Iterable[str]], Mapping[str, ClockFacts | None]] = lambda _: {}
     """Reads the clocks of nodes; None for one that cannot be asked."""
 

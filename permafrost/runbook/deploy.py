@@ -85,6 +85,7 @@ def make_plan(ctx: Context) -> Plan:
             checkpoints=checkpoints,
             changes=changes,
             starting=starting,
+            object_store=ctx.object_store(),
         )
     )
     return plan

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import httpx
 
+from permafrost.engine.object_store import external_store
 from permafrost.errors import PermafrostError
-from permafrost.planning.knowledge import version_of
+from permafrost.planning.knowledge import plain_connections
 from permafrost.runbook.context import Context
 from permafrost.runbook.doctor_time import clock_findings, nodes_on
 from permafrost.runbook.doctor_tls import certificate_findings
@@ -36,14 +37,26 @@ def examine(ctx: Context) -> tuple[Finding, ...]:
         *certificate_findings(ctx.loaded),
         *_clocks(ctx),
         _state(ctx),
+        *_object_store(ctx),
         *_plain(ctx),
     )
+
+
+def _object_store(ctx: Context) -> Iterator[Finding]:
+    """Say how an external object store answers; nothing without one."""
+    store = external_store(ctx.loaded)
+    if store is None:
+        return
+    problems = ctx.object_store()
+    level = Level.PROBLEM if problems else Level.OK
+    told = "; ".join(p.message for p in problems) or f"{store.place}: it answers, with its key"
+    yield Finding("object store", level, told, "; ".join(p.hint for p in problems))
 
 
 def _plain(ctx: Context) -> Iterator[Finding]:
     """Say what passes between knowledge members as plain text."""
     if ctx.site.knowledge is not None:
-        plain = version_of(ctx.site).plain
+        plain = plain_connections(ctx.site)
         yield Finding(
             "knowledge, not encrypted",
             Level.EXPOSED,

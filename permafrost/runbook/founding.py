@@ -15,8 +15,10 @@ from permafrost.errors import PermafrostError, Problem, Refused
 from permafrost.planning.knowledge import members, milvus_of
 from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.runbook.context import Context
+from permafrost.site.knowledge import Milvus
 
 FOUNDED = "knowledge-founded"
+BUNDLED = "the bundled object store"
 
 
 def founded_as(ctx: Context) -> dict[str, Any] | None:
@@ -26,7 +28,8 @@ def founded_as(ctx: Context) -> dict[str, Any] | None:
 
 def record_founded(ctx: Context) -> None:
     """Note that the cluster answers right, as the version of the site file."""
-    ctx.store.remember(FOUNDED, {"version": milvus_of(ctx.site).version})
+    milvus = milvus_of(ctx.site)
+    ctx.store.remember(FOUNDED, {"version": milvus.version, "object_store": _place(milvus)})
 
 
 def is_known(ctx: Context) -> bool:
@@ -84,6 +87,26 @@ def require_version(ctx: Context) -> None:
                 f"name {known} or a later one; the way back is a restore from a backup",
             )
         )
+
+
+def require_place(ctx: Context) -> None:
+    """Raise Refused (KNOWLEDGE_STORE_MOVED) where what is known lies in another object store."""
+    known = founded_as(ctx)
+    was, wanted = str((known or {}).get("object_store", BUNDLED)), _place(milvus_of(ctx.site))
+    if known is not None and was != wanted:
+        raise Refused(
+            Problem(
+                "KNOWLEDGE_STORE_MOVED",
+                f"what the cluster knows is in {was}; nothing copies it to {wanted}",
+                "knowledge.milvus.object_store",
+                "leave it where it is, or make the tier anew (`permafrost destroy`, `permafrost "
+                "deploy`) and fill it from a backup",
+            )
+        )
+
+
+def _place(milvus: Milvus) -> str:
+    return milvus.object_store.place if milvus.object_store else BUNDLED
 
 
 def is_founded(ctx: Context, is_ready: Any) -> bool:

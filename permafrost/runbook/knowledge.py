@@ -37,7 +37,8 @@ EVERY_S = 2.0
 STEADY_S = 6.0
 """Longer than Milvus was seen to miss rows, without an error, after a query node had come back."""
 HINTS = {
-    "KNOWLEDGE_STORE_DEAD": "bring the object store's nodes back: all but one must run",
+    "KNOWLEDGE_STORE_DEAD": "bring the object store back: of a bundled one's nodes "
+    "all but one must run",
     "KNOWLEDGE_DISK_FULL": "raise knowledge.milvus.data_disk_gib, or drop what is not needed",
     "KNOWLEDGE_CERTIFICATE": "`permafrost converge MEMBER --renew-certificate` gives it one of "
     "the site's own authority",

@@ -13,7 +13,7 @@ from permafrost.planning.knowledge_rebuild import plan_rebuild
 from permafrost.planning.knowledge_status import Lack
 from permafrost.planning.live import LiveState
 from permafrost.runbook.context import Context
-from permafrost.runbook.founding import founded_as, require_ours, require_version
+from permafrost.runbook.founding import founded_as, require_ours, require_place, require_version
 from permafrost.runbook.knowledge import as_problem, read_knowledge
 
 FATAL = ("KNOWLEDGE_DISK_FULL", "KNOWLEDGE_STORE_DEAD")
@@ -24,11 +24,13 @@ def admit_members(ctx: Context, plan: Plan, live: LiveState) -> tuple[str, ...]:
     """Return what the plan means for the members beside its steps, as notes.
 
     Raises Refused with everything that speaks against it: a cluster of somebody else, a version
-    before this one, a full disk, a dead object store, a lost member that nobody can give back.
+    before this one, another object store, a full disk, a dead object store, a lost member that
+    nobody can give back.
     """
     if ctx.site.knowledge is None:
         return ()
     require_version(ctx)
+    require_place(ctx)
     if founded_as(ctx) is None:
         return ()
     names = [n.name for n in members(ctx.site)]

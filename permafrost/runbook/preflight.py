@@ -32,6 +32,7 @@ def read_preflight(ctx: Context) -> PreflightReport:
         placement,
         checkpoints=checkpoints,
         changes=ctx.provisioner.preview(),
+        object_store=ctx.object_store(),
     )
 
 

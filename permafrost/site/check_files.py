@@ -30,6 +30,10 @@ def named_files(site: Site) -> dict[str, tuple[str, bool]]:
                 user.password_file,
                 True,
             )
+        if (store := site.knowledge.milvus.object_store) is not None:
+            here = "knowledge.milvus.object_store"
+            found[f"{here}.secret_key_file"] = (store.secret_key_file, True)
+            found[f"{here}.ca_file"] = (store.ca_file, False)
     if site.edge.tls is not None:
         found["edge.tls.certificate_file"] = (site.edge.tls.certificate_file, False)
         found["edge.tls.key_file"] = (site.edge.tls.key_file, True)

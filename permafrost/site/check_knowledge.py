@@ -24,6 +24,7 @@ def check_knowledge(site: Site) -> Iterator[Problem]:
         return
     milvus = site.knowledge.milvus
     yield from _roles(milvus)
+    yield from _object_store(milvus)
     yield from _users(milvus)
     for name, endpoint in sorted(site.inference.items()):
         if endpoint.port == milvus.port:
@@ -70,6 +71,25 @@ def _roles(milvus: Milvus) -> Iterator[Problem]:
                 f"{here}.{role}",
                 "set it to 1 or more",
             )
+
+
+def _object_store(milvus: Milvus) -> Iterator[Problem]:
+    here, bundled = f"{HERE}.roles.object_store", milvus.roles.object_store
+    if milvus.object_store is not None and bundled:
+        yield Problem(
+            "OBJECT_STORE_TWICE",
+            f"{bundled} members would carry an object store, and {HERE}.object_store names "
+            f"{milvus.object_store.place}: Milvus knows one",
+            here,
+            "leave it out, or remove the external one",
+        )
+    if milvus.object_store is None and not bundled:
+        yield Problem(
+            "OBJECT_STORE_MISSING",
+            "nothing would keep what is known",
+            here,
+            f"set it to 3, or name an S3 endpoint in {HERE}.object_store",
+        )
 
 
 def _users(milvus: Milvus) -> Iterator[Problem]:

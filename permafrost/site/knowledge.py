@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictInt, StringConstraints
+from pydantic import Field, StrictInt, StringConstraints, model_validator
 
 from permafrost.site.inference import VmShape
+from permafrost.site.object_store import ObjectStore
 from permafrost.site.values import AddressSpan, DevicePath, FilePath, Label, PinnedImage, Strict
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,31}$")]
@@ -36,7 +37,9 @@ class MilvusRoles(Strict):
     """How many of each role, over all members. Defaults survive the loss of any one member."""
 
     etcd: StrictInt = Field(default=3, ge=1, le=9)
-    object_store: StrictInt = Field(default=3, ge=1, le=32)
+    object_store: StrictInt = Field(
+        default=3, ge=0, le=32, description="nodes of the bundled one; 0 beside an external one"
+    )
     queue: StrictInt = Field(default=3, ge=1, le=32, description="message queue brokers")
     coordinators: StrictInt = Field(default=2, ge=1, le=2, description="active and standby")
     query: StrictInt = Field(default=4, ge=1, le=999, description="two replicas need four")
@@ -52,7 +55,7 @@ class MilvusImages(Strict):
     milvus: PinnedImage
     etcd: PinnedImage
     queue: PinnedImage
-    object_store: PinnedImage
+    object_store: PinnedImage | None = Field(default=None, description="of the bundled one")
 
 
 class Grant(Strict):
@@ -103,6 +106,9 @@ class Milvus(Strict):
     images: MilvusImages | None = Field(default=None, description="`deploy` needs them")
     nodes: StrictInt = Field(default=3, ge=1, le=99)
     roles: MilvusRoles = MilvusRoles()
+    object_store: ObjectStore | None = Field(
+        default=None, description="one that is there; default: bundled, on the members"
+    )
     port: StrictInt = Field(default=19530, ge=1, le=65535, description="gRPC, on every edge")
     access: MilvusAccess = MilvusAccess()
     collections: dict[Identifier, Collection] = Field(
@@ -113,6 +119,16 @@ class Milvus(Strict):
     data_device: DevicePath = "/dev/sdb"
     network: Label | None = Field(default=None, description="one of `networks`")
     addresses: AddressSpan | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_bundled_store_beside_an_external_one(cls, values: Any) -> Any:
+        """An external store leaves no role to the members, unless the file says a number."""
+        if isinstance(values, dict) and values.get("object_store") is not None:
+            roles = values.get("roles", {})
+            if isinstance(roles, dict):
+                return {**values, "roles": {"object_store": 0, **roles}}
+        return values
 
 
 class Knowledge(Strict):

@@ -21,7 +21,7 @@ from permafrost.adapters.ansible.variables import (
     server_names,
 )
 from permafrost.adapters.ansible.workspace import Workspace, control_folder, remove
-from permafrost.engine.secrets import own_secret
+from permafrost.engine.object_store import object_store_ca, object_store_secret
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.pki import edge_certificate, site_pki, ssh_key
 from permafrost.pki.files import locked
@@ -83,6 +83,7 @@ class AnsibleConverger:
             package_key=_text(resolve(site.packages.key_file)),
             registry_ca=_text(resolve(site.registry.ca_file)),
             site_ca=pki.ca_pem(),
+            object_store_ca=object_store_ca(self._loaded),
             baseline_signers=_baseline_signers(self._loaded),
         )
         secret = SecretMaterial(
@@ -90,9 +91,7 @@ class AnsibleConverger:
             certificate_pem=certificate.certificate_pem,
             key_pem=certificate.key_pem,
             object_store_password=(
-                own_secret(self._loaded.state_dir, "object-store")
-                if node.tier is Tier.KNOWLEDGE
-                else ""
+                object_store_secret(self._loaded) if node.tier is Tier.KNOWLEDGE else ""
             ),
         )
         return host_variables(site, node, public, secret, releases)

@@ -23,6 +23,7 @@ from permafrost.planning.knowledge import (
 )
 from permafrost.planning.knowledge_status import COORDINATORS
 from permafrost.planning.milvus_versions import DATA_FOLDER, STORE_PORTS, STORE_UNITS
+from permafrost.site.knowledge import Milvus
 from permafrost.site.model import Site
 from permafrost.topology import Node
 
@@ -34,6 +35,7 @@ BALANCED_OBJECT_STORE_PORT = 9010
 BALANCED_ETCD_PORT = 12379
 """On the loopback of each member: what a lost member leaves hanging is cut there."""
 BUCKET = "milvus"
+STORE_CA = "/etc/permafrost/milvus/tls/object-store-ca.pem"
 
 
 def edge_variables(site: Site) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
     if milvus.images is None:
         raise ValueError("the images of the knowledge tier are not pinned")
     pins = milvus.images.model_dump()
-    images = {role: image_reference(site, pin) for role, pin in pins.items()}
+    images = {role: image_reference(site, pin) for role, pin in pins.items() if pin}
     units, stores = units_of(site, node.name), stores_on(site, node.name)
     cgroups = site.nodes.container_cgroups
     found: dict[str, Any] = {
@@ -76,6 +78,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "knowledge_walls_edge_ports": sorted(
             port for u in units if u.public_port for port in (u.public_port, u.metrics_port)
         ),
+        **_object_store(milvus),
         "store_balancer_object_store_port": BALANCED_OBJECT_STORE_PORT,
         "store_balancer_object_store_servers": _places(site, "object_store", OBJECT_STORE_PORT),
         "store_balancer_etcd_port": BALANCED_ETCD_PORT,
@@ -87,7 +90,6 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "knowledge_state_etcd": _urls(site, "etcd", ETCD_PORT),
         "knowledge_state_root": site.site,
         "knowledge_state_data": DATA_FOLDER,
-        "knowledge_state_balancer_port": BALANCED_OBJECT_STORE_PORT,
         "knowledge_state_queue_members": len(members_with(site, "queue")),
         "knowledge_watch_settings": watch_settings(
             site,
@@ -101,7 +103,6 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
             {**_unit(u), "waits_for_first": waits_for_first(site, node, u.role)} for u in units
         ],
         "milvus_settings": _settings(site),
-        "milvus_object_store_port": BALANCED_OBJECT_STORE_PORT,
         "milvus_data_folder": f"{DATA_FOLDER}/milvus",
         "milvus_container_cgroups": cgroups,
         "milvus_etcd_urls": _urls(site, "etcd", ETCD_PORT),
@@ -157,12 +158,24 @@ def _settings(site: Site) -> dict[str, Any]:
     """Return what is laid over the image's settings, without secrets."""
     base = version_of(site).settings
     etcd = {"endpoints": f"127.0.0.1:{BALANCED_ETCD_PORT}", "rootPath": site.site}
+    store = milvus_of(site).object_store
     minio = {
         "address": "127.0.0.1",
         "port": BALANCED_OBJECT_STORE_PORT,
         "accessKeyID": OBJECT_STORE_USER,
         "bucketName": BUCKET,
     }
+    if store is not None:
+        minio = {
+            "address": store.address,
+            "port": store.port,
+            "useSSL": True,
+            "accessKeyID": store.access_key,
+            "bucketName": store.bucket,
+            "region": store.region,
+            # The bucket may be another's as well.
+            "rootPath": site.site,
+        }
     tls = {
         "serverPemPath": "/milvus/tls/server.pem",
         "serverKeyPath": "/milvus/tls/server.key",
@@ -177,6 +190,21 @@ def _settings(site: Site) -> dict[str, Any]:
         "kafka": {**base["kafka"], **kafka},
         "common": {**base["common"], **common},
         "tls": tls,
+    }
+
+
+def _object_store(milvus: Milvus) -> dict[str, Any]:
+    """Return how a member asks for the object store: its own balancer's, or one elsewhere."""
+    store = milvus.object_store
+    if store is None:
+        url, ready = f"http://127.0.0.1:{BALANCED_OBJECT_STORE_PORT}", "/minio/health/cluster"
+    else:
+        url, ready = f"https://{store.authority}", f"/{store.bucket}"
+    return {
+        "knowledge_state_object_store": url,
+        "knowledge_state_object_store_ready": ready,
+        "knowledge_state_object_store_external": store is not None,
+        "knowledge_state_object_store_ca": STORE_CA if store is not None and store.ca_file else "",
     }
 
 

@@ -41,6 +41,8 @@ class PublicMaterial:
     package_key: str
     registry_ca: str
     site_ca: str
+    object_store_ca: str = ""
+    """The only authority that is trusted for an external object store; empty: the public ones."""
     baseline_signers: Mapping[str, str] | None = None
     """Name → PEM of who may sign fingerprints; None where the site demands no signature."""
 
@@ -102,11 +104,13 @@ def host_variables(
         case Tier.KNOWLEDGE:
             plain |= _runtime(site, public)
             plain |= knowledge.member_variables(site, node)
+            plain["milvus_object_store_ca"] = public.object_store_ca
             hidden |= {
                 "container_runtime_registry_password": secret.registry_password,
-                "minio_password": secret.object_store_password,
                 "milvus_object_store_password": secret.object_store_password,
             }
+            if "minio_image" in plain:
+                hidden["minio_password"] = secret.object_store_password
         case Tier.INFERENCE:
             plain |= _inference(site, node, public, held[node.endpoint])
             hidden |= {

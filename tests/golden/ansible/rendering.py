@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = ROOT / "templates"
 ROLES = ROOT / "playbooks" / "roles"
 SITE = Path(__file__).parent / "site.yaml"
-SITES = {name: Path(__file__).parent / file for name, file in
-         {"oslo": "site.yaml", "bergen": "knowledge.yaml"}.items()}  # fmt: skip
+FILES = {"oslo": "site.yaml", "bergen": "knowledge.yaml", "narvik": "external_store.yaml"}
+SITES = {name: Path(__file__).parent / file for name, file in FILES.items()}
 
 PUBLIC = PublicMaterial("(package key)\n", "(registry ca)\n", "(site ca)\n")
 SECRET = SecretMaterial(
@@ -47,7 +48,8 @@ def variables(node: str) -> Variables:
     """Return the variables of a node of the golden site that its name begins with."""
     site = golden_site(node.partition("-")[0])
     found = {n.name: n for n in topology.nodes(site)}[node]
-    return host_variables(site, found, PUBLIC, SECRET)
+    public = replace(PUBLIC, object_store_ca="(s3 ca)\n") if site.site == "narvik" else PUBLIC
+    return host_variables(site, found, public, SECRET)
 
 
 def defaults() -> dict[str, Any]:

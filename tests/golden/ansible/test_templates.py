@@ -133,6 +133,25 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "bergen-knowledge-02",
         {"unit": 0},
     ),
+    (
+        "milvus-external-store.yaml",
+        "milvus/milvus.yaml.j2",
+        "narvik-knowledge-02",
+        {"__milvus_defaults_of_image": {}},
+    ),
+    (
+        "milvus-external-store.container",
+        "quadlet/milvus.container.j2",
+        "narvik-knowledge-02",
+        {"unit": 1},
+    ),
+    ("stores-external-store.cfg", "haproxy/stores.cfg.j2", "narvik-knowledge-02", {}),
+    (
+        "knowledge-external-store.json",
+        "knowledge_state/knowledge.json.j2",
+        "narvik-knowledge-02",
+        {},
+    ),
     ("milvus-query.container", "quadlet/milvus.container.j2", "bergen-knowledge-02", {"unit": 1}),
     (
         "knowledge-watch.json",

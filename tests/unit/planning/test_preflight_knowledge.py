@@ -6,16 +6,21 @@ from typing import Any
 
 import pytest
 
-from permafrost.planning.knowledge import milvus_roles
+from permafrost.errors import Problem
+from permafrost.planning.knowledge import members, milvus_roles, plain_connections, stores_on
 from permafrost.planning.preflight_knowledge import (
     bytes_per_vector,
     knowledge_checks,
     needed_mib,
+    object_store_checks,
     room_mib,
 )
 from permafrost.planning.preflight_report import PreflightCheck, PreflightLevel
+from permafrost.planning.unsupported import unsupported
+from permafrost.site.checks import check_site
 from permafrost.site.knowledge import Collection
 from permafrost.site.model import Site
+from tests.golden.ansible.rendering import golden_site
 from tests.unit.planning.test_knowledge import site_with
 
 MILLION = 1_000_000
@@ -90,3 +95,28 @@ def test_only_members_with_query_nodes_have_room_and_stores_take_of_it() -> None
 
 def test_where_nothing_is_expected_nothing_is_said() -> None:
     assert list(knowledge_checks(site_for())) == []
+
+
+def external() -> Site:
+    return golden_site("narvik")
+
+
+def test_an_external_object_store_leaves_none_to_the_members() -> None:
+    site = external()
+    assert site.knowledge is not None
+    assert site.knowledge.milvus.roles.object_store == 0
+    assert check_site(site) == []
+    assert unsupported(site) == ()
+    assert not any("object_store" in stores_on(site, n.name) for n in members(site))
+    assert not any("MinIO" in what for what in plain_connections(site))
+    assert any("MinIO" in what for what in plain_connections(site_with()))
+
+
+def test_an_external_object_store_is_a_check_of_its_own() -> None:
+    (well,) = object_store_checks(external(), ())
+    assert (well.code, well.level) == ("OBJECT_STORE", PreflightLevel.OK)
+    dead = Problem("OBJECT_STORE_UNREACHABLE", "it is silent", "here", "bring it back")
+    (found,) = object_store_checks(external(), (dead,))
+    assert found.level is PreflightLevel.PROBLEM
+    assert found.as_problem().code == dead.code
+    assert list(object_store_checks(site_with(), ())) == []

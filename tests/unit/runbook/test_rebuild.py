@@ -157,6 +157,16 @@ def test_a_version_before_the_one_that_was_whole_is_refused_a_later_one_is_not(
     assert admit_members(newer, made, look(newer)) == ()
 
 
+def test_another_object_store_is_refused_once_the_cluster_has_written(ctx: Context) -> None:
+    made = plan_of(ctx)
+    ctx.store.remember(
+        FOUNDED, {"version": "2.3.5"}
+    )  # by a release that knew the bundled one only
+    assert admit_members(ctx, made, look(ctx)) == ()
+    ctx.store.remember(FOUNDED, {"version": "2.3.5", "object_store": "https://s3.example.net/k"})
+    assert refused_with(lambda: admit_members(ctx, made, look(ctx))) == {"KNOWLEDGE_STORE_MOVED"}
+
+
 def test_a_full_disk_and_a_dead_object_store_stop_a_change_of_members_and_nothing_else(
     ctx: Context, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,14 @@ def racks(labels: dict[str, Any]) -> Edit:
     return all_of(put("failure_domains.level", "rack"), put("hosts", labels))
 
 
+EXTERNAL_STORE = {
+    "address": "s3.example.net",
+    "bucket": "knowledge",
+    "access_key": "permafrost",
+    "secret_key_file": "secrets/vcenter",
+}
+
+
 def knowledge(**milvus: Any) -> Edit:
     return put("knowledge", {"milvus": milvus})
 
@@ -257,6 +265,26 @@ RULES: list[tuple[Edit, str, str]] = [
         knowledge(roles={"object_store": 2}),
         "MILVUS_QUORUM_OF_TWO",
         "knowledge.milvus.roles.object_store",
+    ),
+    (
+        knowledge(roles={"object_store": 0}),
+        "OBJECT_STORE_MISSING",
+        "knowledge.milvus.roles.object_store",
+    ),
+    (
+        knowledge(roles={"object_store": 3}, object_store=EXTERNAL_STORE),
+        "OBJECT_STORE_TWICE",
+        "knowledge.milvus.roles.object_store",
+    ),
+    (
+        knowledge(object_store={**EXTERNAL_STORE, "secret_key_file": "secrets/nothing"}),
+        "FILE_UNREADABLE",
+        "knowledge.milvus.object_store.secret_key_file",
+    ),
+    (
+        knowledge(object_store={**EXTERNAL_STORE, "ca_file": "secrets/nothing"}),
+        "FILE_UNREADABLE",
+        "knowledge.milvus.object_store.ca_file",
     ),
     (knowledge(roles={"index": 0}), "MILVUS_ROLE_MISSING", "knowledge.milvus.roles.index"),
     (knowledge(version="2.6"), "MILVUS_ROLE_MISSING", "knowledge.milvus.roles.streaming"),

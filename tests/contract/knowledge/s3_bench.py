@@ -1,0 +1,118 @@
+"""A real S3 server on the loopback: the lab's MinIO, with a certificate of our authority."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import time
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from lab.build import parts
+from permafrost.adapters.object_store import probe
+from permafrost.errors import Problem
+from permafrost.pki.store import SitePki
+from permafrost.site.object_store import ObjectStore
+
+STARTED_S = 60.0
+USER, SECRET = "permafrost", "a-secret-of-this-test"
+
+
+def program_of(part: str, inside: str, target: Path) -> Path:
+    """Take one program out of an image of the lab."""
+    oci = parts.path(part) / "oci"
+    blob = lambda d: oci / "blobs" / d["digest"].replace(":", "/")  # noqa: E731
+    index = json.loads((oci / "index.json").read_text())
+    manifest = json.loads(blob(index["manifests"][0]).read_text())
+    for layer in reversed(manifest["layers"]):
+        with gzip.open(blob(layer)) as packed, tarfile.open(fileobj=packed, mode="r|") as archive:
+            for member in archive:
+                if member.name.removeprefix("./") == inside:
+                    source = archive.extractfile(member)
+                    assert source is not None
+                    with target.open("wb") as file:
+                        shutil.copyfileobj(source, file)
+                    target.chmod(0o755)
+                    return target
+    raise AssertionError(f"{part} has no {inside}")
+
+
+def a_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class S3:
+    """The server, and the site file's section that names it."""
+
+    program: Path
+    folder: Path
+    port: int = field(default_factory=a_port)
+    running: subprocess.Popen[bytes] | None = None
+
+    @property
+    def ca(self) -> str:
+        return SitePki(self.folder, "oslo").ca_pem()
+
+    def store(self, **other: object) -> ObjectStore:
+        values = {
+            "address": "127.0.0.1",
+            "port": self.port,
+            "bucket": "knowledge",
+            "access_key": USER,
+            "secret_key_file": "secret",
+        }
+        return ObjectStore.model_validate(values | other)
+
+    def start(self) -> None:
+        """Start it with one bucket, and wait until it answers a request with the right key."""
+        certs = self.folder / "certs"
+        certs.mkdir(parents=True)
+        issued = SitePki(self.folder, "oslo").server_certificate(
+            "s3", addresses=[IPv4Address("127.0.0.1")]
+        )
+        (certs / "public.crt").write_text(issued.certificate_pem)
+        (certs / "private.key").write_text(issued.key_pem)
+        # A folder among its data is a bucket to a server of one drive once it has a format.
+        argv = [str(self.program), "server", "--quiet", f"--certs-dir={certs}",
+                f"--address=127.0.0.1:{self.port}", str(self.folder / "data")]  # fmt: skip
+        environment = {
+            **os.environ,
+            "MINIO_ROOT_USER": USER,
+            "MINIO_ROOT_PASSWORD": SECRET,
+            "MINIO_CI_CD": "1",
+            "MINIO_BROWSER": "off",
+            "MINIO_UPDATE": "off",
+            "HOME": str(self.folder),
+        }
+        with (self.folder / "s3.log").open("ab") as log:
+            self.running = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
+        self._await({"OBJECT_STORE_BUCKET_MISSING"})
+
+    def stop(self) -> None:
+        if self.running is not None:
+            self.running.kill()
+            self.running.wait()
+            self.running = None
+
+    def make_bucket(self) -> None:
+        (self.folder / "data" / "knowledge").mkdir()
+
+    def asked(self) -> Problem | None:
+        return probe(self.store(), SECRET, self.ca)
+
+    def _await(self, codes: set[str]) -> None:
+        end = time.monotonic() + STARTED_S
+        while time.monotonic() < end:
+            found = self.asked()
+            if found is not None and found.code in codes:
+                return
+            time.sleep(0.2)
+        raise AssertionError((self.folder / "s3.log").read_text()[-2000:])
