@@ -42,13 +42,21 @@ class ServerNames:
     common_name: str
     names: frozenset[str]
     addresses: frozenset[IPv4Address]
+    is_client: bool = False
+    """Whether it shows the certificate to other servers as well."""
 
     @classmethod
     def of(
-        cls, common_name: str, names: Iterable[str], addresses: Iterable[IPv4Address]
+        cls,
+        common_name: str,
+        names: Iterable[str],
+        addresses: Iterable[IPv4Address],
+        *,
+        is_client: bool = False,
     ) -> ServerNames:
         """Return the names with the common name among them."""
-        return cls(common_name, frozenset({common_name, *names}), frozenset(addresses))
+        everything = frozenset({common_name, *names})
+        return cls(common_name, everything, frozenset(addresses), is_client)
 
 
 def new_authority(site: str, now: datetime) -> Issued:
@@ -83,7 +91,7 @@ def new_server(authority: Issued, wanted: ServerNames, now: datetime) -> Issued:
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(_purposes(wanted)), critical=False)
         .add_extension(_key_of(authority_certificate, authority_key), critical=False)
         .sign(authority_key, _hash_for(authority_key))
     )
@@ -105,6 +113,8 @@ def reason_to_renew(
         return f"it ends on {certificate.not_valid_after_utc:%Y-%m-%d}"
     if names_of(certificate) != (wanted.names, wanted.addresses):
         return "the node's names or addresses have changed"
+    if wanted.is_client and not _is_clients(certificate):
+        return "it speaks for a server alone"
     try:
         certificate.verify_directly_issued_by(authority)
     except (InvalidSignature, ValueError, TypeError):
@@ -138,6 +148,19 @@ def names_of(certificate: x509.Certificate) -> tuple[frozenset[str], frozenset[I
         frozenset(names.get_values_for_type(x509.DNSName)),
         frozenset(a for a in addresses if isinstance(a, IPv4Address)),
     )
+
+
+def _purposes(wanted: ServerNames) -> list[x509.ObjectIdentifier]:
+    more = [ExtendedKeyUsageOID.CLIENT_AUTH] if wanted.is_client else []
+    return [ExtendedKeyUsageOID.SERVER_AUTH, *more]
+
+
+def _is_clients(certificate: x509.Certificate) -> bool:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return ExtendedKeyUsageOID.CLIENT_AUTH in usage
 
 
 def _builder(

@@ -57,11 +57,12 @@ class SitePki:
         *,
         names: Iterable[str] = (),
         addresses: Iterable[IPv4Address] = (),
+        is_client: bool = False,
         now: datetime | None = None,
     ) -> ServerCertificate:
         """Return the node's certificate: the one it has, or a new one when that no longer fits."""
         now = now or datetime.now(UTC)
-        wanted = ServerNames.of(node, names, addresses)
+        wanted = ServerNames.of(node, names, addresses, is_client=is_client)
         authority = self._authority(now)
         folder = private_folder(self._folder / "servers")
         certificate, key = folder / f"{node}.pem", folder / f"{node}.key"

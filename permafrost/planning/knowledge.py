@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from permafrost.planning.milvus_versions import (
     METRICS_PORT,
+    PLAIN_ETCD,
     PLAIN_OBJECT_STORE,
     STEP,
     STORES,
@@ -55,10 +56,11 @@ def version_of(site: Site) -> MilvusVersion:
 def plain_connections(site: Site) -> tuple[str, ...]:
     """Return what passes between members neither encrypted nor authenticated by a password."""
     milvus = milvus_of(site)
-    external = milvus.object_store is not None
-    return tuple(
-        what for what in version_of(site).plain if not (external and what == PLAIN_OBJECT_STORE)
-    )
+    encrypted = {
+        *([PLAIN_OBJECT_STORE] if milvus.object_store is not None else []),
+        *([PLAIN_ETCD] if milvus.etcd_tls else []),
+    }
+    return tuple(what for what in version_of(site).plain if what not in encrypted)
 
 
 def milvus_roles(site: Site) -> dict[str, dict[str, int]]:

@@ -66,8 +66,9 @@ class MilvusVersion:
 
 
 PLAIN_OBJECT_STORE = "to MinIO (its keys sign requests) and between its nodes"
+PLAIN_ETCD = "to etcd and between its members"
 _PLAIN_STORES = (
-    "to etcd and between its members",
+    PLAIN_ETCD,
     "to Kafka and between its brokers",
     PLAIN_OBJECT_STORE,
 )

@@ -29,7 +29,10 @@ def founded_as(ctx: Context) -> dict[str, Any] | None:
 def record_founded(ctx: Context) -> None:
     """Note that the cluster answers right, as the version of the site file."""
     milvus = milvus_of(ctx.site)
-    ctx.store.remember(FOUNDED, {"version": milvus.version, "object_store": _place(milvus)})
+    ctx.store.remember(
+        FOUNDED,
+        {"version": milvus.version, "object_store": _place(milvus), "etcd_tls": milvus.etcd_tls},
+    )
 
 
 def is_known(ctx: Context) -> bool:
@@ -101,6 +104,26 @@ def require_place(ctx: Context) -> None:
                 "knowledge.milvus.object_store",
                 "leave it where it is, or make the tier anew (`permafrost destroy`, `permafrost "
                 "deploy`) and fill it from a backup",
+            )
+        )
+
+
+def require_same_tls(ctx: Context) -> None:
+    """Raise Refused (KNOWLEDGE_ETCD_TLS_CHANGED) where etcd runs otherwise than the file says.
+
+    Members that speak TLS and members that do not would be two halves without a quorum.
+    """
+    known, wanted = founded_as(ctx), milvus_of(ctx.site).etcd_tls
+    was = bool((known or {}).get("etcd_tls", False))
+    if known is not None and was != wanted:
+        raise Refused(
+            Problem(
+                "KNOWLEDGE_ETCD_TLS_CHANGED",
+                f"its etcd was made {'with' if was else 'without'} TLS, and its members cannot "
+                "change that one by one",
+                "knowledge.milvus.etcd_tls",
+                f"set it to {str(was).lower()}; or make the tier anew (`permafrost destroy`, "
+                "`permafrost deploy`) and fill it from a backup",
             )
         )
 

@@ -13,7 +13,13 @@ from permafrost.planning.knowledge_rebuild import plan_rebuild
 from permafrost.planning.knowledge_status import Lack
 from permafrost.planning.live import LiveState
 from permafrost.runbook.context import Context
-from permafrost.runbook.founding import founded_as, require_ours, require_place, require_version
+from permafrost.runbook.founding import (
+    founded_as,
+    require_ours,
+    require_place,
+    require_same_tls,
+    require_version,
+)
 from permafrost.runbook.knowledge import as_problem, read_knowledge
 
 FATAL = ("KNOWLEDGE_DISK_FULL", "KNOWLEDGE_STORE_DEAD")
@@ -31,6 +37,7 @@ def admit_members(ctx: Context, plan: Plan, live: LiveState) -> tuple[str, ...]:
         return ()
     require_version(ctx)
     require_place(ctx)
+    require_same_tls(ctx)
     if founded_as(ctx) is None:
         return ()
     names = [n.name for n in members(ctx.site)]

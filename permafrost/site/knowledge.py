@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictInt, StringConstraints, model_validator
+from pydantic import Field, StrictBool, StrictInt, StringConstraints, model_validator
 
 from permafrost.site.inference import VmShape
 from permafrost.site.object_store import ObjectStore
@@ -108,6 +108,9 @@ class Milvus(Strict):
     roles: MilvusRoles = MilvusRoles()
     object_store: ObjectStore | None = Field(
         default=None, description="one that is there; default: bundled, on the members"
+    )
+    etcd_tls: StrictBool = Field(
+        default=False, description="TLS with client certificates to etcd; for a new cluster alone"
     )
     port: StrictInt = Field(default=19530, ge=1, le=65535, description="gRPC, on every edge")
     access: MilvusAccess = MilvusAccess()

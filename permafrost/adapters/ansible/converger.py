@@ -19,6 +19,7 @@ from permafrost.adapters.ansible.variables import (
     Variables,
     host_variables,
     server_names,
+    speaks_to_etcd_by_tls,
 )
 from permafrost.adapters.ansible.workspace import Workspace, control_folder, remove
 from permafrost.engine.object_store import object_store_ca, object_store_secret
@@ -78,7 +79,12 @@ class AnsibleConverger:
         pki = site_pki(self._loaded)
         certificate = edge_certificate(self._loaded) if node.tier is Tier.EDGE else None
         if certificate is None:
-            certificate = pki.server_certificate(node.name, names=names, addresses=addresses)
+            certificate = pki.server_certificate(
+                node.name,
+                names=names,
+                addresses=addresses,
+                is_client=speaks_to_etcd_by_tls(site, node),
+            )
         public = PublicMaterial(
             package_key=_text(resolve(site.packages.key_file)),
             registry_ca=_text(resolve(site.registry.ca_file)),

@@ -9,7 +9,12 @@ from typing import Any
 
 from permafrost import topology
 from permafrost.adapters.ansible.images import image_reference
-from permafrost.adapters.ansible.knowledge_watch import waits_for_first, watch_settings
+from permafrost.adapters.ansible.knowledge_watch import (
+    etcd_scheme,
+    member_tls,
+    waits_for_first,
+    watch_settings,
+)
 from permafrost.planning import walls
 from permafrost.planning.knowledge import (
     Unit,
@@ -82,19 +87,21 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "store_balancer_object_store_port": BALANCED_OBJECT_STORE_PORT,
         "store_balancer_object_store_servers": _places(site, "object_store", OBJECT_STORE_PORT),
         "store_balancer_etcd_port": BALANCED_ETCD_PORT,
+        "store_balancer_etcd_tls": milvus.etcd_tls,
         "store_balancer_etcd_servers": _nearest_first(_places(site, "etcd", ETCD_PORT), node),
         "knowledge_state_units": [*(STORE_UNITS[s] for s in stores), *(u.name for u in units)],
         "knowledge_state_serving": _in_stopping_order(units),
         "knowledge_state_coordinators": list(COORDINATORS[milvus.version]),
         "knowledge_state_address": str(node.address),
         "knowledge_state_etcd": _urls(site, "etcd", ETCD_PORT),
+        "knowledge_state_tls": member_tls(site),
         "knowledge_state_root": site.site,
         "knowledge_state_data": DATA_FOLDER,
         "knowledge_state_queue_members": len(members_with(site, "queue")),
         "knowledge_watch_settings": watch_settings(
             site,
             node,
-            f"http://127.0.0.1:{BALANCED_ETCD_PORT}",
+            f"{etcd_scheme(site)}://127.0.0.1:{BALANCED_ETCD_PORT}",
             ETCD_PORT,
             OBJECT_STORE_PORT,
         ),
@@ -113,6 +120,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
             "etcd_name": node.name,
             "etcd_address": str(node.address),
             "etcd_cluster": site.site,
+            "etcd_tls": milvus.etcd_tls,
             "etcd_members": _places(site, "etcd", 2380),
             "etcd_data_folder": f"{DATA_FOLDER}/etcd",
             "etcd_container_cgroups": cgroups,
@@ -157,7 +165,18 @@ def heap_mib(memory_mib: int) -> int:
 def _settings(site: Site) -> dict[str, Any]:
     """Return what is laid over the image's settings, without secrets."""
     base = version_of(site).settings
-    etcd = {"endpoints": f"127.0.0.1:{BALANCED_ETCD_PORT}", "rootPath": site.site}
+    etcd: dict[str, Any] = {
+        "endpoints": f"127.0.0.1:{BALANCED_ETCD_PORT}",
+        "rootPath": site.site,
+    }
+    if milvus_of(site).etcd_tls:
+        etcd["ssl"] = {
+            "enabled": True,
+            "tlsCert": "/milvus/tls/server.pem",
+            "tlsKey": "/milvus/tls/server.key",
+            "tlsCACert": "/milvus/tls/ca.pem",
+            "tlsMinVersion": "1.2",
+        }
     store = milvus_of(site).object_store
     minio = {
         "address": "127.0.0.1",
@@ -256,4 +275,4 @@ def _authorities(site: Site, role: str, port: int) -> list[str]:
 
 
 def _urls(site: Site, role: str, port: int) -> list[str]:
-    return [f"http://{authority}" for authority in _authorities(site, role, port)]
+    return [f"{etcd_scheme(site)}://{authority}" for authority in _authorities(site, role, port)]

@@ -16,6 +16,18 @@ from permafrost.site.model import Site
 from permafrost.topology import Node
 
 COORDINATORS_UNIT = "milvus-coordinators"
+MEMBER_TLS = {"ca": "/etc/haproxy/tls/ca.pem", "own": "/etc/haproxy/tls/server.pem"}
+"""Where a member has the site's authority, and its own certificate with its key."""
+
+
+def etcd_scheme(site: Site) -> str:
+    """Return how etcd is spoken to, by clients and between its members."""
+    return "https" if milvus_of(site).etcd_tls else "http"
+
+
+def member_tls(site: Site) -> dict[str, str]:
+    """Return with which files a member speaks to etcd; nothing where it does so in plain text."""
+    return dict(MEMBER_TLS) if milvus_of(site).etcd_tls else {}
 
 
 def watch_settings(
@@ -29,7 +41,7 @@ def watch_settings(
     coordinators = {n.name for n in members_with(site, "coordinators")}
     others = [n for n in members_with(site, "etcd") if n.name != node.name]
     others.sort(key=lambda n: n.name in coordinators)
-    own = f"http://{node.address}"
+    own = f"{etcd_scheme(site)}://{node.address}"
     return {
         "units": {
             unit.name: [f"{node.address}:{port}" for port in unit.ports.values()]
@@ -42,8 +54,11 @@ def watch_settings(
         "root": site.site,
         "etcd": etcd,
         "own_etcd": f"{own}:{etcd_port}" if "etcd" in stores else "",
-        "next_leaders": [f"http://{n.address}:{etcd_port}" for n in others],
-        "object_store": f"{own}:{object_store_port}" if "object_store" in stores else "",
+        "next_leaders": [f"{etcd_scheme(site)}://{n.address}:{etcd_port}" for n in others],
+        "tls": member_tls(site),
+        "object_store": (
+            f"http://{node.address}:{object_store_port}" if "object_store" in stores else ""
+        ),
     }
 
 

@@ -20,6 +20,7 @@ from permafrost.site.model import Endpoint, GpuMode, Site
 from permafrost.site.pins import checkpoint_repository, digest_of
 from permafrost.topology import Node, Tier
 
+LOOPBACK = IPv4Address("127.0.0.1")
 SLOT_PORTS = {"a": (8000, 8001, 8002), "b": (8010, 8011, 8012)}
 QUEUE_FACTOR = 4
 """Requests that may wait, as a multiple of what the replicas of an endpoint take at once."""
@@ -77,7 +78,19 @@ def server_names(site: Site, node: Node) -> tuple[tuple[str, ...], tuple[IPv4Add
     vip = site.edge.vip
     if node.tier is Tier.EDGE and vip is not None:
         return names, (node.address, vip)
+    if speaks_to_etcd_by_tls(site, node):
+        return names, (node.address, LOOPBACK)
     return names, (node.address,)
+
+
+def speaks_to_etcd_by_tls(site: Site, node: Node) -> bool:
+    """Return whether a node shows its certificate to etcd, and is shown others' through its own
+    balancer, on the loopback."""
+    return (
+        node.tier is Tier.KNOWLEDGE
+        and site.knowledge is not None
+        and site.knowledge.milvus.etcd_tls
+    )
 
 
 def host_variables(

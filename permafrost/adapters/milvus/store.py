@@ -126,7 +126,8 @@ class MilvusStore:
     def readmit(self, member: str, *, by: str) -> None:
         """Have etcd expect the member as a new one; ``by`` says it."""
         address = next(n.address for n in members(self._loaded.site) if n.name == member)
-        peer = f"http://{address}:{STORE_PORTS['etcd'][1]}"
+        scheme = "https" if milvus_of(self._loaded.site).etcd_tls else "http"
+        peer = f"{scheme}://{address}:{STORE_PORTS['etcd'][1]}"
         code = "KNOWLEDGE_NOT_READMITTED"
         self._told(by, ("readmit", member, peer), READMIT_S, code=code)
 

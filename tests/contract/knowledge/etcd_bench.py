@@ -6,15 +6,19 @@ import gzip
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import tarfile
 import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 from lab.build import parts
+from permafrost.pki.store import SitePki
 
 NAMES = ("bergen-knowledge-01", "bergen-knowledge-02", "bergen-knowledge-03")
 STARTED_S = 30.0
@@ -47,6 +51,7 @@ class Etcd:
     folder: Path
     ports: dict[str, tuple[int, int]] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    encrypts: bool = False
 
     def __post_init__(self) -> None:
         held = [socket.create_server(("127.0.0.1", 0)) for _ in range(2 * len(NAMES))]
@@ -55,11 +60,47 @@ class Etcd:
             listener.close()
         self.ports = {n: (found[2 * i], found[2 * i + 1]) for i, n in enumerate(NAMES)}
 
+    @property
+    def pki(self) -> SitePki:
+        return SitePki(self.folder / "site", "bergen")
+
     def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.ports[name][0]}"
+        return f"{self.scheme}://127.0.0.1:{self.ports[name][0]}"
 
     def peer(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.ports[name][1]}"
+        return f"{self.scheme}://127.0.0.1:{self.ports[name][1]}"
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.encrypts else "http"
+
+    def settings(self, **more: object) -> dict[str, Any]:
+        """Return what permafrost-knowledge is told of it."""
+        found: dict[str, Any] = {"etcd": [self.url(n) for n in NAMES], "root": "bergen", **more}
+        if self.encrypts:
+            found["tls"] = {"ca": str(self.pki.ca_path), "own": str(self.pair(NAMES[0]))}
+        return found
+
+    def pair(self, name: str, pki: SitePki | None = None, *, is_client: bool = True) -> Path:
+        """Write a member's certificate with its key into one file, as a member has it."""
+        issued = (pki or self.pki).server_certificate(
+            name, addresses=[IPv4Address("127.0.0.1")], is_client=is_client
+        )
+        file = self.folder / f"{name}-{id(pki)}-{is_client}.pem"
+        file.write_text(issued.certificate_pem + issued.key_pem)
+        return file
+
+    def _tls(self, name: str) -> list[str]:
+        """Return the settings of etcd.yml's two sections of transport security, as options."""
+        if not self.encrypts:
+            return []
+        pair = self.pair(name)
+        found = []
+        for side in ("", "peer-"):
+            found += [f"--{side}cert-file={pair}", f"--{side}key-file={pair}",
+                      f"--{side}trusted-ca-file={self.pki.ca_path}",
+                      f"--{side}client-cert-auth"]  # fmt: skip
+        return found
 
     def start(self, name: str, state: str) -> subprocess.Popen[bytes]:
         """Start a member as its settings file has it."""
@@ -76,6 +117,7 @@ class Etcd:
             "--initial-cluster-token=bergen",
             "--heartbeat-interval=100",
             "--election-timeout=1000",
+            *self._tls(name),
         ]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(argv, stdout=log, stderr=log)
@@ -106,8 +148,15 @@ class Etcd:
             time.sleep(0.1)
         raise AssertionError((self.folder / f"{name}.log").read_text()[-2000:])
 
+    def trust(self) -> ssl.SSLContext | None:
+        if not self.encrypts:
+            return None
+        context = ssl.create_default_context(cafile=self.pki.ca_path)
+        context.load_cert_chain(self.pair(NAMES[0]))
+        return context
+
     def ask(self, name: str, path: str, body: object) -> dict[str, object]:
         request = urllib.request.Request(f"{self.url(name)}/v3/{path}", json.dumps(body).encode())
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=5, context=self.trust()) as answer:
             found: dict[str, object] = json.load(answer)
         return found

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -33,9 +32,10 @@ def program(tmp_path: Path) -> ModuleType:
     return module
 
 
-@pytest.fixture
-def etcd(tmp_path: Path) -> Iterator[Etcd]:
-    cluster = Etcd(etcd_program(tmp_path), tmp_path)
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def etcd(tmp_path: Path, program: ModuleType, request: pytest.FixtureRequest) -> Iterator[Etcd]:
+    cluster = Etcd(etcd_program(tmp_path), tmp_path, encrypts=request.param)
+    program.TRUST = program.trust(cluster.settings())
     for name in NAMES:
         cluster.start(name, "new")
     for name in NAMES:
@@ -43,10 +43,6 @@ def etcd(tmp_path: Path) -> Iterator[Etcd]:
     yield cluster
     for name in list(cluster.running):
         cluster.kill(name)
-
-
-def settings(etcd: Etcd) -> dict[str, Any]:
-    return {"etcd": [etcd.url(n) for n in NAMES], "root": "bergen"}
 
 
 def empty(etcd: Etcd, name: str) -> None:
@@ -57,7 +53,7 @@ def empty(etcd: Etcd, name: str) -> None:
 def test_a_member_with_an_empty_disk_comes_back_as_a_new_one(
     etcd: Etcd, program: ModuleType
 ) -> None:
-    told = settings(etcd)
+    told = etcd.settings()
     assert program.claim(told, "bergen-a")["owner"] == "bergen-a"
     assert program.claim(told, "bergen-b")["owner"] == "bergen-a"
     empty(etcd, THREE)
@@ -84,7 +80,7 @@ def test_a_member_with_an_empty_disk_comes_back_as_a_new_one(
 def test_cut_off_after_it_left_it_is_expected_all_the_same(
     etcd: Etcd, program: ModuleType
 ) -> None:
-    told = settings(etcd)
+    told = etcd.settings()
     empty(etcd, TWO)
     members = program.post(etcd.url(ONE) + "/v3/cluster/member/list", {})["members"]
     gone = next(m["ID"] for m in members if m["name"] == TWO)
@@ -98,7 +94,7 @@ def test_cut_off_after_it_left_it_is_expected_all_the_same(
 
 
 def test_without_a_majority_nobody_is_removed(etcd: Etcd, program: ModuleType) -> None:
-    told = settings(etcd)
+    told = etcd.settings()
     empty(etcd, TWO)
     empty(etcd, THREE)
     program.READMIT_S = 3

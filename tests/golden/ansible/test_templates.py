@@ -115,6 +115,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "bergen-knowledge-02",
         {"__etcd_state": "existing"},
     ),
+    ("etcd-tls.yml", "etcd/etcd.yml.j2", "narvik-knowledge-02", {"__etcd_state": "new"}),
     ("etcd.container", "quadlet/etcd.container.j2", "bergen-knowledge-02", {}),
     ("kafka.properties", "kafka/server.properties.j2", "bergen-knowledge-02", {}),
     ("kafka.container", "quadlet/kafka.container.j2", "bergen-knowledge-02", {}),

@@ -66,3 +66,13 @@ def test_a_certificate_of_another_authority_is_renewed() -> None:
 
 def test_keys_do_not_show_in_a_repr() -> None:
     assert "PRIVATE" not in repr(AUTHORITY)
+
+
+def test_a_member_that_shows_its_certificate_to_others_gets_one_for_that() -> None:
+    both = ServerNames.of("lab-edge-01", WANTED.names, [ADDRESS], is_client=True)
+    server = new_server(AUTHORITY, WANTED, NOW).certificate_pem
+    why = reason_to_renew(server, both, AUTHORITY.certificate_pem, NOW)
+    assert why == "it speaks for a server alone"
+    client = new_server(AUTHORITY, both, NOW).certificate_pem
+    assert reason_to_renew(client, both, AUTHORITY.certificate_pem, NOW) is None
+    assert reason_to_renew(client, WANTED, AUTHORITY.certificate_pem, NOW) is None

@@ -101,7 +101,7 @@ def external() -> Site:
     return golden_site("narvik")
 
 
-def test_an_external_object_store_leaves_none_to_the_members() -> None:
+def test_an_external_store_and_an_etcd_that_encrypts_are_as_the_file_says() -> None:
     site = external()
     assert site.knowledge is not None
     assert site.knowledge.milvus.roles.object_store == 0
@@ -110,6 +110,8 @@ def test_an_external_object_store_leaves_none_to_the_members() -> None:
     assert not any("object_store" in stores_on(site, n.name) for n in members(site))
     assert not any("MinIO" in what for what in plain_connections(site))
     assert any("MinIO" in what for what in plain_connections(site_with()))
+    assert not any("etcd" in what for what in plain_connections(site))
+    assert any("etcd" in what for what in plain_connections(site_with()))
 
 
 def test_an_external_object_store_is_a_check_of_its_own() -> None:

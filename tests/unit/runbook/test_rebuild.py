@@ -167,6 +167,13 @@ def test_another_object_store_is_refused_once_the_cluster_has_written(ctx: Conte
     assert refused_with(lambda: admit_members(ctx, made, look(ctx))) == {"KNOWLEDGE_STORE_MOVED"}
 
 
+def test_etcd_keeps_speaking_as_it_was_made(ctx: Context) -> None:
+    made = plan_of(ctx)
+    ctx.store.remember(FOUNDED, {"version": "2.3.5", "etcd_tls": True})
+    found = refused_with(lambda: admit_members(ctx, made, look(ctx)))
+    assert found == {"KNOWLEDGE_ETCD_TLS_CHANGED"}
+
+
 def test_a_full_disk_and_a_dead_object_store_stop_a_change_of_members_and_nothing_else(
     ctx: Context, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
