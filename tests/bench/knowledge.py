@@ -1,0 +1,178 @@
+"""Search and insert through the tier's edges against pymilvus at a proxy of the same cluster.
+
+Both are asked by the same clients with the same vectors, one right after the other, with TLS and a
+password: what is compared is the way there. Alone: ``python -m tests.bench.knowledge``, with
+PERMAFROST_SITE naming a deployed site that has a knowledge tier.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from permafrost.planning.knowledge import proxies
+from permafrost.site.load import LoadedSite, load_site
+from permafrost.topology import service_address
+from tests.bench.measure import Figures, in_turn
+from tests.bench.path import FIGURES, memory_table
+from tests.knowledge.driver import Door
+from tests.knowledge.vectors import DIMENSION, vectors
+
+SECONDS, ROUNDS, BATCH = 4.0, 5, 1000
+CLIENTS = (1, 8)
+INSERTED = 100
+"""Rows of one insert."""
+COLLECTION = "bench"
+Once = Callable[[], object]
+
+
+def closed_loop(clients: Callable[[], Once], workers: int, seconds: float) -> Figures:
+    """Return what ``workers`` clients, each asking again as soon as it was answered, get.
+
+    ``clients`` makes one, connected, before the clock starts. The first error is raised: a rate
+    among failures says nothing.
+    """
+    asking = [clients() for _ in range(workers)]
+    latencies: list[float] = []
+    errors: list[BaseException] = []
+    begin = time.monotonic()
+
+    def work(once: Once) -> None:
+        while time.monotonic() - begin < seconds and not errors:
+            asked = time.monotonic()
+            try:
+                once()
+            except Exception as error:  # told by who started it
+                errors.append(error)
+                return
+            latencies.append((time.monotonic() - asked) * 1000)
+
+    threads = [threading.Thread(target=work, args=(once,)) for once in asking]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = time.monotonic() - begin
+    if errors:
+        raise errors[0]
+    cuts = statistics.quantiles(latencies, n=100)
+    return Figures(len(latencies) / took, cuts[49], cuts[98])
+
+
+def searching(door: Door, password: str, known: np.ndarray) -> Once:
+    """Return a client that searches for one known vector after another, and finds it."""
+    client, rows = door.client("root", password), itertools.cycle(range(0, len(known), 97))
+
+    def once() -> None:
+        row = next(rows)
+        (hits,) = client.search(COLLECTION, data=[known[row].tolist()], limit=10, timeout=15)
+        if int(hits[0]["id"]) != row:
+            raise RuntimeError(f"row {row} was not found: {hits}")
+
+    return once
+
+
+def inserting(door: Door, password: str, known: np.ndarray, keys: Iterator[int]) -> Once:
+    """Return a client that inserts rows of its own, some at a time."""
+    client = door.client("root", password)
+    batch = [vector.tolist() for vector in known[:INSERTED]]
+
+    def once() -> None:
+        rows = [{"id": next(keys), "v": vector} for vector in batch]
+        client.insert(COLLECTION, rows, timeout=15)
+
+    return once
+
+
+@contextmanager
+def collection(door: Door, password: str, known: np.ndarray) -> Iterator[None]:
+    """Make a collection with an index, load it into two replicas, drop it in the end."""
+    from pymilvus import DataType
+
+    root = door.client("root", password)
+    if root.has_collection(COLLECTION):
+        root.drop_collection(COLLECTION)
+    schema = root.create_schema(auto_id=False)
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("v", DataType.FLOAT_VECTOR, dim=DIMENSION)
+    root.create_collection(COLLECTION, schema=schema, num_shards=2)
+    try:
+        for start in range(0, len(known), BATCH):
+            rows: list[dict[str, Any]] = [
+                {"id": start + i, "v": vector.tolist()}
+                for i, vector in enumerate(known[start : start + BATCH])
+            ]
+            root.insert(COLLECTION, rows, timeout=60)
+        root.flush(COLLECTION, timeout=120)
+        index = root.prepare_index_params()
+        index.add_index("v", index_type="IVF_FLAT", metric_type="COSINE", params={"nlist": 128})
+        root.create_index(COLLECTION, index, timeout=300)
+        root.load_collection(COLLECTION, replica_number=2, timeout=300)
+        yield
+    finally:
+        root.drop_collection(COLLECTION)
+
+
+def doors(loaded: LoadedSite) -> tuple[Door, Door]:
+    """Return the clients' address, and that of the first proxy itself."""
+    site, ca = loaded.site, loaded.state_dir / "pki" / "ca.pem"
+    node, unit = proxies(site)[0]
+    assert site.knowledge is not None
+    through = Door(f"{service_address(site)}:{site.knowledge.milvus.port}", ca)
+    return through, Door(f"{node.address}:{unit.public_port}", ca)
+
+
+def throughput_table(site: Path) -> Table:
+    """Rates and latencies of both ways, and the ratio of each figure."""
+    from tests.bench.__main__ import let_in
+
+    loaded = load_site(site)
+    through, direct = doors(loaded)
+    password = (loaded.state_dir / "secrets" / "milvus-root").read_text(encoding="utf-8")
+    known, keys = vectors(), itertools.count(2_000_000_000)
+    table = Table(title="knowledge: pymilvus through the edges against a proxy itself (lab)")
+    for heading in ("what", "clients", "figure", "proxy itself", "through edges", "ratio"):
+        table.add_column(heading, justify="right")
+    ways: dict[str, Callable[[Door], Once]] = {
+        "search": lambda door: searching(door, password, known),
+        f"insert of {INSERTED}": lambda door: inserting(door, password, known, keys),
+    }
+    member = proxies(loaded.site)[0][0].name
+    with (
+        collection(through, password, known),
+        let_in(member, loaded.site.network.gateway),
+    ):
+        for what, make in ways.items():
+            for workers in CLIENTS:
+                base, edge = in_turn(
+                    ROUNDS,
+                    lambda make=make, n=workers: closed_loop(lambda: make(direct), n, SECONDS),
+                    lambda make=make, n=workers: closed_loop(lambda: make(through), n, SECONDS),
+                )
+                for row in rows_of(what, workers, base, edge):
+                    table.add_row(*row)
+    return table
+
+
+def rows_of(what: str, workers: int, base: Figures, edge: Figures) -> Iterator[tuple[str, ...]]:
+    """Yield a line for each figure, with the ratio of the edges' to the proxy's own."""
+    for label, name in FIGURES:
+        b, e = getattr(base, name), getattr(edge, name)
+        yield what, str(workers), label, f"{b:.2f}", f"{e:.2f}", f"{e / b:.2f}"
+
+
+if __name__ == "__main__":
+    console = Console(width=120)
+    console.print(throughput_table(Path(os.environ["PERMAFROST_SITE"])))
+    console.print(memory_table())
