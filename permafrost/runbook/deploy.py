@@ -85,10 +85,16 @@ def make_plan(ctx: Context) -> Plan:
             checkpoints=checkpoints,
             changes=changes,
             starting=starting,
-            object_store=ctx.object_store(),
+            # Whoever does not touch the tier is not held up by a store that is away.
+            object_store=ctx.object_store() if _touches_members(ctx, plan) else (),
         )
     )
     return plan
+
+
+def _touches_members(ctx: Context, plan: Plan) -> bool:
+    names = {n.name for n in nodes(ctx.site) if n.tier is Tier.KNOWLEDGE}
+    return any(step.target in names for step in plan.steps)
 
 
 def require_supported(plan: Plan) -> None:

@@ -13,6 +13,7 @@ from threading import Thread
 
 import pytest
 
+from permafrost.errors import Problem
 from permafrost.runbook.context import Context
 from permafrost.runbook.doctor import examine
 from permafrost.runbook.doctor_tls import certificate_findings
@@ -25,6 +26,7 @@ from tests.fakes.owners import Certified, certify
 from tests.fakes.provisioner import FakeProvisioner
 from tests.fakes.site import context, document, small_site
 from tests.fakes.world import World
+from tests.golden.ansible.rendering import golden_site
 
 
 class Packages(BaseHTTPRequestHandler):
@@ -216,3 +218,17 @@ def test_the_owners_certificates_and_until_when(tmp_path: Path) -> None:
     nameless = finding(certify("edge", root))
     assert nameless.level is Level.PROBLEM
     assert "no subject alternative name" in nameless.detail
+
+
+def test_an_external_object_store_is_asked_and_what_it_says_is_told(bench: Bench) -> None:
+    assert "object store" not in bench.seen()
+    site = bench.ctx.site.model_copy(
+        update={"knowledge": golden_site("narvik").knowledge},
+    )
+    bench.ctx = replace(bench.ctx, loaded=replace(bench.ctx.loaded, site=site))
+    assert bench.seen()["object store"].level is Level.OK
+    dead = Problem("OBJECT_STORE_UNREACHABLE", "it is silent", "here", "bring it back")
+    bench.ctx = replace(bench.ctx, object_store=lambda: (dead,))
+    found = bench.seen()["object store"]
+    assert (found.level, found.detail) == (Level.PROBLEM, "it is silent")
+    assert "etcd" not in bench.seen()["knowledge, not encrypted"].detail

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from permafrost.errors import PermafrostError, Refused
+from permafrost.errors import PermafrostError, Problem, Refused
 from permafrost.planning.deploy import Plan
 from permafrost.planning.knowledge import members, rolling_order
 from permafrost.planning.placement import Placement
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import converge_node
+from permafrost.runbook.deploy import make_plan
 from permafrost.runbook.founding import FOUNDED
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.knowledge_admission import admit_members
@@ -23,6 +24,7 @@ from tests.fakes.killing import another_process
 from tests.fakes.knowledge import FakeVectorStore
 from tests.fakes.site import context
 from tests.fakes.world import Cut, World
+from tests.golden.ansible.rendering import golden_site
 from tests.unit.runbook.test_members import site_with_knowledge
 
 SITE = site_with_knowledge()
@@ -165,6 +167,25 @@ def test_another_object_store_is_refused_once_the_cluster_has_written(ctx: Conte
     assert admit_members(ctx, made, look(ctx)) == ()
     ctx.store.remember(FOUNDED, {"version": "2.3.5", "object_store": "https://s3.example.net/k"})
     assert refused_with(lambda: admit_members(ctx, made, look(ctx))) == {"KNOWLEDGE_STORE_MOVED"}
+
+
+def test_an_external_store_that_is_dead_stops_what_touches_members_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    values = SITE.model_dump(mode="json", by_alias=True)
+    wanted = golden_site("narvik").model_dump(mode="json", by_alias=True)["knowledge"]
+    world = World.of(Site.model_validate({**values, "knowledge": wanted}))
+    ctx = context(tmp_path / "state", world)
+    ctx.store.record_placement(make_plan(ctx).placement)
+    dead = Problem("OBJECT_STORE_UNREACHABLE", "it is silent", "here", "bring it back")
+    ctx.object_store = lambda: (dead,)
+    world.machines["lab-chat-01"].is_on = False
+    assert "power-on" in {s.kind for s in make_plan(ctx).steps}
+    world.machines[ONE].is_on = False
+    assert refused_with(lambda: make_plan(ctx)) == {dead.code}
+    assert world.effects == []
+    ctx.object_store = tuple
+    assert ONE in {s.target for s in make_plan(ctx).steps}
 
 
 def test_etcd_keeps_speaking_as_it_was_made(ctx: Context) -> None:
