@@ -279,7 +279,11 @@ def test_members_of_a_new_cluster_wait_for_nobody(tmp_path: Path) -> None:
     deploy(ctx)
     assert world.effects == [f"configure {name}" for name in ORDER]
     settle_cluster(ctx, owner="pulumi")
-    assert ctx.store.recall(FOUNDED) == {"version": "2.3.5"}
+    assert ctx.store.recall(FOUNDED) == {
+        "version": "2.3.5",
+        "object_store": "the bundled object store",
+        "etcd_tls": False,
+    }
     assert world.owner == owner_id(ctx)
 
 
