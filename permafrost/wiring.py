@@ -1,19 +1,21 @@
-"""Which adapter serves which port."""
+"""Which adapter serves which port.
+
+Adapters whose libraries take long to import are made when they are first asked: a command waits
+for none that it does not need, and vCenter's is loaded while the edges and nodes answer.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from permafrost.adapters.clocks import read_clocks
 from permafrost.adapters.haproxy import HaproxyRuntime
 from permafrost.adapters.node_agent import NodeAgent
-from permafrost.adapters.object_store import probe_object_store
-from permafrost.adapters.registry import OciCatalog
 from permafrost.adapters.services import services_of
 from permafrost.adapters.ssh import SshShell
-from permafrost.adapters.vsphere import VcenterSession, VsphereHypervisor
 from permafrost.engine.releases import as_served, release, releases
 from permafrost.engine.state import StateStore
 from permafrost.engine.waiting import SystemClock
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from permafrost.adapters.fingerprints import OciFingerprints
-    from permafrost.ports import Converger, Provisioner, VectorStore
+    from permafrost.errors import Problem
+    from permafrost.ports import Catalog, Clock, Converger, Hypervisor, Provisioner, VectorStore
 
+T = TypeVar("T")
 LOCK_TOKEN = "PERMAFROST_LOCK_TOKEN"  # noqa: S105  (the name of a variable)
 
 
@@ -59,30 +63,66 @@ def context_for(
     ssh_key(loaded.state_dir)
     shell = SshShell(loaded.state_dir, {n.name: str(n.address) for n in nodes(site)})
     clock = SystemClock()
-    session = VcenterSession(loaded)
     return Context(
         loaded=loaded,
         store=store,
-        hypervisor=VsphereHypervisor(
-            session, site.vcenter.datacenter, site.vcenter.cluster, clock
-        ),
+        hypervisor=_when_asked(lambda: _hypervisor(loaded, clock)),
         traffic=HaproxyRuntime(
             [e.name for e in edges(site)],
             shell,
             str(site.edge.vip) if site.edge.vip else "",
         ),
         models=NodeAgent(shell, lambda name: _live_slot(store, loaded, name)),
-        catalog=OciCatalog(loaded),
+        catalog=_when_asked(lambda: _catalog(loaded)),
         clock=clock,
         make_provisioner=lambda: _provisioner(loaded, progress),
         # It is told what file and lock pin: only a change of that configures a node anew.
         make_converger=lambda: _converger(pinned, store),
         services=lambda: services_of(site),
-        object_store=lambda: probe_object_store(loaded),
+        object_store=lambda: _object_store_problems(loaded),
         clocks=lambda names: read_clocks(shell, names),
         knowledge=_knowledge(loaded, shell),
         lock_token=lock_token or os.environ.get(LOCK_TOKEN) or None,
     )
+
+
+def _when_asked(make: Callable[[], T]) -> T:
+    """Return what stands in for a port until it is first asked."""
+    return cast("T", _WhenAsked(make))
+
+
+class _WhenAsked:
+    """A port whose adapter is made with the first question; safe from any thread."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return getattr(self._made, name)
+
+
+def _hypervisor(loaded: LoadedSite, clock: Clock) -> Hypervisor:
+    from permafrost.adapters.vsphere import VcenterSession, VsphereHypervisor
+
+    vcenter = loaded.site.vcenter
+    return VsphereHypervisor(VcenterSession(loaded), vcenter.datacenter, vcenter.cluster, clock)
+
+
+def _catalog(loaded: LoadedSite) -> Catalog:
+    from permafrost.adapters.registry import OciCatalog
+
+    return OciCatalog(loaded)
+
+
+def _object_store_problems(loaded: LoadedSite) -> tuple[Problem, ...]:
+    from permafrost.adapters.object_store import probe_object_store
+
+    return probe_object_store(loaded)
 
 
 def fingerprints_of(loaded: LoadedSite) -> OciFingerprints:

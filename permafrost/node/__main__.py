@@ -1,6 +1,9 @@
 """``permafrost-node``: what an inference VM does with checkpoints, and what it says of itself.
 
 Exit status: 0 done, 2 usage, 3 refused (bytes or behaviour are not as pinned), 4 failed.
+
+The orchestrator asks ``state`` many times in each of its commands, each time as a process of its
+own: what only some commands need is imported by these.
 """
 
 from __future__ import annotations
@@ -8,36 +11,19 @@ from __future__ import annotations
 import argparse
 import errno
 import json
-import logging
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import (
-    baselines,
-    collecting,
-    control,
-    loading,
-    recording,
-    refusals,
-    scrub,
-    served,
-    serving_class,
-    settings,
-    slots,
-)
+from . import settings
 from .errors import NodeError
-from .patience import Patience
-from .reading import WORST_FIRST
-from .registry import RegistryReader
-from .roots import Roots
-from .running import serve
-from .store import ModelStore
+
+if TYPE_CHECKING:
+    from .store import ModelStore
 
 REFUSED, FAILED = 3, 4
 SLOTS = ("a", "b")
 _REFUSALS = (
-    *WORST_FIRST,
     "CHECKPOINT_MANIFEST_WRONG",
     "REGISTRY_BYTES_WRONG",
     "CHECKPOINT_NOT_PINNED",
@@ -57,7 +43,6 @@ _REFUSALS = (
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit status."""
     given = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return int(given.run(settings.load(given.config), given))
     except NodeError as error:
@@ -68,8 +53,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _told(error: NodeError) -> int:
+    from .reading import WORST_FIRST
+
     sys.stderr.write(f"{error}\n")
-    return REFUSED if error.code in _REFUSALS else FAILED
+    return REFUSED if error.code in (*WORST_FIRST, *_REFUSALS) else FAILED
+
+
+def _log() -> None:
+    """Have what takes long tell on standard error how far it is."""
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -135,11 +129,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _pull(told: settings.Settings, given: argparse.Namespace) -> int:
+    from . import loading
+    from .registry import RegistryReader
+
+    _log()
     _say(loading.fetch(told, given.digest, RegistryReader(told.registry)))
     return 0
 
 
 def _follow(told: settings.Settings, given: argparse.Namespace) -> int:
+    from . import baselines, serving_class, slots
+    from .registry import RegistryReader
+
+    _log()
     seen = slots.view(told, given.slot)
     changed = baselines.follow(
         seen.checkpoint,
@@ -153,35 +155,55 @@ def _follow(told: settings.Settings, given: argparse.Namespace) -> int:
 
 
 def _load(told: settings.Settings, given: argparse.Namespace) -> int:
+    from . import loading
+    from .registry import RegistryReader
+
+    _log()
     reader = RegistryReader(told.registry)
     _say(loading.load(told, given.slot, given.digest, reader, loading.Machine()))
     return 0
 
 
 def _exchange(told: settings.Settings, given: argparse.Namespace) -> int:
+    from . import loading
+    from .registry import RegistryReader
+
+    _log()
     reader = RegistryReader(told.registry)
     _say(loading.exchange(told, given.slot, given.digest, reader, loading.Machine()))
     return 0
 
 
 def _unload(told: settings.Settings, given: argparse.Namespace) -> int:
+    from . import loading
+
+    _log()
     _say(loading.unload(told, given.slot, loading.Machine()))
     return 0
 
 
 def _switch(told: settings.Settings, given: argparse.Namespace) -> int:
+    from .roots import Roots
+    from .store import ModelStore
+
     slot = Roots(ModelStore(told.models_dir)).switch(given.slot, given.digest)
     _say({"schema": 1, "slot": given.slot, "current": slot.current, "previous": slot.previous})
     return 0
 
 
 def _rollback(told: settings.Settings, given: argparse.Namespace) -> int:
+    from .roots import Roots
+    from .store import ModelStore
+
     slot = Roots(ModelStore(told.models_dir)).rollback(given.slot)
     _say({"schema": 1, "slot": given.slot, "current": slot.current, "previous": slot.previous})
     return 0
 
 
 def _pin(told: settings.Settings, given: argparse.Namespace) -> int:
+    from .roots import Roots
+    from .store import ModelStore
+
     roots = Roots(ModelStore(told.models_dir))
     if given.digest:
         roots.pin(given.name, given.digest)
@@ -192,6 +214,10 @@ def _pin(told: settings.Settings, given: argparse.Namespace) -> int:
 
 
 def _gc(told: settings.Settings, given: argparse.Namespace) -> int:
+    from . import collecting
+    from .store import ModelStore
+
+    _log()
     store = ModelStore(told.models_dir)
     _say(collecting.collect(store, lambda: _roots(store, given.config), dry=given.dry_run))
     return 0
@@ -199,6 +225,10 @@ def _gc(told: settings.Settings, given: argparse.Namespace) -> int:
 
 def _roots(store: ModelStore, config: Path) -> dict[str, str]:
     """Return what must stay, read now: a convergence may have moved the pin a moment ago."""
+    from . import slots
+    from .roots import Roots
+    from .store import ModelStore
+
     told = settings.load(config)
     if ModelStore(told.models_dir).trees != store.trees:
         raise NodeError("SETTINGS_INVALID", f"{config}: models_dir has changed", "run gc again")
@@ -214,12 +244,18 @@ def _roots(store: ModelStore, config: Path) -> dict[str, str]:
 
 
 def _scrub(told: settings.Settings, _: argparse.Namespace) -> int:
+    from . import scrub
+    from .store import ModelStore
+
+    _log()
     found = scrub.scrub(ModelStore(told.models_dir))
     _say(found)
     return REFUSED if found["wrong"] else 0
 
 
 def _record(told: settings.Settings, given: argparse.Namespace) -> int:
+    from . import control, recording
+
     asked = sys.stdin.buffer.read(recording.MOST_BYTES + 1)
     answer = control.ask(told, "POST", "/record", control.RECORD_S, asked, given.slot)
     if "error" in answer and not given.json:
@@ -230,6 +266,11 @@ def _record(told: settings.Settings, given: argparse.Namespace) -> int:
 
 
 def _verify(told: settings.Settings, given: argparse.Namespace) -> int:
+    from . import refusals, slots
+    from .patience import Patience
+    from .store import ModelStore
+
+    _log()
     checkpoint = slots.checkpoint_of(told, given.slot or slots.view(told).slot)
     store = ModelStore(told.models_dir)
     try:
@@ -252,6 +293,9 @@ def _note_load(told: settings.Settings, store: ModelStore, slot: str, checkpoint
 
     A full disk keeps nobody from serving.
     """
+    from . import served
+    from .roots import Roots
+
     try:
         Roots(store).switch(slot, checkpoint, served.last(told.served_dir, slot))
     except (OSError, NodeError) as error:
@@ -259,11 +303,16 @@ def _note_load(told: settings.Settings, store: ModelStore, slot: str, checkpoint
 
 
 def _serve(told: settings.Settings, _: argparse.Namespace) -> int:
+    from .running import serve
+
+    _log()
     serve(told)
     return 0
 
 
 def _probe(told: settings.Settings, given: argparse.Namespace) -> int:
+    from . import control
+
     path = "/probe?every=1" if given.all else "/probe"
     answer = control.ask(told, "POST", path, control.PROBE_S, slot=given.slot)
     _show(answer, as_json=given.json)
@@ -271,14 +320,20 @@ def _probe(told: settings.Settings, given: argparse.Namespace) -> int:
 
 
 def _withdraw(told: settings.Settings, given: argparse.Namespace) -> int:
+    from . import control
+
     _show(control.ask(told, "POST", "/withdraw", slot=given.slot), as_json=given.json)
     return 0
 
 
 def _state(told: settings.Settings, given: argparse.Namespace) -> int:
+    from . import control
+
     try:
         answer = control.ask(told, "GET", "/state", slot=given.slot)
     except NodeError as error:
+        from . import slots
+
         # Without the service nothing passes the health check: that is a state, and it is said
         seen = slots.view(told, given.slot)
         answer = {

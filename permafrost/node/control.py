@@ -1,30 +1,22 @@
-"""Asking the running service, over its socket."""
+"""Asking the running service, over its socket.
+
+By a request of a few lines and not by ``http.client``: importing that takes longer than asking,
+and each question of the orchestrator's is a process of its own.
+"""
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 from typing import Any
 
 from .errors import NodeError
-from .service import SLOT_HEADER
 from .settings import Settings
 
+SLOT_HEADER = "permafrost-slot"
 QUICK_S = 10.0
 PROBE_S = 170.0
 RECORD_S = 1170.0
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout_s: float) -> None:
-        super().__init__("node", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 def ask(
@@ -36,16 +28,21 @@ def ask(
     slot: str = "",
 ) -> dict[str, Any]:
     """Return the service's answer about a slot. Raises NodeError where it does not answer."""
-    connection = _Connection(str(settings.control_socket), timeout_s)
+    body = body or b""
+    header = f"{SLOT_HEADER}: {slot}\r\n" if slot else ""
+    # After an answer to HTTP/1.0 the service closes: its end is the answer's.
+    head = f"{method} {path} HTTP/1.0\r\n{header}Content-Length: {len(body)}\r\n\r\n"
     try:
-        connection.request(method, path, body, {SLOT_HEADER: slot} if slot else {})
-        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(timeout_s)
+            connection.connect(str(settings.control_socket))
+            connection.sendall(head.encode() + body)
+            told = b"".join(iter(lambda: connection.recv(65536), b""))
+        answer: dict[str, Any] = json.loads(told.partition(b"\r\n\r\n")[2])
         return answer
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise NodeError(
             "NODE_SERVICE_SILENT",
             f"the service on this node does not answer: {type(error).__name__}",
             "systemctl status permafrost-node",
         ) from error
-    finally:
-        connection.close()

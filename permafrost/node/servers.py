@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from . import recording
-from .service import SLOT_HEADER, NodeService
+from .control import SLOT_HEADER
+from .service import NodeService
 
 EMPTY = "EMPTY"
 """State of a slot that is to load nothing."""

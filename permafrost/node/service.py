@@ -15,7 +15,6 @@ from .mending import Mending
 from .settings import Settings
 from .view import View
 
-SLOT_HEADER = "permafrost-slot"
 TICK_S = 0.4
 STEP_S = 0.3
 AWAIT_READY_S = 90.0

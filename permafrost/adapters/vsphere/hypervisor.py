@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim
 
 from permafrost.adapters.vsphere.maintenance import enter, leave
 from permafrost.adapters.vsphere.observe import read_inventory
 from permafrost.adapters.vsphere.session import VcenterSession
-from permafrost.adapters.vsphere.tagging import Tagging
 from permafrost.adapters.vsphere.tasks import await_task, find
 from permafrost.engine.waiting import SystemClock, wait_until
 from permafrost.errors import Failed, Problem
 from permafrost.planning.snapshot import Inventory
 from permafrost.ports import Clock
+
+if TYPE_CHECKING:
+    from permafrost.adapters.vsphere.tagging import Tagging
 
 
 class VsphereHypervisor:
@@ -72,7 +74,7 @@ class VsphereHypervisor:
 
     def tagged(self, category: str) -> Mapping[str, frozenset[str]]:
         """Return by VM id the tags of one category."""
-        return Tagging(self._session).tagged(category)
+        return self._tagging().tagged(category)
 
     def mark(self, vm: str, *, category: str, tag: str, attributes: Mapping[str, str]) -> None:
         """Put a tag and custom attributes on a VM; what others put there stays."""
@@ -88,7 +90,13 @@ class VsphereHypervisor:
                 manager.SetField(machine, keys[name], value)
             return str(machine._moId)
 
-        Tagging(self._session).attach(self._session.call(write), category, tag)
+        self._tagging().attach(self._session.call(write), category, tag)
+
+    def _tagging(self) -> Tagging:
+        # Its HTTP library takes as long to import as all else here; tags are asked seldom.
+        from permafrost.adapters.vsphere.tagging import Tagging
+
+        return Tagging(self._session)
 
     def _power(self, vm: str, ask: Callable[[Any], Any], wanted: str, deadline_s: float) -> None:
         machine = self._session.call(lambda content: find(content, vim.VirtualMachine, vm))
