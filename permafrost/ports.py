@@ -202,10 +202,11 @@ class TrafficDirector(Protocol):
 
     def set_state(
         self, replica: str, state: ServerState, *, but: frozenset[str] = frozenset()
-    ) -> None:
+    ) -> Traffic:
         """Set a replica's state on every edge, in every backend where it stands.
 
-        It is kept over a reload and a restart of the edge. ``but``: edges that are off.
+        It is kept over a reload and a restart of the edge. ``but``: edges that are off. Returns
+        what the edges that were told see then.
         """
 
     def streams(self, replica: str, *, slot: str = "") -> tuple[StreamFacts, ...]:

@@ -62,16 +62,25 @@ def change(
 ) -> tuple[Context, RunResult] | None:
     """Show the plan, and carry it out unless only the plan was asked for (None).
 
-    ``execute`` is given the fingerprint of the plan that was shown: a stale one is refused.
+    ``execute`` is given the fingerprint of the plan that was shown: a stale one is refused. Where
+    nobody is asked, the plan is made once, while the site is held, and carried out.
     """
     asked.require_answer()
     from permafrost.cli.render_operations import show_operation_plan
-    from permafrost.runbook.operations import site_held
+    from permafrost.runbook.execution import carry_out
+    from permafrost.runbook.operations import operator, site_held
     from permafrost.runbook.recovery import require_nothing_unfinished, require_turn
 
     ctx = open_site(asked.site)
     if not asked.plan_only:
         require_turn(ctx, f"{command} {target}")
+    if asked.yes and not asked.plan_only:
+        with site_held(ctx, f"{command} {target}"):
+            made = preview(ctx, target)
+            if asked.output is Output.TEXT:
+                show_operation_plan(made)
+            require_nothing_unfinished(ctx, f"{command} {target}")
+            return ctx, carry_out(ctx, made, owner=operator())
     made = preview(ctx, target)
     question, is_empty = f"Do these {len(made.steps)} steps?", not made.steps
     if not asked.agree(

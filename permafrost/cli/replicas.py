@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,45 +43,46 @@ def drain(
     asked.require_answer()
     from permafrost.cli.render import line, show_drain_plan
     from permafrost.runbook.drain import drain_replica, preview_drain
+    from permafrost.runbook.looking import as_replica, look_around
     from permafrost.runbook.operations import operator, site_held
     from permafrost.runbook.recovery import require_nothing_unfinished, require_turn
 
     ctx = open_site(site)
     if not plan_only:
         require_turn(ctx, f"drain {replica}")
-    made, fingerprint = preview_drain(
-        ctx,
-        replica,
-        owner=operator(),
-        reason=reason,
-        deadline_s=deadline_s,
-        cut=cut,
-        despite_drift=despite_drift,
-        force=force,
-    )
+    given: dict[str, Any] = {
+        "owner": operator(),
+        "reason": reason,
+        "deadline_s": deadline_s,
+        "cut": cut,
+        "force": force,
+    }
+    looked: dict[str, Any] = {**given, "despite_drift": despite_drift}
+    if yes and not plan_only:  # nobody is asked: one look, while the site is held, is enough
+        with site_held(ctx, f"drain {replica}"):
+            live = look_around(ctx, as_replica(ctx, replica))
+            made, _ = preview_drain(ctx, replica, **looked, live=live)
+            if output is Output.TEXT:
+                show_drain_plan(made)
+            require_nothing_unfinished(ctx, f"drain {replica}")
+            evidence = drain_replica(ctx, replica, **given, live=live)
+    else:
+        made, fingerprint = preview_drain(ctx, replica, **looked)
 
-    def document() -> dict[str, object]:
-        steps = [
-            {"id": f"{i:02}", "kind": s.value, "target": replica}
-            for i, s in enumerate(made.steps, start=1)
-        ]
-        return {"schema": 1, "command": "drain", "fingerprint": fingerprint, "steps": steps}
+        def document() -> dict[str, object]:
+            steps = [
+                {"id": f"{i:02}", "kind": s.value, "target": replica}
+                for i, s in enumerate(made.steps, start=1)
+            ]
+            return {"schema": 1, "command": "drain", "fingerprint": fingerprint, "steps": steps}
 
-    question, is_empty = f"Drain {replica}?", not made.steps
-    if not asked.agree(lambda: show_drain_plan(made), document, question, is_empty=is_empty):
-        return
-    with site_held(ctx, f"drain {replica}"):
-        require_nothing_unfinished(ctx, f"drain {replica}")
-        evidence = drain_replica(
-            ctx,
-            replica,
-            owner=operator(),
-            reason=reason,
-            deadline_s=deadline_s,
-            cut=cut,
-            force=force,
-            shown=fingerprint if output is Output.TEXT else None,
-        )
+        question, is_empty = f"Drain {replica}?", not made.steps
+        if not asked.agree(lambda: show_drain_plan(made), document, question, is_empty=is_empty):
+            return
+        with site_held(ctx, f"drain {replica}"):
+            require_nothing_unfinished(ctx, f"drain {replica}")
+            shown = fingerprint if output is Output.TEXT else None
+            evidence = drain_replica(ctx, replica, **given, shown=shown)
     if output is Output.JSON:
         print_json(evidence.as_dict())
     elif evidence.changed:

@@ -12,8 +12,7 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Engine,
-    NullPool,
-    Pool,
+    QueuePool,
     create_engine,
     event,
     insert,
@@ -37,11 +36,12 @@ MIGRATIONS = {
 BUSY_S = 20
 
 
-def open_database(state_dir: Path, pool: type[Pool] = NullPool) -> Engine:
+def open_database(state_dir: Path) -> Engine:
     """Open the database of a state folder, making folder and tables where there are none.
 
-    Threads and hooks of one process share the store: each transaction opens its own connection,
-    unless ``pool`` says otherwise.
+    Threads and hooks of one process share the store, and connections wait in a pool for the next
+    transaction: SQLite empties and removes its log whenever the last one is closed, which takes
+    longer than a commit.
     """
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def open_database(state_dir: Path, pool: type[Pool] = NullPool) -> Engine:
                 "name a folder that this user may write",
             )
         ) from None
-    engine = create_engine(f"sqlite:///{path}", poolclass=pool)
+    engine = create_engine(f"sqlite:///{path}", poolclass=QueuePool)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin_immediate)
     try:

@@ -80,7 +80,7 @@ class Executor:
     ) -> list[StepResult]:
         """Make every step true; raise what the first that cannot be made true raises."""
         for step in steps:
-            if self.store.runs.wishes_pause(self.operation):
+            if not self.store.runs.goes_on(self.operation, f"{self.label}{step.id} {step.kind}"):
                 raise Paused(
                     Problem(
                         "OPERATION_PAUSED",
@@ -90,7 +90,6 @@ class Executor:
                         f"`permafrost abort {self.operation}` takes back what was done",
                     )
                 )
-            self.store.runs.at_step(self.operation, f"{self.label}{step.id} {step.kind}")
             self.results.append(self._step(step, action_for(step)))
         return self.results
 

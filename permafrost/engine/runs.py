@@ -125,9 +125,14 @@ class Runs:
 
     def unfinished(self) -> tuple[Run, ...]:
         """Return persons' runs that wait for `resume` or `abort`, newest first."""
+        table = schema.operations
+        is_open = schema.runs.c.state.in_((RunState.RUNNING.value, RunState.PAUSED.value))
+        query = _joined().where(is_open).order_by(table.c.started_at.desc(), table.c.id.desc())
+        with self._engine.begin() as connection:
+            found = [_run(row) for row in connection.execute(query).all()]
         return tuple(
             r
-            for r in self.all()
+            for r in found
             if not is_automatic(r.owner) and (r.is_interrupted or r.state is RunState.PAUSED)
         )
 
@@ -144,10 +149,13 @@ class Runs:
                 .values(holder=Holder.me().to_text(), finished_at=None, outcome=None)
             )
 
-    def at_step(self, operation: str, step: str) -> None:
-        """Note how far a run is."""
+    def goes_on(self, operation: str, step: str) -> bool:
+        """Note how far a run is; False, and nothing noted, when somebody asked it to stop."""
         with self._engine.begin() as connection:
+            if _wishes_pause(connection, operation):
+                return False
             _update(connection, operation, {"step": step})
+            return True
 
     def end(
         self,
@@ -169,11 +177,10 @@ class Runs:
         with self._engine.begin() as connection:
             _update(connection, operation, {"wish": "pause"})
 
-    def wishes_pause(self, operation: str) -> bool:
-        """Whether somebody asked the run to stop before its next step."""
-        query = select(schema.runs.c.wish).where(schema.runs.c.operation == operation)
-        with self._engine.begin() as connection:
-            return connection.execute(query).scalar_one_or_none() == "pause"
+
+def _wishes_pause(connection: Connection, operation: str) -> bool:
+    query = select(schema.runs.c.wish).where(schema.runs.c.operation == operation)
+    return connection.execute(query).scalar_one_or_none() == "pause"
 
 
 def _update(connection: Connection, operation: str, values: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, NullPool, Pool, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from permafrost.engine import schema
 from permafrost.engine.clients import ClientKeys
@@ -79,9 +79,9 @@ class Operation:
 class StateStore:
     """The control plane's memory in ``<state_dir>/permafrost.db``; safe across processes."""
 
-    def __init__(self, state_dir: Path, pool: type[Pool] = NullPool) -> None:
+    def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
-        self._engine = open_database(state_dir, pool)
+        self._engine = open_database(state_dir)
         self.lock = SiteLock(self._engine)
         self.clients = ClientKeys(self._engine)
         self.runs = Runs(self._engine)

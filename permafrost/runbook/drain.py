@@ -77,10 +77,14 @@ def preview_drain(
     cut: bool = False,
     despite_drift: bool = False,
     force: Force | None = None,
+    live: LiveState | None = None,
 ) -> tuple[DrainPlan, str]:
-    """Return what a drain would do now, and its fingerprint; raises Refused as it would."""
+    """Return what a drain would do now, and its fingerprint; raises Refused as it would.
+
+    ``live`` is what was seen a moment ago, while the site was held.
+    """
     node = as_replica(ctx, replica)
-    live = look_around(ctx, node)
+    live = live or look_around(ctx, node)
     plan = plan_drain(ctx.site, live, node, force=force)
     if plan.steps and not despite_drift:
         refuse(blocks_drain(drift_of(ctx, live), node.name, node.endpoint))
@@ -88,7 +92,8 @@ def preview_drain(
         ctx.site, node, owner=owner, reason=reason, deadline_s=deadline_s, cut=cut, force=force
     )
     fingerprint = operation_of(plan, live, drafts, force).fingerprint
-    return replace(plan, held_open=held_open(ctx, node.name)), fingerprint
+    open_now = held_open(ctx, node.name) if plan.in_flight else 0
+    return replace(plan, held_open=open_now), fingerprint
 
 
 def operation_of(
@@ -122,17 +127,19 @@ def drain_replica(
     cut: bool = False,
     force: Force | None = None,
     shown: str | None = None,
+    live: LiveState | None = None,
 ) -> DrainEvidence:
     """Take a replica out of rotation; nothing happens when it is out already.
 
     ``deadline_s``: instead of the endpoint's own. ``cut``: end what is left then, and count it.
     ``force``: what may be waived.
     Drift is looked at by who asks (``preview_drain``): a deployment drains to mend it.
-    ``shown`` is the fingerprint of the plan that was confirmed; another one is refused.
+    ``shown`` is the fingerprint of the plan that was confirmed; another one is refused. ``live``
+    is what was seen a moment ago, while the site was held.
     """
     node = as_replica(ctx, replica)
     ctx.guard()
-    live = look_around(ctx, node)
+    live = live or look_around(ctx, node)
     plan = plan_drain(ctx.site, live, node, force=force)
     if not plan.steps:
         return _nothing_to_do(ctx, node, plan, owner, reason)

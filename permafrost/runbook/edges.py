@@ -45,21 +45,30 @@ def edges_that_are_off(ctx: Context, traffic: Traffic, what: str) -> frozenset[s
 
 
 def set_on_edges(
-    ctx: Context, replica: str, state: ServerState, *, unseen: bool = False
-) -> tuple[str, ...]:
-    """Set a replica's state on every edge; return the edges whose machine is off.
+    ctx: Context,
+    replica: str,
+    state: ServerState,
+    *,
+    unseen: bool = False,
+    live: LiveState | None = None,
+) -> tuple[tuple[str, ...], Traffic]:
+    """Set a replica's state on every edge; return those whose machine is off, and what is seen.
 
-    ``unseen``: also those that run and do not answer are left as they are.
+    ``unseen``: also those that run and do not answer are left as they are. ``live`` is what was
+    just seen of edges and vCenter: they are not asked once more.
 
     An edge that is off sends nobody anything; when it comes back it is told again
     (``reassert_drains``). An edge that runs and does not answer is a failure.
     """
-    traffic = ctx.traffic.observe()
+    traffic = live.traffic if live is not None else ctx.traffic.observe()
     off = frozenset(traffic.unreachable)
     if not unseen:
-        off = edges_that_are_off(ctx, traffic, replica)
-    ctx.traffic.set_state(replica, state, but=off)
-    return tuple(sorted(off))
+        off = (
+            require_answers(live, replica)
+            if live is not None
+            else edges_that_are_off(ctx, traffic, replica)
+        )
+    return tuple(sorted(off)), ctx.traffic.set_state(replica, state, but=off)
 
 
 def _as_it_is(live: LiveState, replica: str) -> LiveState:

@@ -47,6 +47,12 @@ def execute_plan(ctx: Context, plan: OperationPlan, *, owner: str) -> RunResult:
     return drive(ctx, operation)
 
 
+def carry_out(ctx: Context, made: OperationPlan, *, owner: str) -> RunResult:
+    """Run a plan that was just made while the site was held; nothing where it has no steps."""
+    ctx.guard()
+    return execute_plan(ctx, made, owner=owner) if made.steps else RunResult("", ())
+
+
 def drive(ctx: Context, operation: str) -> RunResult:
     """Run what an operation has to do from where it is: its plan, or the one that undoes it."""
     run = ctx.store.runs.get(operation)

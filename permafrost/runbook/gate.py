@@ -4,31 +4,39 @@ from __future__ import annotations
 
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem
+from permafrost.facts import NodeFacts
 from permafrost.runbook.context import Context
 from permafrost.runbook.edges import edges_that_are_off
 from permafrost.topology import Node, endpoint_of
 
 UP_DEADLINE_S = 60.0
-ASK_AGAIN_S = 1.0
+ASK_AGAIN_S = 0.5
 
 
-def await_answer(ctx: Context, node: Node) -> None:
-    """Wait until the node has started: after a boot it verifies its bytes by itself."""
+def await_answer(ctx: Context, node: Node) -> NodeFacts:
+    """Wait until the node has started, and return what it said then.
+
+    After a boot it verifies its bytes by itself.
+    """
     last = ""
+    said: NodeFacts | None = None
     deadline_s = endpoint_of(ctx.site, node).start_deadline_s
 
     def has_started() -> bool:
-        nonlocal last
+        nonlocal last, said
         ctx.guard()
         try:
-            facts = ctx.models.state(node.name)
+            said = ctx.models.state(node.name)
         except PermafrostError as error:
             last = error.problems[0].message
             return False
-        last = facts.reason or facts.state
-        return facts.state != "STARTING"
+        last = said.reason or said.state
+        return said.state != "STARTING"
 
-    if not wait_until(has_started, clock=ctx.clock, deadline_s=deadline_s, every_s=ASK_AGAIN_S):
+    has_answered = wait_until(
+        has_started, clock=ctx.clock, deadline_s=deadline_s, every_s=ASK_AGAIN_S
+    )
+    if not has_answered or said is None:
         raise Failed(
             Problem(
                 "NODE_NOT_READY",
@@ -37,6 +45,7 @@ def await_answer(ctx: Context, node: Node) -> None:
                 "`permafrost status` shows its VM; a large model needs a larger start_deadline_s",
             )
         )
+    return said
 
 
 def prove(ctx: Context, node: Node, pinned: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from permafrost.engine.observe import observe_machines
 from permafrost.engine.runs import Run
 from permafrost.errors import Held, Problem, Refused
 from permafrost.planning.lifecycle import MaintenanceRecord
@@ -62,7 +63,8 @@ def enter(ctx: Context, name: str, *, owner: str, shown: str | None = None) -> R
 def preview_exit(ctx: Context, name: str, *, owner: str) -> OperationPlan:
     """Return what bringing a host or rack back means now."""
     records = ctx.store.maintenance.all()
-    return plan_exit(ctx.site, look(ctx), name, owner=owner, records=records)
+    live = observe_machines(ctx.hypervisor)
+    return plan_exit(ctx.site, live, name, owner=owner, records=records)
 
 
 def leave(ctx: Context, name: str, *, owner: str, shown: str | None = None) -> RunResult:
@@ -74,7 +76,7 @@ def leave(ctx: Context, name: str, *, owner: str, shown: str | None = None) -> R
 
 def read_maintenance(ctx: Context) -> dict[str, Any]:
     """Return which hosts are away by our doing, and how vCenter shows them."""
-    live = look(ctx)
+    live = observe_machines(ctx.hypervisor)
     return {
         "schema": 1,
         "vcenter": {"state": "DOWN" if live.blind else "UP"},
@@ -111,7 +113,7 @@ def _execute(ctx: Context, made: OperationPlan, owner: str, shown: str | None) -
 
 
 def _see(ctx: Context) -> LiveState:
-    live = look(ctx)
+    live = observe_machines(ctx.hypervisor)
     if live.blind:
         raise Refused(*live.blind)
     return live

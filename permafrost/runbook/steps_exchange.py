@@ -117,7 +117,7 @@ class LetIn(SlotAction):
                     f"nobody is sent there; `permafrost resume {self.operation}` proves it again",
                 )
             )
-        self.skipped = set_on_edges(self.ctx, self.step.target, ServerState.READY)
+        self.skipped, _ = set_on_edges(self.ctx, self.step.target, ServerState.READY)
 
     def confirm(self) -> Evidence:
         """Return which edges are off."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Address
 
@@ -10,8 +10,7 @@ from permafrost.engine.executor import Evidence
 from permafrost.engine.state import Declared, DeclaredState
 from permafrost.engine.timestamps import rfc3339
 from permafrost.errors import Failed, PermafrostError
-from permafrost.facts import ServerState
-from permafrost.planning.drain import plan_drain
+from permafrost.facts import NodeFacts, ServerState, Traffic
 from permafrost.planning.force import Force, force_of
 from permafrost.planning.invariants import proof_problem
 from permafrost.planning.lifecycle import is_automatic
@@ -20,7 +19,7 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.edges import set_on_edges
 from permafrost.runbook.gate import await_answer, await_up, prove
 from permafrost.runbook.idle import Idle, await_idle
-from permafrost.runbook.looking import look_around
+from permafrost.runbook.looking import look_to_drain
 from permafrost.runbook.turns import take_turn
 from permafrost.topology import Node, Tier, nodes
 
@@ -112,6 +111,8 @@ class SetEdgesToDrain(ReplicaAction):
     """No edge sends it new requests."""
 
     skipped: tuple[str, ...] = ()
+    seen: Traffic = field(default_factory=Traffic)
+    """What the edges see once they are told."""
 
     def already(self) -> Evidence | None:
         """Whether every edge answers and keeps it away, also over a restart."""
@@ -123,15 +124,18 @@ class SetEdgesToDrain(ReplicaAction):
 
     def do(self) -> None:
         """Set it on every edge, unless too few would be left by now."""
-        plan_drain(self.ctx.site, look_around(self.ctx, self.node), self.node, force=self.force)
-        self.skipped = set_on_edges(
-            self.ctx, self.node.name, ServerState.DRAIN, unseen=self.force is Force.UNSEEN
+        _, live = look_to_drain(self.ctx, self.node, force=self.force)
+        self.skipped, self.seen = set_on_edges(
+            self.ctx,
+            self.node.name,
+            ServerState.DRAIN,
+            unseen=self.force is Force.UNSEEN,
+            live=live,
         )
 
     def confirm(self) -> Evidence:
         """Return what was in flight when it was set, and which edges are off."""
-        traffic = self.ctx.traffic.observe()
-        return {"off": list(self.skipped), "in_flight": traffic.in_flight(self.node.name)}
+        return {"off": list(self.skipped), "in_flight": self.seen.in_flight(self.node.name)}
 
 
 class AwaitIdle(ReplicaAction):
@@ -178,13 +182,15 @@ class DeclareDrained(ReplicaAction):
 class AwaitAnswer(ReplicaAction):
     """The node has started: after a boot it verifies its bytes by itself."""
 
+    said: NodeFacts | None = None
+
     def do(self) -> None:
         """Wait."""
-        await_answer(self.ctx, self.node)
+        self.said = await_answer(self.ctx, self.node)
 
     def confirm(self) -> Evidence:
-        """Return what the node says of itself."""
-        facts = self.ctx.models.state(self.node.name)
+        """Return what the node said of itself."""
+        facts = self.said or self.ctx.models.state(self.node.name)
         return {"state": facts.state, "checkpoint": facts.checkpoint}
 
 
@@ -224,7 +230,7 @@ class SetEdgesToReady(ReplicaAction):
         problem = proof_problem(self.node.name, facts, self.step.arguments["checkpoint"])
         if problem is not None:
             raise Failed(problem)
-        self.skipped = set_on_edges(self.ctx, self.node.name, ServerState.READY)
+        self.skipped, _ = set_on_edges(self.ctx, self.node.name, ServerState.READY)
 
     def confirm(self) -> Evidence:
         """Return which edges are off."""

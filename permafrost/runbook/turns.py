@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
-from permafrost.planning.drain import DrainPlan, plan_drain
+from permafrost.planning.drain import DrainPlan
 from permafrost.planning.force import Force
 from permafrost.planning.lifecycle import Declared, is_automatic
 from permafrost.runbook.context import Context
 from permafrost.runbook.edges import require_answers
-from permafrost.runbook.looking import as_replica, look_around
+from permafrost.runbook.looking import as_replica, look_to_drain
 from permafrost.topology import Node, replicas
 
 TURN_DEADLINE_S = 1200.0
@@ -96,7 +96,7 @@ def _require_no_maintenance(ctx: Context, node: Node, owner: str) -> None:
 
 def _has_to_drain(ctx: Context, node: Node) -> bool:
     try:
-        return bool(plan_drain(ctx.site, look_around(ctx, node), node).steps)
+        return bool(look_to_drain(ctx, node)[0].steps)
     except Refused:
         return True
 
@@ -105,8 +105,7 @@ def take_turn(
     ctx: Context, node: Node, *, owner: str, reason: str, force: Force | None = None
 ) -> DrainPlan:
     """Take the turn now, or raise Refused; return the plan of the drain."""
-    live = look_around(ctx, node)
-    plan = plan_drain(ctx.site, live, node, force=force)
+    plan, live = look_to_drain(ctx, node, force=force)
     if not plan.steps:
         return plan
     # What an edge that runs does is not known while it does not answer: nothing is begun.

@@ -25,7 +25,7 @@ from tests.bench import path, registry
 from tests.bench.detection import detection_table
 from tests.bench.echo import echo_table
 from tests.bench.measure import closed_loop, in_turn
-from tests.bench.planned import journal_table, planned_table
+from tests.bench.planned import journal_table, planned_tables
 from tests.bench.planning import planning_table
 from tests.bench.stock import stock_tables
 
@@ -125,7 +125,8 @@ def main() -> None:
     console.print(deploy_table(site))
     console.print(planning_table())
     console.print(journal_table())
-    Console(width=200).print(planned_table(site))
+    for table in planned_tables(site):
+        Console(width=200).print(table)
     for table in stock_tables(site):
         Console(width=200).print(table)
     for table in registry.tables():

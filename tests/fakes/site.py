@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from sqlalchemy import QueuePool
 
 from permafrost.engine.releases import release
 from permafrost.engine.state import DeclaredState, StateStore
@@ -63,12 +62,8 @@ def write_site(folder: Path, values: dict[str, Any] | None = None) -> Path:
 
 
 def open_store(state_dir: Path) -> StateStore:
-    """Return a real store that keeps its connections.
-
-    A simulated operation makes hundreds of transactions: to open the file for each, as the
-    product does, costs twice what the transactions themselves do.
-    """
-    return StateStore(state_dir, QueuePool)
+    """Return a real store."""
+    return StateStore(state_dir)
 
 
 def context(state_dir: Path, world: World, *, is_deployed: bool = True) -> Context:

@@ -25,6 +25,9 @@ class FakeTrafficDirector:
         self.world = world
 
     def observe(self) -> Traffic:
+        return self._seen()
+
+    def _seen(self) -> Traffic:
         world = self.world
         backends: list[BackendFacts] = []
         unreached: dict[str, str] = {}
@@ -87,26 +90,27 @@ class FakeTrafficDirector:
                 self.world.effect("route", edge, do)
 
     def _reached(self, but: frozenset[str]) -> set[str]:
-        silent = set(self.observe().unreachable) - but
+        silent = set(self._seen().unreachable) - but
         if silent:
             raise unreachable(min(silent))
         return {edge for edge, _ in self.world.edge_state} - but
 
     def set_state(
         self, replica: str, state: ServerState, *, but: frozenset[str] = frozenset()
-    ) -> None:
+    ) -> Traffic:
         reached = self._reached(but)
         places = [key for key in self.world.edge_state if key[1] == replica and key[0] in reached]
         if reached and not places:
             raise Failed(Problem("EDGE_KNOWS_NO_REPLICA", "no such server", replica))
         if not reached:
-            return
+            return Traffic()
 
         def do() -> None:
             for key in places:
                 self.world.edge_state[key] = state
 
         self.world.effect(f"edge-{state.value}", replica, do)
+        return self._seen()
 
     def streams(self, replica: str, *, slot: str = "") -> tuple[StreamFacts, ...]:
         machine = self.world.machines[replica]

@@ -1,7 +1,8 @@
 """The traffic director: every edge's HAProxy, all told the same, each asked afterwards.
 
 What is set is first written on the edge, where HAProxy begins with it after a reload or a restart,
-and then told to every worker that runs (``templates/haproxy/permafrost-haproxy.py.j2``).
+and then told to every worker that runs (``templates/haproxy/permafrost-haproxy.py.j2``). Who sets
+a replica's state is answered with what the edge sees then: one round trip.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from permafrost.adapters.haproxy.answers import EdgeAnswer, UnreadableAnswerError, parse_edge
 from permafrost.adapters.ssh import Shell
@@ -24,6 +25,7 @@ from permafrost.facts import (
     Traffic,
 )
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 COMMAND = ("sudo", "-n", "/usr/local/sbin/permafrost-haproxy")
@@ -40,29 +42,49 @@ class HaproxyRuntime:
 
     def observe(self) -> Traffic:
         """Return what every edge does now; an edge that does not answer is listed as such."""
+        return self._traffic(self._at_once(self._try, self._edges))
+
+    def _at_once(self, ask: Callable[[str], T], edges: Sequence[str]) -> dict[str, T]:
+        with ThreadPoolExecutor(max_workers=max(1, len(edges))) as pool:
+            return dict(zip(edges, pool.map(ask, edges), strict=True))
+
+    def _traffic(self, answers: Mapping[str, EdgeAnswer | PermafrostError]) -> Traffic:
         backends: list[BackendFacts] = []
         unreachable: dict[str, str] = {}
         holders: list[str] = []
         away: dict[str, frozenset[str]] = {}
         routes: dict[str, Mapping[str, str]] = {}
         in_file: dict[str, Mapping[str, str]] = {}
-        with ThreadPoolExecutor(max_workers=max(1, len(self._edges))) as pool:
-            for edge, answer in zip(self._edges, pool.map(self._try, self._edges), strict=True):
-                if isinstance(answer, PermafrostError):
-                    unreachable[edge] = answer.problems[0].message
-                    continue
-                backends += answer.backends
-                away[edge] = answer.declared_away
-                routes[edge], in_file[edge] = answer.routes, answer.routes_in_file
-                if self._vip in answer.addresses:
-                    holders.append(edge)
+        for edge, answer in answers.items():
+            if isinstance(answer, PermafrostError):
+                unreachable[edge] = answer.problems[0].message
+                continue
+            backends += answer.backends
+            away[edge] = answer.declared_away
+            routes[edge], in_file[edge] = answer.routes, answer.routes_in_file
+            if self._vip in answer.addresses:
+                holders.append(edge)
         return Traffic(tuple(backends), unreachable, frozenset(holders), away, routes, in_file)
 
     def set_state(
         self, replica: str, state: ServerState, *, but: frozenset[str] = frozenset()
-    ) -> None:
-        """Set a replica's state on every edge, in file and workers; then look."""
-        self._each(but, lambda edge: self._set_on(edge, replica, state))
+    ) -> Traffic:
+        """Set a replica's state on every edge at once, in file and workers; return what they see.
+
+        What went wrong is told for all of them together.
+        """
+
+        def told(edge: str) -> EdgeAnswer | PermafrostError:
+            try:
+                return self._set_on(edge, replica, state)
+            except PermafrostError as error:
+                return error
+
+        answers = self._at_once(told, [e for e in self._edges if e not in but])
+        failed = [a for a in answers.values() if isinstance(a, PermafrostError)]
+        if failed:
+            raise Failed(*(p for error in failed for p in error.problems))
+        return self._traffic(answers)
 
     def streams(self, replica: str, *, slot: str = "") -> tuple[StreamFacts, ...]:
         """Return what is open at a replica, in every worker of every edge that answers."""
@@ -99,16 +121,13 @@ class HaproxyRuntime:
         self._each(but, lambda edge: self._route_on(edge, dict(routes)))
 
     def _route_on(self, edge: str, routes: dict[str, str]) -> None:
-        before = self._read(edge)
-        if before.routes == routes == before.routes_in_file:
-            return
         said = self._ask(edge, "--slots", stdin=json.dumps(routes))
         after = self._read(edge)
         if not after.routes == routes == after.routes_in_file:
             raise Failed(
                 Problem(
                     "EDGE_ROUTES_NOT_SET",
-                    f"{edge} does not route as it was told: {said.strip()[-300:]}",
+                    f"{edge} does not route as it was told: {_words(said)}",
                     path=edge,
                     hint="look at `journalctl -u haproxy` there",
                 )
@@ -142,9 +161,12 @@ class HaproxyRuntime:
             except (PermafrostError, ValueError) as error:
                 log.warning("%s: %s", edge, error)
 
-    def _set_on(self, edge: str, replica: str, state: ServerState) -> None:
-        before = self._read(edge)
-        if not _places(before, replica):
+    def _set_on(self, edge: str, replica: str, state: ServerState) -> EdgeAnswer:
+        try:
+            said = self._ask(edge, "--set", replica, state.value)
+        except PermafrostError:
+            if _places(self._read(edge), replica):
+                raise
             raise Failed(
                 Problem(
                     "EDGE_KNOWS_NO_REPLICA",
@@ -152,18 +174,25 @@ class HaproxyRuntime:
                     path=edge,
                     hint="run `permafrost deploy`: the edge's configuration is behind the site",
                 )
-            )
-        if _is_set(before, replica, state):
-            return
-        said = self._ask(edge, "--set", replica, state.value)
-        if not _is_set(self._read(edge), replica, state):
+            ) from None
+        after = self._seen(edge, said)
+        if not _is_set(after, replica, state):
             raise Failed(
                 Problem(
                     "EDGE_STATE_NOT_SET",
-                    f"{edge} did not set {replica} to {state.value}: {said.strip()[-300:]}",
+                    f"{edge} did not set {replica} to {state.value}: {_words(said)}",
                     path=edge,
                 )
             )
+        return after
+
+    def _seen(self, edge: str, said: str) -> EdgeAnswer:
+        """Return what an edge saw when it had done something; one of before is asked for it."""
+        try:
+            observed = json.loads(said).get("observed")
+        except (ValueError, AttributeError):
+            observed = None
+        return self._read(edge) if observed is None else self._parsed(edge, json.dumps(observed))
 
     def _try(self, edge: str) -> EdgeAnswer | PermafrostError:
         try:
@@ -172,8 +201,12 @@ class HaproxyRuntime:
             return error
 
     def _read(self, edge: str) -> EdgeAnswer:
+        return self._parsed(edge, self._ask(edge, "--observe"))
+
+    @staticmethod
+    def _parsed(edge: str, text: str) -> EdgeAnswer:
         try:
-            return parse_edge(edge, self._ask(edge, "--observe"))
+            return parse_edge(edge, text)
         except (UnreadableAnswerError, KeyError, ValueError) as error:
             raise Failed(
                 Problem("EDGE_UNREADABLE", f"HAProxy on {edge} answered: {error}", path=edge)
@@ -191,6 +224,14 @@ class HaproxyRuntime:
                 )
             )
         return done.stdout
+
+
+def _words(told: str) -> str:
+    """Return what HAProxy said, without what was seen then."""
+    try:
+        return str(json.loads(told)["said"])[-300:]
+    except (ValueError, KeyError, TypeError):
+        return told.strip()[-300:]
 
 
 def _places(answer: EdgeAnswer, replica: str) -> list[ServerFacts]:

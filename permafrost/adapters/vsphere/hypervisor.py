@@ -10,7 +10,7 @@ from pyVmomi import vim
 from permafrost.adapters.vsphere.maintenance import enter, leave
 from permafrost.adapters.vsphere.observe import read_inventory
 from permafrost.adapters.vsphere.session import VcenterSession
-from permafrost.adapters.vsphere.tasks import await_task, find
+from permafrost.adapters.vsphere.tasks import EVERY_S, again, await_task, find
 from permafrost.engine.waiting import SystemClock, wait_until
 from permafrost.errors import Failed, Problem
 from permafrost.planning.snapshot import Inventory
@@ -102,14 +102,18 @@ class VsphereHypervisor:
         machine = self._session.call(lambda content: find(content, vim.VirtualMachine, vm))
 
         def is_there() -> bool:
-            return self._session.call(lambda _: str(machine.runtime.powerState)) == wanted
+            return self._session.call(_power_of(machine)) == wanted
 
         if is_there():
             return
-        task = self._session.call(lambda _: ask(machine))
+        task = self._session.call(lambda content: ask(again(content, machine)))
         if task is not None:
             await_task(self._session, vm, task, self._clock, deadline_s, code="VM_POWER")
-        if not wait_until(is_there, clock=self._clock, deadline_s=deadline_s, every_s=0.5):
+        if not wait_until(is_there, clock=self._clock, deadline_s=deadline_s, every_s=EVERY_S):
             raise Failed(
                 Problem("VM_POWER_DEADLINE", f"not {wanted} within {deadline_s:g} s", path=vm)
             )
+
+
+def _power_of(machine: Any) -> Callable[[Any], str]:
+    return lambda content: str(again(content, machine).runtime.powerState)

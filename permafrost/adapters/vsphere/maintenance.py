@@ -14,7 +14,7 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from permafrost.adapters.vsphere.session import VcenterSession
-from permafrost.adapters.vsphere.tasks import await_task, find
+from permafrost.adapters.vsphere.tasks import EVERY_S, again, await_task, find
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, Problem
 from permafrost.ports import Clock
@@ -25,16 +25,16 @@ UNDER_WAY = ("queued", "running")
 
 def enter(session: VcenterSession, host: str, clock: Clock, deadline_s: float) -> None:
     """Return when the host is in maintenance mode; raise Failed when it is not in time."""
-    if session.call(lambda content: _is_in(content, host)):
+    found = session.call(lambda content: find(content, vim.HostSystem, host))
+
+    def is_in() -> bool:
+        return session.call(lambda content: _is_in(again(content, found)))
+
+    if is_in():
         return
     if not session.call(lambda content: _entering(content, host)):
         session.call(lambda content: _ask(content, host, deadline_s))
-    if wait_until(
-        lambda: session.call(lambda content: _is_in(content, host)),
-        clock=clock,
-        deadline_s=deadline_s,
-        every_s=0.5,
-    ):
+    if wait_until(is_in, clock=clock, deadline_s=deadline_s, every_s=EVERY_S):
         return
     running = session.call(lambda content: _runs_on(content, host))
     _withdraw(session, host)
@@ -56,10 +56,10 @@ def leave(session: VcenterSession, host: str, clock: Clock, deadline_s: float) -
         lambda: not session.call(lambda content: _entering(content, host)),
         clock=clock,
         deadline_s=60,
-        every_s=0.5,
+        every_s=EVERY_S,
     ):
         raise Failed(Problem("MAINTENANCE_PENDING", "a request to enter is not withdrawn", host))
-    if not session.call(lambda content: _is_in(content, host)):
+    if not session.call(lambda content: _is_in(find(content, vim.HostSystem, host))):
         return
     task = session.call(
         lambda content: find(content, vim.HostSystem, host).ExitMaintenanceMode_Task(
@@ -75,8 +75,8 @@ def _ask(content: Any, host: str, deadline_s: float) -> None:
     )
 
 
-def _is_in(content: Any, host: str) -> bool:
-    return bool(find(content, vim.HostSystem, host).runtime.inMaintenanceMode)
+def _is_in(found: Any) -> bool:
+    return bool(found.runtime.inMaintenanceMode)
 
 
 def _entering(content: Any, host: str) -> list[Any]:

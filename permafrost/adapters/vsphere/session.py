@@ -26,6 +26,8 @@ class VcenterSession:
     def __init__(self, loaded: LoadedSite) -> None:
         self.loaded = loaded
         self._instance: Any = None
+        self._known: Any = None
+        """What the server tells about itself: it is the same as long as the session lasts."""
         self._lock = threading.RLock()
 
     def call(self, work: Callable[[Any], T]) -> T:
@@ -39,7 +41,7 @@ class VcenterSession:
                 ssl.SSLEOFError,
                 HTTPException,
             ):
-                self._instance = None
+                self._instance = self._known = None
                 return work(self._content())
 
     def close(self) -> None:
@@ -47,7 +49,7 @@ class VcenterSession:
         with self._lock:
             if self._instance is not None:
                 library.Disconnect(self._instance)
-                self._instance = None
+                self._instance = self._known = None
 
     def _content(self) -> Any:
         if self._instance is None:
@@ -63,7 +65,9 @@ class VcenterSession:
                 httpConnectionTimeout=CONNECT_S,
                 connectionPoolTimeout=-1,
             )
-        return self._instance.RetrieveContent()
+        if self._known is None:
+            self._known = self._instance.RetrieveContent()
+        return self._known
 
     def tls(self) -> ssl.SSLContext:
         """Return what verifies the server, as the site file says."""

@@ -1,4 +1,7 @@
-"""Find an object by its name; wait for a task and translate its fault."""
+"""Find an object by its name; wait for a task and translate its fault.
+
+A name is looked for with one question, however many objects there are.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from typing import Any
 from pyVmomi import vim
 
 from permafrost.adapters.vsphere.session import VcenterSession
+from permafrost.adapters.vsphere.traversal import answers, in_view
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, Problem
 from permafrost.ports import Clock
 
 ENDED = ("success", "error")
+EVERY_S = 0.3
 CODES = {vim.VirtualMachine: "VM_MISSING", vim.HostSystem: "HOST_MISSING"}
 
 
@@ -19,13 +24,18 @@ def find(content: Any, kind: Any, name: str) -> Any:
     """Return an object by its name; raise Failed when vCenter has none."""
     view = content.viewManager.CreateContainerView(content.rootFolder, [kind], True)
     try:
-        for found in view.view:
-            if found.name == name:
-                return found
+        for reference, row in answers(content, in_view(view, {kind: ["name"]})):
+            if row.get("name") == name:
+                return reference
     finally:
         view.DestroyView()
     what = "host" if kind is vim.HostSystem else "VM"
     raise Failed(Problem(CODES[kind], f"vCenter has no such {what}", path=name))
+
+
+def again(content: Any, found: Any) -> Any:
+    """Return an object that was found before, in the session that there is now."""
+    return type(found)(found._moId, content._stub)
 
 
 def await_task(
@@ -42,7 +52,7 @@ def await_task(
     def has_ended() -> bool:
         return session.call(lambda _: str(task.info.state)) in ENDED
 
-    if not wait_until(has_ended, clock=clock, deadline_s=deadline_s, every_s=0.5):
+    if not wait_until(has_ended, clock=clock, deadline_s=deadline_s, every_s=EVERY_S):
         raise Failed(Problem(f"{code}_DEADLINE", f"no result within {deadline_s:g} s", path=name))
     info = session.call(lambda _: task.info)
     if str(info.state) == "error":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pyVmomi import vim, vmodl
@@ -64,16 +64,35 @@ def retrieve(content: Any, root: Any) -> dict[Any, list[Row]]:
     view = content.viewManager.CreateContainerView(root, kinds, True)
     try:
         rows: dict[Any, list[Row]] = {kind: [] for kind in (*kinds, *SINGLE)}
-        collector = content.propertyCollector
-        wanted, options = [question(view, content)], _query().RetrieveOptions()
-        found, token = ask(collector, "RetrievePropertiesEx", wanted, options)
-        _keep(rows, found)
-        while token:
-            found, token = ask(collector, "ContinueRetrievePropertiesEx", token)
-            _keep(rows, found)
+        _keep(rows, answers(content, question(view, content)))
         return rows
     finally:
         view.DestroyView()
+
+
+def answers(content: Any, wanted: Any) -> Iterator[Object]:
+    """Yield each object that a filter is about, with its properties, page by page."""
+    collector = content.propertyCollector
+    found, token = ask(collector, "RetrievePropertiesEx", [wanted], _query().RetrieveOptions())
+    yield from found
+    while token:
+        found, token = ask(collector, "ContinueRetrievePropertiesEx", token)
+        yield from found
+
+
+def in_view(view: Any, properties: Mapping[Any, list[str]]) -> Any:
+    """Return the filter that asks some properties of everything in a view."""
+    query = _query()
+    through_view = query.TraversalSpec(
+        name="view", path="view", skip=False, type=vim.view.ContainerView
+    )
+    return query.FilterSpec(
+        objectSet=[query.ObjectSpec(obj=view, skip=True, selectSet=[through_view])],
+        propSet=[
+            query.PropertySpec(type=kind, pathSet=paths, all=False)
+            for kind, paths in properties.items()
+        ],
+    )
 
 
 def _keep(rows: dict[Any, list[Row]], found: Iterable[Object]) -> None:
@@ -86,15 +105,8 @@ def _keep(rows: dict[Any, list[Row]], found: Iterable[Object]) -> None:
 
 def question(view: Any, content: Any) -> Any:
     """Return the filter: what is asked of everything in a view, and of what there is once."""
-    query = _query()
-    through_view = query.TraversalSpec(
-        name="view", path="view", skip=False, type=vim.view.ContainerView
-    )
-    objects = [query.ObjectSpec(obj=view, skip=True, selectSet=[through_view])]
-    wanted = [
-        query.PropertySpec(type=kind, pathSet=paths, all=False)
-        for kind, paths in PROPERTIES.items()
-    ]
+    query, made = _query(), in_view(view, PROPERTIES)
+    objects, wanted = list(made.objectSet), list(made.propSet)
     for thing, path in (
         (content.licenseManager, LICENSES),
         (content.customFieldsManager, FIELDS),

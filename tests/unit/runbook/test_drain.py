@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,13 +14,12 @@ from permafrost.engine.state import DeclaredState, Phase
 from permafrost.errors import Failed, Held, Refused
 from permafrost.facts import ServerState
 from permafrost.planning.lifecycle import ReplicaState
-from permafrost.planning.live import LiveState
 from permafrost.runbook import turns
 from permafrost.runbook.admit import admit_replica
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica, preview_drain
 from permafrost.runbook.edges import reassert_drains
-from permafrost.runbook.looking import look_around
+from permafrost.runbook.looking import look_to_drain
 from permafrost.runbook.status import read_status
 from permafrost.runbook.turns import await_turn
 from permafrost.runbook.undrain import undrain_replica
@@ -286,11 +286,11 @@ def test_who_waits_for_a_turn_looks_once_while_durable_state_says_no(
     """Many wait at once: looking each time takes from the one whose turn it is."""
     looks = []
 
-    def look(ctx: Context, node: Node) -> LiveState:
+    def look(ctx: Context, node: Node, **more: Any) -> Any:
         looks.append(world.seconds)
-        return look_around(ctx, node)
+        return look_to_drain(ctx, node, **more)
 
-    monkeypatch.setattr(turns, "look_around", look)
+    monkeypatch.setattr(turns, "look_to_drain", look)
     await_turn(ctx, ONE, "pulumi")
     looks.clear()
     with pytest.raises(Refused, match=f"DRAIN_BELOW_MIN_READY.*{ONE}"):
