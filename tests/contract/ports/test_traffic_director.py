@@ -108,7 +108,9 @@ def test_drain_takes_new_requests_away_and_leaves_old_ones(bench: Bench) -> None
 
 
 def test_ready_brings_it_back(bench: Bench) -> None:
-    bench.director.set_state(ONE, ServerState.DRAIN)
+    seen = bench.director.set_state(ONE, ServerState.DRAIN)
+    assert {s.admin for s in seen.of(ONE)} == {ServerState.DRAIN}
+    assert seen.keeps_away(ONE)
     assert admin(bench, ONE) == {ServerState.DRAIN}
     bench.director.set_state(ONE, ServerState.READY)
     assert admin(bench, ONE) == {ServerState.READY}
