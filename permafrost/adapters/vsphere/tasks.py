@@ -35,7 +35,7 @@ def find(content: Any, kind: Any, name: str) -> Any:
 
 def again(content: Any, found: Any) -> Any:
     """Return an object that was found before, in the session that there is now."""
-    return type(found)(found._moId, content._stub)
+    return type(found)(found._moId, content.rootFolder._stub)
 
 
 def await_task(
