@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab.provider import inventory
-from lab.provider.errors import ProviderError
+from lab.provider.errors import NotFoundError, ProviderError
 from lab.provider.session import Operation, Session, fault_text
 from lab.provider.vsphere import vim, vmodl
 
@@ -39,6 +39,14 @@ def reconfigure(op: Operation, moid: str, **changes: Any) -> None:
 def machine(session: Session, uuid: str) -> Any:
     """Return the virtual machine with this UUID."""
     return inventory.vm_by_uuid(session, uuid)
+
+
+def located(session: Session, uuid: str) -> Any:
+    """Return the machine that an override is of; raises ProviderError in the plugin's words."""
+    try:
+        return machine(session, uuid)
+    except NotFoundError as e:
+        raise ProviderError(f"cannot locate virtual machine: {e}") from e
 
 
 def uuids(session: Session, machines: list[Any]) -> list[str]:

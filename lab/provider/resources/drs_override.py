@@ -33,7 +33,7 @@ class DrsOverride(Resource):
     def create(self, op: Operation, planned: Props) -> tuple[str, Props]:
         moid, uuid = planned["computeClusterId"], planned["virtualMachineId"]
         cluster.cluster_of(op.session, moid)
-        _apply(op, "add", moid, _machine(op, uuid), planned)
+        _apply(op, "add", moid, cluster.located(op.session, uuid), planned)
         resource_id = f"{moid}:{uuid}"
         return resource_id, {
             **planned,
@@ -67,7 +67,7 @@ class DrsOverride(Resource):
         kept = {**planned, "drsEnabled": bool(planned.get("drsEnabled"))}
         try:
             # vCenter takes "add" as a replacement of what is there.
-            _apply(op, "add", moid, _machine(op, uuid), planned)
+            _apply(op, "add", moid, cluster.located(op.session, uuid), planned)
         except ProviderError as e:
             raise PartialFailureError(str(e), resource_id, kept) from e
         return kept
@@ -76,15 +76,10 @@ class DrsOverride(Resource):
     def delete(self, op: Operation, resource_id: str, state: Props) -> None:
         del state
         moid, uuid = cluster.split_id(resource_id)
-        spec = vim.cluster.DrsVmConfigSpec(operation="remove", removeKey=_machine(op, uuid))
+        spec = vim.cluster.DrsVmConfigSpec(
+            operation="remove", removeKey=cluster.located(op.session, uuid)
+        )
         cluster.reconfigure(op, moid, drsVmConfigSpec=[spec])
-
-
-def _machine(op: Operation, uuid: str) -> Any:
-    try:
-        return cluster.machine(op.session, uuid)
-    except NotFoundError as e:
-        raise ProviderError(f"cannot locate virtual machine: {e}") from e
 
 
 def _apply(op: Operation, operation: str, moid: str, vm: Any, planned: Props) -> None:

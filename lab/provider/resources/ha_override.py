@@ -47,7 +47,7 @@ class HaOverride(Resource):
     def create(self, op: Operation, planned: Props) -> tuple[str, Props]:
         moid = planned["computeClusterId"]
         cluster.cluster_of(op.session, moid)
-        vm = _machine(op, planned["virtualMachineId"])
+        vm = cluster.located(op.session, planned["virtualMachineId"])
         self._apply(op, "add", moid, vm, planned)
         resource_id = f"{moid}:{planned['virtualMachineId']}"
         return resource_id, {**planned, "id": resource_id}
@@ -71,7 +71,7 @@ class HaOverride(Resource):
         del olds
         moid, uuid = cluster.split_id(resource_id)
         try:
-            self._apply(op, "edit", moid, _machine(op, uuid), planned)
+            self._apply(op, "edit", moid, cluster.located(op.session, uuid), planned)
         except ProviderError as e:
             raise PartialFailureError(str(e), resource_id, planned) from e
         found = self.read(op, resource_id, planned)
@@ -83,20 +83,13 @@ class HaOverride(Resource):
     def delete(self, op: Operation, resource_id: str, state: Props) -> None:
         del state
         moid, uuid = cluster.split_id(resource_id)
-        vm = _machine(op, uuid)
+        vm = cluster.located(op.session, uuid)
         spec = vim.cluster.DasVmConfigSpec(operation="remove", removeKey=vm)
         cluster.reconfigure(op, moid, dasVmConfigSpec=[spec])
 
     def _apply(self, op: Operation, operation: str, moid: str, vm: Any, planned: Props) -> None:
         spec = vim.cluster.DasVmConfigSpec(operation=operation, info=_config(vm, planned))
         cluster.reconfigure(op, moid, dasVmConfigSpec=[spec])
-
-
-def _machine(op: Operation, uuid: str) -> Any:
-    try:
-        return cluster.machine(op.session, uuid)
-    except NotFoundError as e:
-        raise ProviderError(f"cannot locate virtual machine: {e}") from e
 
 
 def _config(vm: Any, planned: Props) -> Any:
