@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from permafrost.planning.snapshot import GpuFacts, HostFacts, VmFacts
+from permafrost.planning.vgpu import rooms_for
 from permafrost.site.check_domains import label_of
 from permafrost.site.model import FailureDomainLevel, GpuMode, Site
-from permafrost.topology import Group, Tier
+from permafrost.topology import Group, Node, Tier
 
 VGPU = "vgpu:"
 """Before a profile's name where a PCI id would stand: the kind of a vGPU."""
@@ -73,12 +74,30 @@ def is_ours(gpu: GpuFacts, own: set[str]) -> bool:
     return not gpu.used_by or gpu.used_by in own
 
 
-def free_devices(host: HostFacts, own: set[str]) -> dict[str, int]:
-    """Return how many devices of each kind a host has for the site."""
-    kinds = {f"{VGPU}{profile}": count for profile, count in host.vgpus}
-    for gpu in host.gpus:
-        if is_ours(gpu, own):
-            kinds[gpu.vendor_device] = kinds.get(gpu.vendor_device, 0) + 1
+def wanted_profiles(site: Site) -> tuple[str, ...]:
+    """Return the vGPU profiles that a site asks for."""
+    gpus = (endpoint.gpu for endpoint in site.inference.values())
+    return tuple(sorted({g.profile for g in gpus if g.mode is GpuMode.VGPU and g.profile}))
+
+
+def wanted_vgpus(site: Site, node: Node) -> tuple[str, ...]:
+    """Return the profile of each vGPU that a node's VM is to have."""
+    if not node.endpoint:
+        return ()
+    gpu = site.inference[node.endpoint].gpu
+    return (gpu.profile,) * gpu.count if gpu.mode is GpuMode.VGPU and gpu.profile else ()
+
+
+def devices_for(host: HostFacts, own: set[str]) -> dict[str, list[str]]:
+    """Return the addresses that a host has for the site, to be passed through, by kind.
+
+    A card that the host shares out as vGPUs is none, until somebody sets it to passthrough.
+    """
+    shared = {card.address for card in host.cards if card.is_shared}
+    kinds: dict[str, list[str]] = {}
+    for gpu in sorted(host.gpus, key=lambda g: g.address):
+        if is_ours(gpu, own) and gpu.address not in shared:
+            kinds.setdefault(gpu.vendor_device, []).append(gpu.address)
     return kinds
 
 
@@ -100,12 +119,13 @@ def rooms_of(
     is taken from the memory. Virtual CPUs of others are shares, not claims, and are not counted.
     """
     reserved: dict[str, int] = {}
+    profiles, vms = wanted_profiles(site), tuple(vms)
     for vm in vms:
         if vm.name not in own and vm.is_on:
             reserved[vm.host] = reserved.get(vm.host, 0) + vm.memory_reservation_mib
     limits = site.capacity
     found: dict[str, Room] = {}
-    for host in hosts:
+    for turn, host in enumerate(sorted(hosts, key=lambda h: h.name)):
         domain = domain_of(site, host.name)
         if domain is None:
             continue
@@ -113,5 +133,9 @@ def rooms_of(
         if host.memory_mib:
             memory = host.memory_mib - limits.host_memory_reserve_mib - reserved.get(host.name, 0)
         cpus = int(host.cpus * limits.cpu_overcommit) if host.cpus else UNLIMITED
-        found[host.name] = Room(domain, free_devices(host, own), memory, cpus)
+        devices = {kind: len(some) for kind, some in devices_for(host, own).items()}
+        if profiles:
+            vgpus = rooms_for(profiles, host, vms, own, turn)
+            devices |= {f"{VGPU}{profile}": count for profile, count in vgpus.items()}
+        found[host.name] = Room(domain, devices, memory, cpus)
     return found

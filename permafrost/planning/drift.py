@@ -19,6 +19,7 @@ from permafrost.planning.drift_domains import domain_drift
 from permafrost.planning.drift_marks import mark_drift, override_drift
 from permafrost.planning.drift_report import Drift, DriftCode
 from permafrost.planning.drift_rules import rule_drift
+from permafrost.planning.drift_vgpu import vgpu_drift
 from permafrost.planning.lifecycle import Declared
 from permafrost.planning.ownership import override_of
 from permafrost.planning.placement import Placement, Slot
@@ -79,6 +80,7 @@ def find_drift(
         if slot is not None:
             found += _node_drift(node, slot, inventory, (declared or {}).get(node.name))
             found += _foreign_holders(site, node, slot, inventory)
+            found += vgpu_drift(site, node, inventory)
             found += override_drift(node, slot, inventory)
             found += mark_drift(site, node, inventory, tagged)
     if baseline is not None:

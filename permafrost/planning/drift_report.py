@@ -21,6 +21,8 @@ class DriftCode(StrEnum):
     OUTSIDE_DOMAIN = "DRIFT_OUTSIDE_DOMAIN"
     DEVICE_MOVED = "DRIFT_DEVICE_MOVED"
     DEVICE_TAKEN = "DRIFT_DEVICE_TAKEN"
+    VGPU_CHANGED = "DRIFT_VGPU_CHANGED"
+    VGPU_MISSING = "DRIFT_VGPU_MISSING"
     RESERVATION_LOST = "DRIFT_RESERVATION_LOST"
     VM_OFF = "DRIFT_VM_OFF"
     VM_MISSING = "DRIFT_VM_MISSING"
@@ -50,7 +52,15 @@ BY_REFRESH = frozenset(
 BY_DEPLOY = BY_REFRESH | {DriftCode.VM_OFF, DriftCode.OWNER_UNMARKED}
 """What ``deploy`` mends, and what therefore does not block it."""
 
-OF_ITSELF = frozenset({DriftCode.DEVICE_MOVED, DriftCode.DEVICE_TAKEN, DriftCode.RESERVATION_LOST})
+OF_ITSELF = frozenset(
+    {
+        DriftCode.DEVICE_MOVED,
+        DriftCode.DEVICE_TAKEN,
+        DriftCode.VGPU_CHANGED,
+        DriftCode.VGPU_MISSING,
+        DriftCode.RESERVATION_LOST,
+    }
+)
 """What would keep a replica's own VM from coming back after a power-cycle."""
 
 OF_ITS_ENDPOINT = frozenset(
@@ -80,6 +90,9 @@ HINTS = {
     DriftCode.OUTSIDE_DOMAIN: "move it (vMotion) to a host of its own failure domain",
     DriftCode.DEVICE_MOVED: "drain it, power it off, and give it back its host and device",
     DriftCode.DEVICE_TAKEN: "take the device from that VM, or remove the VM",
+    DriftCode.VGPU_CHANGED: "drain it, power it off, and give it the profile of the site file",
+    DriftCode.VGPU_MISSING: "install the host's vGPU software, set its card to Shared Direct, or "
+    "move the VM to a host that offers the profile",
     DriftCode.RESERVATION_LOST: _DEPLOY,
     DriftCode.VM_UNFINISHED: _DEPLOY,
     DriftCode.VM_OFF: "`permafrost deploy` powers it on; `permafrost drain` keeps it away",

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from permafrost.errors import Refused
-from permafrost.planning.demand import Demand, Room, is_ours, rooms_of, wanted_devices
+from permafrost.planning.demand import Demand, Room, devices_for, rooms_of, wanted_devices
 from permafrost.planning.search import assign_hosts
 from permafrost.planning.shortage import shortages
 from permafrost.planning.slots import Placement, Slot
@@ -138,10 +138,7 @@ def _choose_devices(
 
     A vGPU has no address: vCenter picks the device.
     """
-    free: dict[str, list[str]] = {}
-    for gpu in sorted(host.gpus, key=lambda g: g.address):
-        if is_ours(gpu, own):
-            free.setdefault(gpu.vendor_device, []).append(gpu.address)
+    free = devices_for(host, own)
     slots: dict[str, Slot] = {}
     for node, kind, units in standing:
         old = known.get(node)

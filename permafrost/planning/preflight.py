@@ -11,6 +11,7 @@ from typing import Any
 
 from permafrost.errors import Problem
 from permafrost.facts import CheckpointFacts
+from permafrost.planning.demand import wanted_vgpus
 from permafrost.planning.placement import Placement
 from permafrost.planning.preflight_cluster import cluster_checks
 from permafrost.planning.preflight_knowledge import knowledge_checks, object_store_checks
@@ -20,7 +21,7 @@ from permafrost.planning.preflight_report import PreflightCheck, PreflightReport
 from permafrost.planning.preflight_vm import program_checks
 from permafrost.planning.snapshot import Inventory
 from permafrost.ports import Change
-from permafrost.site.model import Site
+from permafrost.site.model import GpuMode, Site
 from permafrost.topology import Node, data_disk_gib, nodes, vm_shape
 
 VM_TYPE = "vsphere:index/virtualMachine:VirtualMachine"
@@ -81,8 +82,9 @@ def starting_of(
     """
     slot, shape, vm = placement[node.name], vm_shape(site, node), inventory.vm(node.name)
     host = vm.host if vm is not None and not slot.gpus else slot.host
-    memory_mib, reserved_mib = shape.memory_mib, shape.memory_mib if slot.gpus else 0
-    if vm is not None and slot.gpus:
+    is_reserved = _is_reserved(site, node)
+    memory_mib, reserved_mib = shape.memory_mib, shape.memory_mib if is_reserved else 0
+    if vm is not None and is_reserved:
         if coming:
             memory_mib = int(coming.get("memory", 0))
             reserved_mib = int(coming.get("memoryReservation", 0))
@@ -90,7 +92,8 @@ def starting_of(
             # What it has, not what it was given: a reservation can get lost.
             memory_mib = vm.memory_mib
             reserved_mib = memory_mib if vm.is_reservation_locked else vm.memory_reservation_mib
-    return Starting(node.name, host, slot.gpus, memory_mib, reserved_mib)
+    vgpus = wanted_vgpus(site, node)
+    return Starting(node.name, host, slot.gpus, memory_mib, reserved_mib, vgpus)
 
 
 def _space(site: Site, inventory: Inventory) -> Iterator[PreflightCheck]:
@@ -138,7 +141,7 @@ def _disk_gib(site: Site, node: Node, inventory: Inventory) -> int:
 
 
 def _is_reserved(site: Site, node: Node) -> bool:
-    return bool(node.endpoint) and site.inference[node.endpoint].gpu.vendor_device is not None
+    return bool(node.endpoint) and site.inference[node.endpoint].gpu.mode is not GpuMode.NONE
 
 
 def _addresses(site: Site, inventory: Inventory) -> Iterator[PreflightCheck]:

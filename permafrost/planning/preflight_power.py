@@ -12,26 +12,25 @@ from dataclasses import dataclass
 
 from permafrost.planning.preflight_report import PreflightCheck, check
 from permafrost.planning.snapshot import HostFacts, Inventory, RuleKind, VmFacts
+from permafrost.planning.vgpu import missing_profile, rooms_for
 
 
 @dataclass(frozen=True, slots=True)
 class Starting:
-    """A VM that is to run: ``gpus`` are addresses on ``host``; memory in MiB.
-
-    ``is_pinned``: it can start nowhere else. ``ours`` are VMs that start or run with it.
-    """
+    """A VM that is to run: ``gpus`` are addresses on ``host``, ``vgpus`` profiles; MiB."""
 
     name: str
     host: str
     gpus: tuple[str, ...]
     memory_mib: int
     reserved_mib: int
+    vgpus: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, vm: VmFacts) -> Starting:
         """Return an existing VM as it is configured."""
         reserved = vm.memory_mib if vm.is_reservation_locked else vm.memory_reservation_mib
-        return cls(vm.name, vm.host, vm.gpus, vm.memory_mib, reserved)
+        return cls(vm.name, vm.host, vm.gpus, vm.memory_mib, reserved, vm.vgpus)
 
 
 def power_on_checks(vm: Starting, inventory: Inventory) -> Iterator[PreflightCheck]:
@@ -48,6 +47,7 @@ def power_on_checks(vm: Starting, inventory: Inventory) -> Iterator[PreflightChe
     yield from _rules(vm, inventory)
     for address in vm.gpus:
         yield from _device(vm, host, address, inventory)
+    yield from _vgpus(vm, host, inventory)
     yield from _memory(vm, host, inventory)
 
 
@@ -129,14 +129,39 @@ def _device(
     )
 
 
+def _vgpus(vm: Starting, host: HostFacts, inventory: Inventory) -> Iterator[PreflightCheck]:
+    for profile in sorted(set(vm.vgpus)):
+        missing, count = missing_profile(profile, host), vm.vgpus.count(profile)
+        yield check(
+            "PREFLIGHT_VGPU_MISSING",
+            vm.name,
+            not missing,
+            seen=f"{host.name} {missing or f'offers vGPU profile {profile}'}",
+            needed=f"a host that offers {count} x {profile}",
+            hint="install the vGPU software that has it, set the card to Shared Direct, or name a "
+            "profile that is offered",
+        )
+        if missing:
+            continue
+        room = rooms_for((profile,), host, inventory.vms, {vm.name})[profile]
+        yield check(
+            "PREFLIGHT_VGPU_TAKEN",
+            vm.name,
+            room >= count,
+            seen=f"{host.name} has room for {room} x {profile}",
+            needed=f"{count} x {profile}; a card holds vGPUs of one size at a time",
+            hint="power off or move a VM that uses the card, or let the node start elsewhere",
+        )
+
+
 def _memory(vm: Starting, host: HostFacts, inventory: Inventory) -> Iterator[PreflightCheck]:
-    if vm.gpus:
+    if vm.gpus or vm.vgpus:
         yield check(
             "PREFLIGHT_MEMORY_NOT_RESERVED",
             vm.name,
             vm.reserved_mib >= vm.memory_mib,
             seen=f"{vm.reserved_mib} of {vm.memory_mib} MiB are reserved",
-            needed="all memory reserved: a passthrough device may write to any page",
+            needed="all memory reserved: the device may write to any page",
             hint="`permafrost deploy` reserves it; lock the reservation to the VM's size",
         )
     if host.memory_mib:

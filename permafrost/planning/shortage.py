@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from permafrost.errors import Problem
 from permafrost.planning.demand import VGPU, Chosen, Demand, Room, is_ours
 from permafrost.planning.snapshot import HostFacts
+from permafrost.planning.vgpu import missing_profile
 from permafrost.site.model import Site
 from permafrost.topology import groups
 
@@ -57,10 +58,14 @@ def _problem(
     text += f"; {missing} missing ({_listed(demand, hosts, rooms, own) or 'no host is known'})"
     what = f"{missing} {level}{'s' if missing > 1 else ''}"
     what += f" with {devices}" if devices else ""
+    code = _code(demand, hosts, rooms)
     hint = f"free or add {what}"
     own_nearest = f"set {path.rpartition('.')[2]} to {found}" if found else "leave it out"
+    if code == "VGPU_PROFILE_MISSING":
+        path = f"{path.rpartition('.')[0]}.gpu.profile"
+        hint = f"name a profile that hosts offer, or {hint}"
     return Problem(
-        _code(demand, hosts, rooms),
+        code,
         text,
         path,
         f"{hint}, or {own_nearest}; the nearest possible: {nearest}",
@@ -75,11 +80,18 @@ def _code(demand: Demand, hosts: Mapping[str, HostFacts], rooms: Mapping[str, Ro
     if _places(demand, usable, rooms) < demand.count:
         return "FAILURE_DOMAINS_TOO_FEW"
     if demand.units and _places(demand, with_devices, rooms) < demand.count:
-        return "GPUS_TOO_FEW"
+        return "VGPU_PROFILE_MISSING" if _is_unknown(demand, hosts) else "GPUS_TOO_FEW"
     if _places(demand, with_room, rooms) < demand.count:
         return "HOSTS_TOO_SMALL"
     # Each alone would fit: it is together with the other groups that they do not.
     return "GPUS_TOO_FEW" if demand.units else "HOSTS_TOO_SMALL"
+
+
+def _is_unknown(demand: Demand, hosts: Mapping[str, HostFacts]) -> bool:
+    """Whether no host at all offers the vGPU profile: misspelt, or of other software."""
+    return demand.kind.startswith(VGPU) and all(
+        missing_profile(_kind(demand), host) for host in hosts.values()
+    )
 
 
 def _places(demand: Demand, names: Sequence[str], rooms: Mapping[str, Room]) -> int:
@@ -133,7 +145,7 @@ def _reason(host: HostFacts, demand: Demand, room: Room | None, own: set[str]) -
 def _devices(host: HostFacts, demand: Demand, room: Room, own: set[str]) -> str:
     free = room.devices.get(demand.kind, 0)
     if demand.kind.startswith(VGPU):
-        return "" if free >= demand.units else f"room for {free} x {_kind(demand)}"
+        return "" if free >= demand.units else _vgpus(host, demand, free, own)
     of_kind = [g for g in host.gpus if g.vendor_device == demand.kind]
     foreign = sorted({g.used_by for g in of_kind if not is_ours(g, own)})
     if free >= demand.units and _has_size(demand, room):
@@ -142,6 +154,15 @@ def _devices(host: HostFacts, demand: Demand, room: Room, own: set[str]) -> str:
         return ""
     return f"{free} of {len(of_kind)} usable" + (
         f", held by {', '.join(foreign)}" if foreign else ""
+    )
+
+
+def _vgpus(host: HostFacts, demand: Demand, free: int, own: set[str]) -> str:
+    if missing := missing_profile(_kind(demand), host):
+        return missing
+    others = sorted({name for card in host.cards for name, _ in card.users} - own)
+    return f"room for {free} x {_kind(demand)}" + (
+        f", its cards used by {', '.join(others)}" if others else ""
     )
 
 

@@ -26,11 +26,25 @@ class GpuFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class GraphicsCard:
+    """One card that the host itself drives, and so may share out as vGPUs.
+
+    ``is_shared``: its graphics type is Shared Direct, without which it takes none. ``users`` are
+    the VMs that run on it, (name, profile); a VM with several vGPUs stands there once for each.
+    """
+
+    address: str
+    name: str
+    is_shared: bool
+    users: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """One ESXi host: it is also the smallest failure domain.
 
     ``cpus`` are hardware threads, ``memory_mib`` all that is built in; 0 where vCenter does not
-    say, and then they limit nothing. ``vgpus`` are (profile, how many VMs can have one).
+    say, and then they limit nothing. ``vgpu_profiles`` are what its vGPU software offers.
     """
 
     name: str
@@ -41,7 +55,8 @@ class HostFacts:
     memory_mib: int = 0
     version: str = ""
     cpus: int = 0
-    vgpus: tuple[tuple[str, int], ...] = ()
+    cards: tuple[GraphicsCard, ...] = ()
+    vgpu_profiles: tuple[str, ...] = ()
 
     def gpu(self, address: str) -> GpuFacts | None:
         """Return an accelerator by its PCI address."""
@@ -57,7 +72,8 @@ class HostFacts:
 class VmFacts:
     """One VM as it really is.
 
-    ``gpus`` are the addresses on its host that it owns. ``drs_override`` is the automation level
+    ``gpus`` are the addresses on its host that it owns, ``vgpus`` the profiles of its vGPUs, of
+    which vCenter picks the card. ``drs_override`` is the automation level
     of this VM alone ("" as the cluster, "disabled" none); ``ha_override`` its restart priority.
     ``attributes`` are its custom attributes, (name, value).
     """
@@ -81,6 +97,7 @@ class VmFacts:
     ha_override: str = ""
     annotation: str = ""
     attributes: tuple[tuple[str, str], ...] = ()
+    vgpus: tuple[str, ...] = ()
 
     @property
     def is_fully_reserved(self) -> bool:

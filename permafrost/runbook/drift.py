@@ -50,6 +50,7 @@ class DriftReport:
                         for g in h.gpus
                         if g.is_passthrough
                     ],
+                    "vgpu_profiles": list(h.vgpu_profiles),
                 }
                 for h in self.inventory.hosts
             ],
@@ -60,6 +61,7 @@ class DriftReport:
             "name": vm.name,
             "host": vm.host,
             "gpus": list(vm.gpus),
+            "vgpus": list(vm.vgpus),
             "datastores": list(vm.datastores),
             "networks": list(vm.networks),
             "power": "on" if vm.is_on else "off",

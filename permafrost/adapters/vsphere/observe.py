@@ -18,6 +18,7 @@ from permafrost.adapters.vsphere.cluster_rows import (
     settings_of,
     template_of,
 )
+from permafrost.adapters.vsphere.graphics_rows import Held, cards_of, profiles_of, shared_from
 from permafrost.adapters.vsphere.rule_rows import rules_of
 from permafrost.adapters.vsphere.traversal import FIELDS, Row, retrieve
 from permafrost.errors import Failed, Problem
@@ -61,6 +62,7 @@ def inventory_of(rows: Mapping[Any, Sequence[Row]], cluster: str) -> Inventory:
         for row in owned
         for address in passed_through(row)
     }
+    held = {str(row["moid"]): (str(row["name"]), tuple(shared_from(row))) for row in owned}
     configuration = found[0].get("configurationEx")
     drs, ha = overrides_of(configuration)
     fields = {
@@ -69,7 +71,9 @@ def inventory_of(rows: Mapping[Any, Sequence[Row]], cluster: str) -> Inventory:
         for field in row.get(FIELDS) or ()
     }
     return Inventory(
-        hosts=tuple(sorted((_host(r, owners) for r in hosts.values()), key=lambda h: h.name)),
+        hosts=tuple(
+            sorted((_host(r, owners, held) for r in hosts.values()), key=lambda h: h.name)
+        ),
         vms=tuple(
             sorted((_vm(r, hosts, named, drs, ha, fields) for r in owned), key=lambda v: v.name)
         ),
@@ -100,7 +104,11 @@ def _host_of(row: Row) -> str:
     return str(host._moId) if host is not None else ""
 
 
-def _host(row: Row, owners: dict[tuple[str, str], str]) -> HostFacts:
+def _host(
+    row: Row,
+    owners: Mapping[tuple[str, str], str],
+    held: Held,
+) -> HostFacts:
     moid = str(row["moid"])
     active = {
         str(info.id)
@@ -127,6 +135,8 @@ def _host(row: Row, owners: dict[tuple[str, str], str]) -> HostFacts:
         memory_mib=int(row.get("hardware.memorySize") or 0) >> 20,
         version=str(row.get("config.product.version") or ""),
         cpus=int(row.get("hardware.cpuInfo.numCpuThreads") or 0),
+        cards=cards_of(row, held),
+        vgpu_profiles=profiles_of(row),
     )
 
 
@@ -159,6 +169,7 @@ def _vm(
         ha_override=ha.get(moid, ""),
         annotation=str(row.get("config.annotation") or ""),
         attributes=tuple(sorted(_attributes(row, fields))),
+        vgpus=tuple(sorted(shared_from(row))),
     )
 
 

@@ -25,6 +25,8 @@ PROPERTIES: dict[Any, list[str]] = {
         "hardware.cpuInfo.numCpuThreads",
         "config.pciPassthruInfo",
         "config.product.version",
+        "config.graphicsInfo",
+        "config.sharedPassthruGpuTypes",
     ],
     vim.VirtualMachine: [
         "name",

@@ -16,6 +16,7 @@ from permafrost.planning.snapshot import GpuFacts, HostFacts, Inventory
 from permafrost.planning.unsupported import unsupported
 from permafrost.site.load import load_site
 from permafrost.topology import nodes
+from tests.fakes.graphics import L40S, cards
 from tests.fakes.sites import EXAMPLES, example_site, write_example
 
 HERE = Path(__file__).parent
@@ -30,7 +31,8 @@ def host(name: str, kind: str, gpus: int, *, vgpus: int = 0) -> HostFacts:
         tuple(GpuFacts(f"0000:{16 * j + 15:02x}:00.0", kind) for j in range(gpus)),
         cpus=128,
         memory_mib=1_572_864,
-        vgpus=(("grid_l40s-12c", vgpus),) if vgpus else (),
+        cards=cards(vgpus),
+        vgpu_profiles=L40S if vgpus else (),
     )
 
 

@@ -122,3 +122,32 @@ def test_a_host_has_its_size_or_says_nothing() -> None:
         ("esx-01", 64, 512 * 1024),
         ("esx-02", 0, 0),
     ]
+
+
+def test_a_card_is_known_by_its_whole_address_and_by_who_runs_there() -> None:
+    found = rows()
+    card = vim.host.GraphicsInfo(
+        deviceName="NVIDIA L40S",
+        vendorName="NVIDIA",
+        pciId="3b:00.0",
+        graphicsType="sharedDirect",
+        memorySizeInKB=48 << 20,
+        vm=[vim.VirtualMachine("vm-1"), vim.VirtualMachine("vm-elsewhere")],
+    )
+    basic = vim.host.GraphicsInfo(
+        deviceName="ASPEED", vendorName="", pciId="0000:03:00.0", graphicsType="basic",
+        memorySizeInKB=0,
+    )  # fmt: skip
+    (host,) = [r for r in found[vim.HostSystem] if r["name"] == "esx-01"]
+    host |= {
+        "config.graphicsInfo": [card, basic],
+        "config.sharedPassthruGpuTypes": ["grid_l40s-24c", "grid_l40s-12c"],
+    }
+    seen = inventory_of(found, "gpu-cluster").host("esx-01")
+    assert seen is not None
+    assert seen.vgpu_profiles == ("grid_l40s-12c", "grid_l40s-24c")
+    other, first = seen.cards
+    assert (other.address, other.is_shared, other.users) == ("0000:03:00.0", False, ())
+    assert (first.address, first.is_shared) == ("0000:3b:00.0", True)
+    assert {profile for _, profile in first.users} == {""}, "without a vGPU that we could see"
+    assert {name for name, _ in first.users} > {"vm-elsewhere"}

@@ -10,6 +10,7 @@ from permafrost.errors import Refused
 from permafrost.planning.placement import GpuFacts, HostFacts, Placement, Slot, plan_placement
 from permafrost.planning.snapshot import VmFacts
 from permafrost.site.model import Site
+from tests.fakes.graphics import L40S, cards
 from tests.fakes.site import small_site
 
 KIND = "10de:2330"
@@ -200,11 +201,11 @@ def test_what_stands_stays_on_a_host_that_became_too_small(site: Site) -> None:
 def test_vgpus_are_placed_by_profile() -> None:
     gpu = {"mode": "vgpu", "profile": "grid_l40s-12c", "vendor_device": None}
     site = small_site(chat={"gpu": gpu}, pulse={"replicas": 1, "min_ready": 1})
-    with_vgpu = [replace(h, vgpus=(("grid_l40s-12c", 4),)) for h in hosts(3)]
+    with_vgpu = [replace(h, cards=cards(1), vgpu_profiles=L40S) for h in hosts(3)]
     found = plan_placement(site, with_vgpu, Placement())
     assert found["lab-chat-01"].gpus == (), "vCenter picks the device"
     assert plan_placement(site, with_vgpu, found) == found
-    with pytest.raises(Refused, match="room for 0 x grid_l40s-12c"):
+    with pytest.raises(Refused, match="does not offer vGPU profile grid_l40s-12c"):
         plan_placement(site, hosts(3), Placement())
 
 

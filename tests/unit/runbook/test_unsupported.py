@@ -14,6 +14,7 @@ from permafrost.runbook.deploy import execute, make_plan
 from permafrost.runbook.preflight import read_preflight
 from permafrost.runbook.status import read_status
 from permafrost.site.model import Site
+from tests.fakes.graphics import L40S, cards
 from tests.fakes.site import context, document, small_site
 from tests.fakes.sites import example_site
 from tests.fakes.world import World
@@ -26,10 +27,9 @@ def test_a_vgpu_is_placed_and_refused(tmp_path: Path) -> None:
     asks = small_site(chat={"gpu": gpu})
     world.site = asks
     world.hosts = {
-        name: type(host)(**{**{f: getattr(host, f) for f in host.__dataclass_fields__},
-                            "vgpus": (("grid_l40s-12c", 2),)})
+        name: replace(host, cards=cards(1), vgpu_profiles=L40S)
         for name, host in world.hosts.items()
-    }  # fmt: skip
+    }
     ctx.loaded = type(ctx.loaded)(asks, ctx.loaded.path)
     plan = make_plan(ctx)
     assert [p.code for p in plan.unsupported] == ["VGPU_UNSUPPORTED"]

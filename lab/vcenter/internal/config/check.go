@@ -143,6 +143,11 @@ func (h Host) check() []error {
 			bad = append(bad, fmt.Errorf("host %s: gpu id %q is no PCI address or given twice", h.Name, g.ID))
 		}
 		seen[g.ID] = true
+		for profile, most := range g.VGPUs {
+			if profile == "" || most < 1 {
+				bad = append(bad, fmt.Errorf("host %s: gpu %s: %d of vGPU profile %q", h.Name, g.ID, most, profile))
+			}
+		}
 		for _, v := range []string{g.Vendor, g.Device, g.Class} {
 			if !hex4.MatchString(v) {
 				bad = append(bad, fmt.Errorf("host %s: gpu %s: %q is not four hex digits", h.Name, g.ID, v))

@@ -9,13 +9,18 @@ import (
 	"strings"
 )
 
-// GPU is one passthrough device of a host.
+// GPU is one device of a host: to be passed through, or, with VGPUs, shared out.
 type GPU struct {
 	ID     string `json:"id"`     // PCI address, 0000:3b:00.0
 	Vendor string `json:"vendor"` // four hex digits, 10de
 	Device string `json:"device"` // four hex digits, 2330
 	Class  string `json:"class"`  // four hex digits, 0302
 	Name   string `json:"name"`
+
+	// VGPUs says how many of each profile an empty card takes. With one, the
+	// card is set to Shared Direct, and nothing of it is passed through.
+	VGPUs     map[string]int `json:"vgpus"`
+	MemoryGiB int            `json:"memory_gib"`
 }
 
 // Host is one ESXi host of a cluster.

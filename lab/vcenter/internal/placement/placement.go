@@ -18,6 +18,7 @@ type Host struct {
 	Connected bool
 	Closed    bool // in maintenance mode, or entering it
 	Devices   []string
+	Cards     []Card
 	MemoryMiB int64 // 0: not known, without limit
 	CPUMHz    int64 // 0: not known, without limit
 }
@@ -31,6 +32,7 @@ type VM struct {
 	Active         bool // powered on, or being powered on
 	Template       bool
 	Devices        []string // PCI addresses that it holds while active
+	VGPUs          []string // profiles of its vGPUs
 	MemoryMiB      int64
 	ReservedMiB    int64
 	ReservedMHz    int64
@@ -121,7 +123,10 @@ func (s Site) MayRun(vm VM, hostID string) *Refusal {
 			return r
 		}
 	}
-	if vm.Tied() && vm.ReservedMiB < vm.MemoryMiB {
+	if r := s.shares(vm, h); r != nil {
+		return r
+	}
+	if (vm.Tied() || len(vm.VGPUs) > 0) && vm.ReservedMiB < vm.MemoryMiB {
 		return refuse(MemoryNotReserved, "Invalid memory setting: memory reservation (sched.mem.min) should be equal to memsize(%d).", vm.MemoryMiB)
 	}
 	return s.fits(vm, h)

@@ -226,3 +226,48 @@ func TestForRestart(t *testing.T) {
 		t.Errorf("not respected, it is none: %+v", got)
 	}
 }
+
+const quarter, half, other = "grid_l40s-12c", "grid_l40s-24c", "grid_a100-40c"
+
+// sharing is a host whose card takes four vGPUs of one profile or two of another; some run on it.
+func sharing(active ...string) placement.Site {
+	card := placement.Card{ID: gpu, VGPUs: map[string]int{quarter: 4, "grid_l40s-12q": 4, half: 2}}
+	s := placement.Site{Hosts: []placement.Host{{ID: "h1", Name: "h1", Connected: true, Cards: []placement.Card{card}}}}
+	for i, profile := range active {
+		s.VMs = append(s.VMs, placement.VM{ID: string(rune('a' + i)), Host: "h1", Active: true, VGPUs: []string{profile}})
+	}
+	return s
+}
+
+func TestACardTakesVGPUsOfOneSize(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		active []string
+		wanted []string
+		want   placement.Reason // -1: it may
+	}{
+		{"an empty card", nil, []string{quarter}, -1},
+		{"a place is left", []string{quarter, quarter, quarter}, []string{quarter}, -1},
+		{"of another series, but of the same size", []string{"grid_l40s-12q"}, []string{quarter}, -1},
+		{"none is left", []string{quarter, quarter, quarter, quarter}, []string{quarter}, placement.ProfileTaken},
+		{"one is left, two are asked for", []string{half}, []string{half, half}, placement.ProfileTaken},
+		{"another size runs there", []string{half}, []string{quarter}, placement.ProfileTaken},
+		{"a profile that no card has", nil, []string{other}, placement.ProfileMissing},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := sharing(c.active...).MayRun(placement.VM{ID: "z", VGPUs: c.wanted, MemoryMiB: 1, ReservedMiB: 1}, "h1")
+			switch {
+			case got == nil && c.want != -1:
+				t.Errorf("it may, and should not for reason %d", c.want)
+			case got != nil && got.Reason != c.want:
+				t.Errorf("reason %d (%s), not %d", got.Reason, got, c.want)
+			}
+		})
+	}
+	if r := sharing().MayRun(placement.VM{ID: "z", VGPUs: []string{half}, MemoryMiB: 2, ReservedMiB: 1}, "h1"); r == nil || r.Reason != placement.MemoryNotReserved {
+		t.Errorf("a vGPU without all memory: %v", r)
+	}
+	if users := sharing(half, half).Users("h1"); len(users[gpu]) != 2 {
+		t.Errorf("users: %v", users)
+	}
+}

@@ -14,6 +14,8 @@ const (
 	HostRuleBroken
 	DeviceMissing
 	DeviceTaken
+	ProfileMissing
+	ProfileTaken
 	MemoryNotReserved
 	NoMemory
 	NoCPU

@@ -169,10 +169,17 @@ func (c *Center) equip(host *simulator.HostSystem, h config.Host) {
 	}
 	for _, g := range h.GPUs {
 		hw.PciDevice = append(hw.PciDevice, pciDevice(g))
+		if len(g.VGPUs) > 0 {
+			cfg.PciPassthruInfo = append(cfg.PciPassthruInfo, &types.HostPciPassthruInfo{
+				Id: g.ID, DependentDevice: g.ID, PassthruCapable: true,
+			})
+			continue
+		}
 		cfg.PciPassthruInfo = append(cfg.PciPassthruInfo, &types.HostPciPassthruInfo{
 			Id: g.ID, DependentDevice: g.ID, PassthruEnabled: true, PassthruCapable: true, PassthruActive: true,
 		})
 	}
+	c.equipGraphics(host.Self, &cfg, h)
 	product := cfg.Product
 	product.Version, product.Build, product.ApiVersion = productVersion, productBuild, productVersion+".0"
 	product.FullName = "VMware ESXi " + productVersion + " build-" + productBuild

@@ -27,6 +27,7 @@ import (
 
 	"permafrost.dev/lab/vcenter/internal/config"
 	"permafrost.dev/lab/vcenter/internal/hook"
+	"permafrost.dev/lab/vcenter/internal/placement"
 	"permafrost.dev/lab/vcenter/internal/store"
 )
 
@@ -42,10 +43,11 @@ type Center struct {
 
 	// mu guards every decision on who may run where, and what follows.
 	mu       sync.Mutex
-	starting map[types.ManagedObjectReference]bool      // being powered on: counts as running
-	entering map[types.ManagedObjectReference]bool      // hosts on their way into maintenance mode
-	coming   []types.ManagedObjectReference             // hosts of virtual machines that are being made
-	lost     map[types.ManagedObjectReference]time.Time // dead hosts, since when
+	starting map[types.ManagedObjectReference]bool             // being powered on: counts as running
+	entering map[types.ManagedObjectReference]bool             // hosts on their way into maintenance mode
+	coming   []types.ManagedObjectReference                    // hosts of virtual machines that are being made
+	lost     map[types.ManagedObjectReference]time.Time        // dead hosts, since when
+	cards    map[types.ManagedObjectReference][]placement.Card // of hosts that share some out; never changed
 	ha       restarts
 
 	violators map[types.ManagedObjectReference]map[violator]bool // of rules, by cluster
@@ -99,6 +101,7 @@ func Open(cfg *config.Config) (*Center, error) {
 		starting: map[types.ManagedObjectReference]bool{},
 		entering: map[types.ManagedObjectReference]bool{},
 		lost:     map[types.ManagedObjectReference]time.Time{},
+		cards:    map[types.ManagedObjectReference][]placement.Card{},
 		ha: restarts{map[types.ManagedObjectReference]types.ManagedObjectReference{},
 			map[types.ManagedObjectReference]int{}, map[types.ManagedObjectReference]bool{}},
 		violators: map[types.ManagedObjectReference]map[violator]bool{},

@@ -90,7 +90,7 @@ func (c *Center) facts(vm *simulator.VirtualMachine) placement.VM {
 		if vm.Runtime.Host != nil {
 			f.Host = vm.Runtime.Host.Value
 		}
-		f.Devices = passthrough(vm)
+		f.Devices, f.VGPUs = passthrough(vm), vgpus(vm)
 		f.MemoryMiB = int64(vm.Config.Hardware.MemoryMB)
 		if a := vm.Config.MemoryAllocation; a != nil && a.Reservation != nil {
 			f.ReservedMiB = *a.Reservation

@@ -52,6 +52,7 @@ func (c *Center) hostFacts(ref types.ManagedObjectReference) placement.Host {
 				p.Devices = append(p.Devices, d.Id)
 			}
 		}
+		p.Cards = c.cards[ref]
 	})
 	return p
 }

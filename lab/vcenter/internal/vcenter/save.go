@@ -47,6 +47,7 @@ var ofAll = []string{"name", "customValue", "value"}
 
 // commit writes what has changed. The caller holds no object's lock.
 func (c *Center) commit() error {
+	c.showUsers()
 	if err := c.flushEvents(); err != nil {
 		return err
 	}
