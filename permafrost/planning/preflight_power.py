@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from permafrost.planning.cluster import AUTOMATED
 from permafrost.planning.preflight_report import PreflightCheck, check
 from permafrost.planning.snapshot import HostFacts, Inventory, RuleKind, VmFacts
 from permafrost.planning.vgpu import missing_profile, rooms_for
@@ -72,7 +73,21 @@ def _host(vm: Starting, host: HostFacts) -> Iterator[PreflightCheck]:
 
 def _rules(vm: Starting, inventory: Inventory) -> Iterator[PreflightCheck]:
     for rule in inventory.rules_of(vm.name):
-        if rule.kind is not RuleKind.APART or not (rule.is_enabled and rule.is_mandatory):
+        if not (rule.is_enabled and rule.is_mandatory):
+            continue
+        if rule.kind in (RuleKind.ON_HOSTS, RuleKind.OFF_HOSTS) and not _is_placed(vm, inventory):
+            is_on_hosts = rule.kind is RuleKind.ON_HOSTS
+            listed = ", ".join(sorted(rule.hosts)) or "no host"
+            yield check(
+                "PREFLIGHT_HOST_RULE_BROKEN",
+                vm.name,
+                (vm.host in rule.hosts) is is_on_hosts,
+                seen=f"to start on {vm.host}",
+                needed=f"{'one' if is_on_hosts else 'none'} of {listed}, by the mandatory rule "
+                f"{rule.name}",
+                hint="change or disable that rule, or its groups",
+            )
+        if rule.kind is not RuleKind.APART:
             continue
         beside = sorted(
             v.name
@@ -88,6 +103,11 @@ def _rules(vm: Starting, inventory: Inventory) -> Iterator[PreflightCheck]:
             needed=f"no other member of the mandatory rule {rule.name} on the host",
             hint="move one of them to a host of its own",
         )
+
+
+def _is_placed(vm: Starting, inventory: Inventory) -> bool:
+    """Whether DRS starts the VM on another host where its own may not have it."""
+    return not vm.gpus and inventory.cluster.drs_automation == AUTOMATED
 
 
 def _device(

@@ -146,7 +146,9 @@ def _doing(
             return Doing.RECONFIGURE, "extraConfigRebootRequired is false"
         return Doing.CYCLE, "extraConfig changes, and extraConfigRebootRequired is not false"
     if path in facts.MOVES:
-        return Doing.MOVE, "it is relocated as it is"
+        return Doing.MOVE, "it is relocated as it is" + (
+            ", where the pool is another cluster's" if path == "resourcePoolId" else ""
+        )
     if path in facts.NOTES or top in facts.NOTES - {"clone"}:
         return Doing.NOTE, "the VM itself is not reconfigured"
     if top in facts.RECONFIGURES:
@@ -170,6 +172,8 @@ def _size(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Do
 
 
 def _while_running(path: str) -> str:
+    if path.startswith("networkInterfaces") and path.endswith("networkId"):
+        return "it is on the other network at once: connections that it has there end"
     if path.startswith("disks[") and path.endswith(".label"):
         return "a disk is taken off the running VM at once"
     return "it is changed while the VM runs"

@@ -62,8 +62,8 @@ RECONFIGURES = frozenset(
 )
 """The VM is reconfigured while it runs. One that is off is powered on by it."""
 
-MOVES = frozenset({"datastoreId", "hostSystemId"})
-"""The VM is relocated as it is, running or not."""
+MOVES = frozenset({"datastoreId", "hostSystemId", "resourcePoolId"})
+"""The VM is relocated as it is, running or not; by its pool, where that is another cluster's."""
 
 NOTES = frozenset(
     {
@@ -74,7 +74,6 @@ NOTES = frozenset(
         "folder",
         "forcePowerOff",
         "poweronTimeout",
-        "resourcePoolId",
         "shutdownWaitTimeout",
         "tags",
         "waitForGuestNetTimeout",

@@ -40,10 +40,16 @@ def read_inventory(content: Any, datacenter: str, cluster: str) -> Inventory:
 
 def inventory_of(rows: Mapping[Any, Sequence[Row]], cluster: str) -> Inventory:
     """Return the values of one cluster out of the rows of a datacenter."""
-    found = [r for r in rows[vim.ClusterComputeResource] if r["name"] == cluster]
+    clusters = rows[vim.ClusterComputeResource]
+    found = [r for r in clusters if r["name"] == cluster]
     if not found:
         raise Failed(
-            Problem("CLUSTER_MISSING", f"there is no cluster {cluster}", "vcenter.cluster")
+            Problem(
+                "CLUSTER_MISSING",
+                f"there is no cluster {cluster}",
+                "vcenter.cluster",
+                "there are: " + (", ".join(sorted(r["name"] for r in clusters)) or "none"),
+            )
         )
     hosts = {
         row["moid"]: row
@@ -87,11 +93,19 @@ def inventory_of(rows: Mapping[Any, Sequence[Row]], cluster: str) -> Inventory:
 
 
 def _datacenter(content: Any, name: str) -> Any:
+    known = []
     for child in content.rootFolder.childEntity:
-        if isinstance(child, vim.Datacenter) and child.name == name:
-            return child
+        if isinstance(child, vim.Datacenter):
+            if child.name == name:
+                return child
+            known.append(str(child.name))
     raise Failed(
-        Problem("DATACENTER_MISSING", f"there is no datacenter {name}", "vcenter.datacenter")
+        Problem(
+            "DATACENTER_MISSING",
+            f"there is no datacenter {name}",
+            "vcenter.datacenter",
+            f"this user sees at the top: {', '.join(sorted(known)) or 'none'}",
+        )
     )
 
 

@@ -93,6 +93,8 @@ def _shape(configuration: dict[str, Any]) -> None:
     two_gpus(configuration)
     for index, host in enumerate(configuration["hosts"]):
         host["name"] = f"esx-{index}"
+    configuration["more_datastores"] = ["LocalDS_1"]
+    configuration["more_networks"] = ["DC0_DVPG1"]
     configuration["template"] |= {"hardware_version": "vmx-21", "firmware": "efi"}
 
 

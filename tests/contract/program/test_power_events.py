@@ -33,6 +33,7 @@ Values = dict[str, Any]
 HAPPENS = {
     Effect.POWER_CYCLED: ["off", "on"],
     Effect.REPLACED: ["off", "destroy", "on"],
+    Effect.MOVED: [],
     Effect.UNTOUCHED: [],
 }
 

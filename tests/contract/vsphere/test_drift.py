@@ -139,8 +139,12 @@ def test_what_a_person_does_by_hand_is_reported(person: ByHand, name: str) -> No
 
 
 def test_every_kind_of_drift_is_made_by_hand() -> None:
-    racks = {DriftCode.OUTSIDE_DOMAIN}  # tests/contract/vsphere/test_domains.py
-    assert set().union(racks, *(codes for _, codes in DEEDS.values())) == set(DriftCode)
+    elsewhere = {
+        DriftCode.OUTSIDE_DOMAIN,  # test_domains.py
+        DriftCode.VGPU_CHANGED,  # test_vgpu.py
+        DriftCode.VGPU_MISSING,
+    }
+    assert set().union(elsewhere, *(codes for _, codes in DEEDS.values())) == set(DriftCode)
 
 
 def test_an_observation_shows_where_each_vm_stands(person: ByHand) -> None:

@@ -22,6 +22,7 @@ CAUSES = {
     "PREFLIGHT_HOST_DOWN": "remote host, since it is disconnected",
     "PREFLIGHT_HOST_MAINTENANCE": "in maintenance mode",
     "PREFLIGHT_RULE_BROKEN": "keeps it apart from",
+    "PREFLIGHT_HOST_RULE_BROKEN": "would violate a virtual machine - host affinity rule",
     "PREFLIGHT_DEVICE_MISSING": "has no passthrough device",
     "PREFLIGHT_DEVICE_TAKEN": "is already in use by",
     "PREFLIGHT_MEMORY_NOT_RESERVED": r"memory reservation .* should be equal to memsize",
@@ -48,6 +49,10 @@ DEEDS: dict[str, tuple[Deed, str]] = {
     "host down": (host_down, "PREFLIGHT_HOST_DOWN"),
     "host in maintenance": (lambda p: p.enter_maintenance(0), "PREFLIGHT_HOST_MAINTENANCE"),
     "rule": (beside_a_member, "PREFLIGHT_RULE_BROKEN"),
+    "rule of hosts": (
+        lambda p: p.keep_on_hosts("add", "elsewhere", [ONE], [1]),
+        "PREFLIGHT_HOST_RULE_BROKEN",
+    ),
     "no such device": (
         lambda p: p.swap_device(ONE, "0000:99:00.0"),
         "PREFLIGHT_DEVICE_MISSING",

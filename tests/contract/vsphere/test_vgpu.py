@@ -17,6 +17,8 @@ from lab.provider.vsphere import vim
 from permafrost.adapters.vsphere.answer import read_answer
 from permafrost.adapters.vsphere.traversal import PROPERTIES, question
 from permafrost.errors import Failed, Refused
+from permafrost.planning.drift import find_drift
+from permafrost.planning.drift_report import OF_ITSELF, DriftCode
 from permafrost.planning.placement import Placement, plan_placement
 from permafrost.planning.preflight_power import Starting, power_on_checks
 from permafrost.planning.preflight_report import PreflightLevel
@@ -166,3 +168,29 @@ def test_a_site_is_placed_where_vcenter_states_the_profile(sharing: Sharing) -> 
     seen = sharing.hypervisor.observe()
     with pytest.raises(Refused, match="room for 0 x grid_l40s-12c, its cards used by theirs"):
         plan_placement(site, seen.hosts, Placement(), seen.vms)
+
+
+def test_a_vgpu_changed_by_hand_or_a_host_without_it_is_drift(sharing: Sharing) -> None:
+    site, seen = asking(sharing, QUARTER), sharing.hypervisor.observe()
+    recorded = plan_placement(site, seen.hosts, Placement(), seen.vms)
+
+    def drift() -> dict[str, set[DriftCode]]:
+        found = find_drift(site, sharing.hypervisor.observe(), recorded=recorded)
+        return {name: {d.code for d in found if d.target == name} & OF_ITSELF for name in names}
+
+    names = ("lab-chat-01", "lab-chat-02", "lab-chat-03")
+    sharing.give(names[0], QUARTER)
+    sharing.give(names[1], HALF, host=1)
+    sharing.give(names[2], QUARTER, host=3)
+    assert drift() == {
+        names[0]: set(),
+        names[1]: {DriftCode.VGPU_CHANGED},
+        names[2]: {DriftCode.VGPU_MISSING},
+    }
+    sharing.move(names[2], 2)
+    sharing.reserve(names[0], 0)
+    assert drift() == {
+        names[0]: {DriftCode.RESERVATION_LOST},
+        names[1]: {DriftCode.VGPU_CHANGED},
+        names[2]: set(),
+    }

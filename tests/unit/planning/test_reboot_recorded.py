@@ -93,8 +93,4 @@ def test_inputs_alone_lead_to_the_same_verdict(case: Case) -> None:
     assert exact is not None
     # Inputs that go away are often no change to the provider: a warning too much is allowed.
     removed = any(kind == "delete" for kind in paths.values())
-    # A pool of another cluster: that the host changes with it, only the provider works out.
-    assert by_inputs.effect is exact.effect or removed or case.name == "resource-pool-id", (
-        str(by_inputs),
-        str(exact),
-    )
+    assert by_inputs.effect is exact.effect or removed, (str(by_inputs), str(exact))
