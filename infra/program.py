@@ -1,4 +1,7 @@
-"""What exists on a site: folder, pool, one VM a node, rules; then the convergence of each node."""
+"""What exists on a site: folder, pool, one VM a node, rules; then the convergence of each node.
+
+A registry on a VM of the site comes before everything that pulls from it.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from infra.components.node_vm import NodeVm
 from infra.components.overrides import Overrides
 from infra.components.ownership import Ownership
 from infra.components.placement import placement_for
+from infra.components.registry_contents import RegistryContents
 from infra.components.registry_vm import RegistryVm
 from infra.components.seed import seed_of
 from infra.drift_guard import require_no_drift
@@ -36,9 +40,10 @@ from permafrost.planning.knowledge import rolling_order
 from permafrost.planning.ownership import override_of
 from permafrost.planning.placement import Placement
 from permafrost.runbook.knowledge import cluster_fingerprint
+from permafrost.runbook.registry_contents import pins_fingerprint
 from permafrost.site.load import LoadedSite, load_site
 from permafrost.site.model import FailureDomainLevel
-from permafrost.topology import Node, Tier, edges, holds_data, nodes, replicas
+from permafrost.topology import Node, Tier, edges, holds_data, nodes, registry_node, replicas
 from permafrost.wiring import open_context
 
 VMS: dict[Tier, type[NodeVm]] = {
@@ -89,10 +94,22 @@ def declare_site(loaded: LoadedSite) -> None:
         )
 
     vms: dict[str, NodeVm] = {}
+    registry_steps: list[pulumi.Resource] = []
+    if (registry := registry_node(site)) is not None:
+        # Nothing else is made before it holds what the site pins: no node could start.
+        vms[registry.name] = make(registry)
+        registry_steps.append(
+            Convergence(site, vms[registry.name], converger.fingerprint(registry), hooks=hooks)
+        )
+        registry_steps.append(
+            RegistryContents(
+                vms[registry.name], pins_fingerprint(site), hooks=hooks, depends_on=registry_steps
+            )
+        )
     edge_steps: list[pulumi.Resource] = []
     for node in edges(site):
         # Edges that serve are changed one after the other: clients always find one of them.
-        before = edge_steps[-1:] if store.converged(node.name) else []
+        before = edge_steps[-1:] if store.converged(node.name) else registry_steps
         vms[node.name] = make(node, before)
         edge_steps.append(
             Convergence(site, vms[node.name], converger.fingerprint(node), hooks=hooks)
@@ -100,13 +117,14 @@ def declare_site(loaded: LoadedSite) -> None:
     for node in nodes(site):
         if node.tier is Tier.INFERENCE:
             # Draining one that serves tells every edge: edges that change are whole before.
-            vms[node.name] = make(node, edge_steps if store.converged(node.name) else [])
+            serves = store.converged(node.name)
+            vms[node.name] = make(node, edge_steps if serves else registry_steps)
     member_steps: list[pulumi.Resource] = []
     for node in rolling_order(site) if site.knowledge is not None else ():
         # Members of a new cluster are made and configured at the same time: none is whole without
         # others. Of those that serve neither VM nor configuration is touched before the one
         # before is whole again, and none after one that is not.
-        before = member_steps[-1:] if store.converged(node.name) else []
+        before = member_steps[-1:] if store.converged(node.name) else registry_steps
         vms[node.name] = make(node, before)
         member_steps.append(
             Convergence(
@@ -114,7 +132,7 @@ def declare_site(loaded: LoadedSite) -> None:
                 vms[node.name],
                 converger.fingerprint(node),
                 hooks=hooks,
-                depends_on=before,
+                depends_on=[*before, *(s for s in registry_steps if s not in before)],
             )
         )
     for node in nodes(site):
@@ -137,8 +155,9 @@ def declare_site(loaded: LoadedSite) -> None:
                 vms[node.name],
                 converger.fingerprint(node),
                 hooks=hooks,
-                # A replica is admitted when the edges see it: they are configured first.
-                depends_on=edge_steps,
+                # A replica is admitted when the edges see it: they are configured first. What it
+                # pulls comes from the registry.
+                depends_on=[*registry_steps, *edge_steps],
             )
     if member_steps:
         ClusterConvergence(

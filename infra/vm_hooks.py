@@ -119,6 +119,6 @@ def node_named(loaded: LoadedSite, name: str, address: str) -> Node:
         if node.name == name:
             return node
     endpoint = name.removeprefix(f"{loaded.site.site}-").rpartition("-")[0]
-    if endpoint in (Tier.EDGE, Tier.KNOWLEDGE):
+    if endpoint in (Tier.EDGE, Tier.KNOWLEDGE, Tier.REGISTRY):
         return Node(name, Tier(endpoint), IPv4Address(address or "0.0.0.0"))
     return Node(name, Tier.INFERENCE, IPv4Address(address or "0.0.0.0"), endpoint)

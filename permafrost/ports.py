@@ -284,6 +284,9 @@ class Fingerprints(Protocol):
 class Catalog(Protocol):
     """The registry: which bytes are meant."""
 
+    def ping(self) -> None:
+        """Raise Failed unless the registry answers, is trusted, and takes user and password."""
+
     def resolve(self, pinned: str) -> CheckpointFacts:
         """Return what ``name@sha256:…`` stands for; Refused when it is not there."""
 

@@ -14,6 +14,7 @@ from model_registry.registry import Registry
 from model_registry.signatures import Policy
 from model_registry.signing import Trusted
 from permafrost.errors import Failed, Problem, Refused
+from permafrost.pki import registry_ca
 from permafrost.site.load import LoadedSite
 
 
@@ -52,7 +53,7 @@ def open_remote(
         registry.url,
         username=registry.username,
         password=loaded.resolve(registry.password_file).read_text("utf-8").strip(),
-        ca_file=loaded.resolve(registry.ca_file),
+        ca_file=registry_ca(loaded),
         transport=transport,
     )
 

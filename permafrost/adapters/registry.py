@@ -23,6 +23,7 @@ from permafrost.adapters.fingerprints import FINGERPRINT_SIGNED
 from permafrost.adapters.models import open_remote, policy_of, translated
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.facts import CheckpointFacts
+from permafrost.pki import registry_ca
 from permafrost.site.load import LoadedSite
 from permafrost.site.pins import checkpoint_repository, digest_of, image_repository
 
@@ -86,6 +87,11 @@ class OciCatalog:
                 contract=seen.contract,
             )
 
+    def ping(self) -> None:
+        """Raise Failed unless the registry answers, is trusted, and takes user and password."""
+        with self._client() as client:
+            self._get(client, "/v2/")
+
     def has_image(self, pinned: str) -> bool:
         """Whether the registry holds a container image."""
         with self._client() as client:
@@ -121,8 +127,7 @@ class OciCatalog:
         )
 
     def _context(self) -> ssl.SSLContext:
-        ca_file = self._loaded.resolve(self._loaded.site.registry.ca_file)
-        return ssl.create_default_context(cafile=str(ca_file))
+        return ssl.create_default_context(cafile=str(registry_ca(self._loaded)))
 
     @translated()
     def _signatures(self, name: str, digest: str, manifest: dict[str, Any]) -> Checked:

@@ -149,9 +149,10 @@ def _show_edges(status: SiteStatus, out: Console) -> None:
         vip = f", holds {status.vip}" if edge.holds_vip else ""
         out.print(f"edge {edge.name} {state} on {edge.host or '-'}: {edge.address}{vip}")
     if (registry := status.registry) is not None:
-        power = "[green]ON[/]" if registry.is_on else "[red]OFF[/]"
+        well = registry.is_on and not registry.silent
+        state = "[green]UP[/]" if well else f"[red]DOWN[/] {escape(registry.silent)}"
         out.print(
-            f"registry {registry.name} {power} on {registry.host or '-'}: {registry.address}"
+            f"registry {registry.name} {state} on {registry.host or '-'}: {registry.address}"
         )
     if status.vip and len(status.vip_holders) != 1:
         held = " and ".join(status.vip_holders) or "no edge"

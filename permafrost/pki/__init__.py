@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from permafrost.pki.owners import edge_certificate, edge_trust, endings, owners_problems, site_pki
+from permafrost.pki.owners import (
+    edge_certificate,
+    edge_trust,
+    endings,
+    owners_problems,
+    registry_ca,
+    site_pki,
+)
 from permafrost.pki.ssh import SshKey, ssh_key
 from permafrost.pki.store import ServerCertificate, SitePki
 
@@ -14,6 +21,7 @@ __all__ = [
     "edge_trust",
     "endings",
     "owners_problems",
+    "registry_ca",
     "site_pki",
     "ssh_key",
 ]

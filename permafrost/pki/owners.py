@@ -15,6 +15,7 @@ from permafrost.topology import service_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from permafrost.site.load import LoadedSite
     from permafrost.site.tiers import CertificateFiles
@@ -45,6 +46,15 @@ def site_pki(loaded: LoadedSite) -> SitePki:
     files = site.tls.authority if site.tls is not None else None
     brought = None if files is None else _checked(loaded, files, AUTHORITY)
     return SitePki(loaded.state_dir, site.site, brought)
+
+
+def registry_ca(loaded: LoadedSite) -> Path:
+    """Return the authority of the registry's certificate: the site's own where it is a VM of it.
+
+    Raises Refused where an authority that the owner brings cannot be used.
+    """
+    named = loaded.site.registry.ca_file
+    return site_pki(loaded).ca_path if named is None else loaded.resolve(named)
 
 
 def edge_certificate(loaded: LoadedSite) -> ServerCertificate | None:

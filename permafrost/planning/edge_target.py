@@ -1,4 +1,4 @@
-"""Where an edge goes while its host is away."""
+"""Where an edge, or the registry's VM, goes while its host is away."""
 
 from __future__ import annotations
 
@@ -48,6 +48,22 @@ def target_of(
             )
         )
     return min(candidates, key=lambda h: (_load(live.inventory.vms, h), h))
+
+
+def emptiest_host(live: LiveState, node: Node, verdict: Verdict) -> str:
+    """Return the host for the registry's VM: usable, the emptiest, by name. It is kept from none.
+
+    Raises Refused (REGISTRY_CANNOT_MOVE) where no host is left.
+    """
+    usable = [h.name for h in live.inventory.hosts if h.is_usable and h.name not in verdict.hosts]
+    if not usable:
+        raise Refused(
+            Problem(
+                "REGISTRY_CANNOT_MOVE", "every other host is away", node.name,
+                "bring a host back first",
+            )
+        )  # fmt: skip
+    return min(usable, key=lambda h: (_load(live.inventory.vms, h), h))
 
 
 def _of_its_domain(site: Site, live: LiveState, edge: Node, hosts: list[str]) -> list[str]:

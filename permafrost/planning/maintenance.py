@@ -1,9 +1,9 @@
 """Take a host, or a rack, away for maintenance and bring it back, as steps made from values.
 
-Enter: recorded first (so that nobody takes a second one), edges moved to other hosts while they
-run, replicas drained, their guests shut down, and only then maintenance mode: a host with a
-passthrough VM that runs would never get there. Exit is the reverse, each replica through the
-gate. A host that died meanwhile is left without it.
+Enter: recorded first (so that nobody takes a second one), edges and the site's registry moved to
+other hosts while they run, replicas drained, their guests shut down, and only then maintenance
+mode: a host with a passthrough VM that runs would never get there. Exit is the reverse, each
+replica through the gate. A host that died meanwhile is left without it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from permafrost.errors import Problem, Refused
-from permafrost.planning.edge_target import target_of
+from permafrost.planning.edge_target import emptiest_host, target_of
 from permafrost.planning.evacuation import is_left_to_drs
 from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
 from permafrost.planning.live import LiveState
@@ -272,8 +272,12 @@ def _away(site: Site, live: LiveState, verdict: Verdict, begun: Away) -> Away:
         vm = machines[node.name]
         # One that an earlier try moved within what goes now, moves on; its way back stays.
         source, to = moved.get(node.name, (vm.host, vm.host))
-        if node.tier is Tier.EDGE and vm.is_on and to in verdict.hosts:
+        if not vm.is_on or to not in verdict.hosts:
+            continue
+        if node.tier is Tier.EDGE:
             moved[node.name] = (source, target_of(site, live, node, verdict, moved))
+        if node.tier is Tier.REGISTRY:
+            moved[node.name] = (source, emptiest_host(live, node, verdict))
     return Away(
         verdict.hosts,
         _with(begun.replicas, (n.name for n in inference if _is_to_come_back(live, n))),

@@ -26,7 +26,7 @@ from permafrost.planning.live import LiveState
 from permafrost.planning.placement import Placement
 from permafrost.planning.snapshot import VmFacts
 from permafrost.site.model import Site
-from permafrost.topology import Node, Tier, nodes
+from permafrost.topology import Node, Tier, nodes, registry_node
 
 
 class Kind(StrEnum):
@@ -151,13 +151,14 @@ def ok_to_stop(
     is_host = kind in (Kind.HOST, Kind.RACK)
     movable = tuple(vm.name for vm in on_them if is_host and not vm.gpus and vm.is_on)
     touched = {vm.host for vm in on_them}
+    own = registry_node(site)
     problems = [
         *floor_problems(site, live, stopping),
         *domain_problems(records, {*hosts, *touched}),
         *quorum_problems(site, live, machines),
         *_edge_problems(live, site, stopping),
         *knowledge_stop_problems(site, stopping, knowledge),
-        *_service_problems(on_them, services),
+        *_service_problems(on_them, services, own),
         *_drift(site, live, recorded, machines, records),
     ]
     endpoints = tuple(_left(site, live, e, stopping) for e in sorted(site.inference))
@@ -182,7 +183,7 @@ def ok_to_stop(
         movable,
         touched_endpoints,
         tuple(problems),
-        _notes(live, touched_endpoints),
+        (*_notes(live, touched_endpoints), *_registry_notes(on_them, own, is_host=is_host)),
     )
 
 
@@ -226,6 +227,19 @@ def _notes(live: LiveState, endpoints: Iterable[EndpointLeft]) -> tuple[str, ...
     return (*blind, *untried)
 
 
+def _registry_notes(
+    machines: Iterable[VmFacts], registry: Node | None, *, is_host: bool
+) -> tuple[str, ...]:
+    """Say what it means that the VM goes that is the site's registry."""
+    if registry is None or not any(vm.name == registry.name for vm in machines):
+        return ()
+    goes = "moves to another host while it runs" if is_host else "stops"
+    return (
+        f"{registry.name}, the site's registry, {goes}: replicas serve on without it; until it "
+        "answers again nothing is fetched, so no deployment and no upgrade",
+    )
+
+
 def _edge_problems(live: LiveState, site: Site, stopping: Iterable[Node]) -> list[Problem]:
     going = {n.name for n in stopping if n.tier is Tier.EDGE}
     if not going & live.traffic.edges() or live.traffic.edges() - going:
@@ -241,9 +255,11 @@ def _edge_problems(live: LiveState, site: Site, stopping: Iterable[Node]) -> lis
 
 
 def _service_problems(
-    machines: Iterable[VmFacts], services: Iterable[tuple[str, str]]
+    machines: Iterable[VmFacts], services: Iterable[tuple[str, str]], registry: Node | None
 ) -> list[Problem]:
-    at = {vm.address: vm for vm in machines if vm.address}
+    """Return what the site cannot do without; its own registry is no such thing."""
+    own = registry.name if registry is not None else ""
+    at = {vm.address: vm for vm in machines if vm.address and vm.name != own}
     return [
         Problem(
             "SERVICE_STOPS",

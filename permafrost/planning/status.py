@@ -59,12 +59,13 @@ class EdgeStatus:
 
 @dataclass(frozen=True, slots=True)
 class RegistryStatus:
-    """The VM that is the site's registry. ``is_on`` is its power; nobody asks it anything."""
+    """The VM that is the site's registry. ``silent``: why it does not answer; empty: it does."""
 
     name: str
     address: str
     host: str | None
     is_on: bool
+    silent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,12 @@ class SiteStatus:
     @property
     def is_healthy(self) -> bool:
         """Whether every replica serves through every edge, one edge has the clients, the
-        knowledge tier answers right, and a registry of the site's own is on.
+        knowledge tier answers right, and a registry of the site's own answers.
         """
         all_serve = all(e.ready == len(e.replicas) for e in self.endpoints)
         reached = self.vip is None or len(self.vip_holders) == 1
         knows = self.knowledge is None or self.knowledge.is_ready
-        feeds = self.registry is None or self.registry.is_on
+        feeds = self.registry is None or (self.registry.is_on and not self.registry.silent)
         return all_serve and reached and knows and feeds and all(e.is_up for e in self.edges)
 
     @property
@@ -147,8 +148,9 @@ def site_status(
     drift: tuple[Drift, ...] = (),
     *,
     knowledge: KnowledgeStatus | None = None,
+    silent: str = "",
 ) -> SiteStatus:
-    """Return the status that a snapshot shows."""
+    """Return the status that a snapshot shows; ``silent``: why the site's registry is."""
     address = str(service_address(site))
     return SiteStatus(
         site=site.site,
@@ -160,7 +162,7 @@ def site_status(
         blind="; ".join(p.message for p in live.blind),
         drift=drift,
         knowledge=knowledge,
-        registry=_registry(site, live),
+        registry=_registry(site, live, silent),
     )
 
 
@@ -209,13 +211,13 @@ def _edge(live: LiveState, node: Node) -> EdgeStatus:
     )
 
 
-def _registry(site: Site, live: LiveState) -> RegistryStatus | None:
+def _registry(site: Site, live: LiveState, silent: str) -> RegistryStatus | None:
     node = registry_node(site)
     if node is None:
         return None
     vm = live.inventory.vm(node.name)
     is_on = vm is not None and vm.is_on
-    return RegistryStatus(node.name, str(node.address), vm.host if vm else None, is_on)
+    return RegistryStatus(node.name, str(node.address), vm.host if vm else None, is_on, silent)
 
 
 def _registry_dict(registry: RegistryStatus) -> dict[str, Any]:
@@ -224,6 +226,8 @@ def _registry_dict(registry: RegistryStatus) -> dict[str, Any]:
         "address": registry.address,
         "host": registry.host,
         "power": "ON" if registry.is_on else "OFF",
+        "state": "DOWN" if registry.silent else "UP",
+        "reason": registry.silent,
     }
 
 

@@ -84,11 +84,3 @@ def _milvus(milvus: Milvus) -> Iterator[Problem]:
 def _rest(site: Site) -> Iterator[Problem]:
     if site.knowledge is not None:
         yield from _milvus(site.knowledge.milvus)
-    if site.registry.node is not None:
-        yield _not_yet(
-            "REGISTRY_VM_UNSUPPORTED",
-            "a registry on a VM of the site (nothing configures it, and a first deployment needs "
-            "images in it before a node can start)",
-            "registry.node",
-            "remove it, and name a registry that is there",
-        )

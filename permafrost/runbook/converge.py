@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from permafrost.engine.state import Phase
-from permafrost.errors import PermafrostError, Refused
+from permafrost.errors import PermafrostError
 from permafrost.planning.lookup import node_named
-from permafrost.planning.unsupported import unsupported
 from permafrost.runbook.admit import admit_replica
 from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
@@ -22,6 +21,7 @@ from permafrost.runbook.knowledge import STEADY_S, await_ready
 from permafrost.runbook.member_turn import take_member_turn, unfinished_turn
 from permafrost.runbook.operations import Journal, operation
 from permafrost.runbook.pins import require_signed
+from permafrost.runbook.registry_contents import await_answer
 from permafrost.runbook.slots import settle_record, tell_slots
 from permafrost.runbook.turns import TURN_DEADLINE_S, await_turn
 from permafrost.topology import Node, Tier
@@ -69,7 +69,6 @@ def converge_node(
     also where it was configured so: its disk does not say so any more.
     """
     node = node if isinstance(node, Node) else node_named(ctx.site, node)
-    _refuse_unbuilt(ctx, node)
     ctx.guard()
     is_settled = (
         not anew
@@ -78,6 +77,8 @@ def converge_node(
     )
     if node.tier is Tier.EDGE:
         return _converge_edge(ctx, node, owner, vm, fingerprint, renew=renew_certificate)
+    if node.tier is Tier.REGISTRY:
+        return _converge_registry(ctx, node, owner, vm, fingerprint, renew=renew_certificate)
     if node.tier is Tier.KNOWLEDGE:
         return _converge_member(
             ctx, node, owner, vm, fingerprint, is_settled=is_settled, renew=renew_certificate
@@ -101,15 +102,8 @@ def converge_node(
 def check_node(ctx: Context, node: Node | str) -> ConvergeEvidence:
     """Return what configuring a node would change; nothing is touched."""
     node = node if isinstance(node, Node) else node_named(ctx.site, node)
-    _refuse_unbuilt(ctx, node)
     result = ctx.converger.converge(node, check=True)
     return ConvergeEvidence(node.name, result.changed, tuple(result.changes))
-
-
-def _refuse_unbuilt(ctx: Context, node: Node) -> None:
-    """Raise Refused for a node that no playbook configures yet, as `deploy` does."""
-    if node.tier is Tier.REGISTRY:
-        raise Refused(*unsupported(ctx.site))
 
 
 def _converge_edge(
@@ -121,6 +115,15 @@ def _converge_edge(
     tell_slots(ctx, node.name)
     notes = tuple(f"set to drain again: {name}" for name in again)
     return ConvergeEvidence(node.name, evidence.changed, evidence.tasks, notes=notes)
+
+
+def _converge_registry(
+    ctx: Context, node: Node, owner: str, vm: str, fingerprint: str, *, renew: bool
+) -> ConvergeEvidence:
+    """Configure it while it serves: nodes need it to load, not to answer; a pull is resumed."""
+    evidence = _configure(ctx, node, owner, vm, fingerprint, renew=renew)
+    await_answer(ctx)
+    return evidence
 
 
 def _converge_member(

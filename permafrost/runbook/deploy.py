@@ -17,7 +17,7 @@ from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.pki import owners_problems
 from permafrost.planning.addresses import moved_addresses
-from permafrost.planning.deploy import Plan, fingerprint_of, plan_deploy
+from permafrost.planning.deploy import Plan, Step, fingerprint_of, plan_deploy
 from permafrost.planning.drift_report import blocks_deploy, needs_refresh, unfinished
 from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.planning.lifecycle import ReplicaState
@@ -38,9 +38,14 @@ from permafrost.runbook.knowledge import as_problem, read_knowledge
 from permafrost.runbook.knowledge_admission import admit_members
 from permafrost.runbook.looking import look
 from permafrost.runbook.operations import operation, site_held
-from permafrost.runbook.pins import require_pins
 from permafrost.runbook.preflight import nodes_to_start, refuse_unready
 from permafrost.runbook.receipts import write_receipt
+from permafrost.runbook.registry_contents import (
+    NOT_FILLED,
+    require_contents,
+    settled_by,
+    unanswered,
+)
 from permafrost.runbook.slots import tell_slots
 from permafrost.topology import Tier, nodes
 
@@ -56,7 +61,8 @@ def make_plan(ctx: Context) -> Plan:
     """
     if problems := owners_problems(ctx.loaded):
         raise Refused(*problems)
-    checkpoints = require_pins(ctx)
+    silent = unanswered(ctx)
+    checkpoints = {} if silent else require_contents(ctx)
     is_supported = not unsupported(ctx.site)
     if is_supported:
         ctx.provisioner.ensure_stack()
@@ -74,6 +80,8 @@ def make_plan(ctx: Context) -> Plan:
     plan = plan_deploy(
         ctx.site, live, recorded=recorded, placement=placement, changes=changes, drift=drift
     )
+    if silent is not None:
+        plan = settled_by(ctx.site, plan, silent)
     if is_supported:
         plan = replace(plan, notes=(*plan.notes, *admit_members(ctx, plan, live)))
     starting = nodes_to_start(plan, live)
@@ -115,6 +123,10 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
         _require_fresh(ctx, plan)
         if plan.of_kind("place"):
             _journalled(journal, "place", ctx.site.site, lambda: _place(ctx, plan))
+        first = [s for s in plan.of_kind("power-on") if _feeds(ctx, s.target)]
+        for step in first:
+            # What Pulumi configures pulls from it.
+            _power_on(ctx, journal, step)
         if plan.is_pulumis:
             ctx.guard()
             _journalled(
@@ -124,13 +136,8 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
             ctx.guard()
             _journalled(journal, step.kind, step.target, lambda vm=step.target: _mark(ctx, vm))
         for step in plan.of_kind("power-on"):
-            ctx.guard()
-            _journalled(
-                journal,
-                step.kind,
-                step.target,
-                lambda vm=step.target: ctx.hypervisor.power_on(vm, deadline_s=POWER_ON_S),
-            )
+            if step not in first:
+                _power_on(ctx, journal, step)
         for step in (*plan.of_kind("power-on"), *plan.of_kind("admit")):
             if node_named(ctx.site, step.target).endpoint:
                 admit_replica(ctx, step.target, owner=OWNER)
@@ -177,6 +184,20 @@ def _journalled(journal: Any, kind: str, target: str, work: Any) -> None:
     journal(kind, target, Phase.DONE, {})
 
 
+def _feeds(ctx: Context, name: str) -> bool:
+    return node_named(ctx.site, name).tier is Tier.REGISTRY
+
+
+def _power_on(ctx: Context, journal: Any, step: Step) -> None:
+    ctx.guard()
+    _journalled(
+        journal,
+        step.kind,
+        step.target,
+        lambda: ctx.hypervisor.power_on(step.target, deadline_s=POWER_ON_S),
+    )
+
+
 def _place(ctx: Context, plan: Plan) -> None:
     ctx.store.record_placement(plan.placement)
 
@@ -193,7 +214,13 @@ def _mark(ctx: Context, name: str) -> None:
 
 def _up(ctx: Context, token: str, plan: Plan) -> None:
     ctx.provisioner.repair()
-    ctx.provisioner.up(token, refresh=plan.refreshes)
+    try:
+        ctx.provisioner.up(token, refresh=plan.refreshes)
+    except PermafrostError as error:
+        if error.code == NOT_FILLED:
+            # Of what a resource said, Pulumi passes on the first line: here is the whole list.
+            require_contents(ctx)
+        raise
 
 
 def _verify(ctx: Context) -> SiteStatus:
@@ -215,7 +242,11 @@ def _verify(ctx: Context) -> SiteStatus:
 def _missing(ctx: Context, live: LiveState, known: KnowledgeStatus | None) -> list[Problem]:
     problems = [as_problem(*p) for p in known.problems] if known is not None else []
     for node in nodes(ctx.site):
-        if node.tier in (Tier.KNOWLEDGE, Tier.REGISTRY):
+        if node.tier is Tier.KNOWLEDGE:
+            continue
+        if node.tier is Tier.REGISTRY:
+            silent = unanswered(ctx)
+            problems += silent.problems if silent is not None else ()
             continue
         if not node.endpoint:
             if node.name not in live.traffic.edges():

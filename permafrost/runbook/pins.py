@@ -6,6 +6,7 @@ from permafrost.errors import Problem, Refused
 from permafrost.facts import CheckpointFacts
 from permafrost.runbook.context import Context
 from permafrost.site.model import Site
+from permafrost.site.pins import images_of
 
 DEPLOY = "deploy"
 
@@ -25,15 +26,16 @@ def require_pins(ctx: Context) -> dict[str, CheckpointFacts]:
             problems += [
                 Problem(p.code, p.message, f"{where}.model", p.hint) for p in error.problems
             ]
-        if not ctx.catalog.has_image(endpoint.image):
-            problems.append(
-                Problem(
-                    "IMAGE_MISSING",
-                    f"the registry has no {endpoint.image}",
-                    f"{where}.image",
-                    "push it there, or correct the pin",
-                )
-            )
+    problems += [
+        Problem(
+            "IMAGE_MISSING",
+            f"the registry has no {pin}",
+            path,
+            "push it there, or correct the pin",
+        )
+        for path, pin in images_of(ctx.site)
+        if not ctx.catalog.has_image(pin)
+    ]
     if problems:
         raise Refused(*problems)
     return found

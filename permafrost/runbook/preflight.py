@@ -11,6 +11,7 @@ from permafrost.planning.placement import plan_placement
 from permafrost.planning.preflight import plan_preflight
 from permafrost.planning.preflight_report import PreflightReport
 from permafrost.runbook.context import Context
+from permafrost.topology import registry_node
 
 
 def read_preflight(ctx: Context) -> PreflightReport:
@@ -25,6 +26,10 @@ def read_preflight(ctx: Context) -> PreflightReport:
             checkpoints[name] = ctx.catalog.resolve(endpoint.model)
         except Refused:
             continue  # what the registry lacks, `plan` refuses with its own code
+        except Failed:
+            if registry_node(ctx.site) is None:
+                raise
+            break  # it is a VM of the site, which may be to come
     ctx.provisioner.ensure_stack()
     return plan_preflight(
         ctx.site,

@@ -7,6 +7,7 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.drift import drift_of
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.looking import look
+from permafrost.runbook.registry_contents import unanswered
 
 
 def read_status(ctx: Context) -> SiteStatus:
@@ -21,4 +22,12 @@ def read_status(ctx: Context) -> SiteStatus:
         }
     live = look(ctx)
     known = read_knowledge(ctx) if ctx.site.knowledge is not None else None
-    return site_status(ctx.site, live, running, drift_of(ctx, live), knowledge=known)
+    silent = unanswered(ctx)
+    return site_status(
+        ctx.site,
+        live,
+        running,
+        drift_of(ctx, live),
+        knowledge=known,
+        silent=silent.problems[0].message if silent is not None else "",
+    )

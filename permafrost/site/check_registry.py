@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import AddressValueError, IPv4Address
 
 from permafrost.errors import Problem
 from permafrost.site.model import Site
+from permafrost.site.registry import NODES_USER
 from permafrost.topology import SSH_PORT
 
 
@@ -17,8 +17,29 @@ def check_registry(site: Site) -> Iterator[Problem]:
     """
     registry, node = site.registry, site.registry.node
     if node is None:
+        if registry.ca_file is None:
+            yield Problem(
+                "REGISTRY_CA_FILE_MISSING",
+                "no file says which authority the registry's certificate is of",
+                "registry.ca_file",
+                "name the authority's certificate, PEM",
+            )
         return
-    named = _address(registry.host)
+    if registry.ca_file is not None:
+        yield Problem(
+            "REGISTRY_CA_FILE_UNUSED",
+            "the site's own authority signs the certificate of the registry's VM",
+            "registry.ca_file",
+            "remove it",
+        )
+    if registry.username == NODES_USER:
+        yield Problem(
+            "REGISTRY_USERNAME_TAKEN",
+            f"{NODES_USER} is who the nodes are to the registry, and may only read",
+            "registry.username",
+            "give another name to who writes",
+        )
+    named = registry.host_address
     if named is not None and named != node.address:
         yield Problem(
             "REGISTRY_URL_ELSEWHERE",
@@ -33,10 +54,3 @@ def check_registry(site: Site) -> Iterator[Problem]:
             "registry.url",
             "give the registry another port, for example 5000",
         )
-
-
-def _address(host: str) -> IPv4Address | None:
-    try:
-        return IPv4Address(host)
-    except AddressValueError:
-        return None

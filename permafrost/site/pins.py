@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from permafrost.site.model import Site
+
 
 def digest_of(pinned: str) -> str:
     """Return the digest of ``name@sha256:…``."""
@@ -16,6 +22,15 @@ def checkpoint_repository(pinned: str) -> str:
 def image_repository(pinned: str) -> str:
     """Return the repository of a container image."""
     return _in_folder("images", pinned.partition("@")[0])
+
+
+def images_of(site: Site) -> Iterator[tuple[str, str]]:
+    """Yield each container image that a site pins, behind its place in the site file."""
+    for name, endpoint in sorted(site.inference.items()):
+        yield f"inference.{name}.image", endpoint.image
+    pinned = site.knowledge.milvus.images if site.knowledge is not None else None
+    for role, pin in sorted(pinned.model_dump().items()) if pinned is not None else ():
+        yield f"knowledge.milvus.images.{role}", pin
 
 
 def _in_folder(folder: str, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import AddressValueError, IPv4Address
 from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, StringConstraints
@@ -10,6 +11,8 @@ from permafrost.site.inference import VmShape
 from permafrost.site.values import Address, DevicePath, FilePath, Label, Strict, Subnet, Text
 
 HTTPS_PORT = 443
+NODES_USER = "permafrost-nodes"
+"""Who the nodes are to a registry on a VM of the site: they read, and write nothing."""
 
 
 class Signatures(Strict):
@@ -27,7 +30,9 @@ class Signatures(Strict):
 class RegistryNode(Strict):
     """A VM of the site that is its registry, with a disk for what it holds.
 
-    Its address is its own and stands in ``registry.url``, or behind the name there.
+    Its address is its own and stands in ``registry.url``, or behind the name there. Its
+    certificate is of the site's authority. ``registry.username`` writes; nodes have a user of
+    their own.
     """
 
     address: Address
@@ -47,16 +52,31 @@ class Registry(Strict):
     url: Annotated[str, StringConstraints(pattern=r"^oci://[A-Za-z0-9.-]+(:[0-9]+)?$")]
     username: Text
     password_file: FilePath
-    ca_file: FilePath
+    ca_file: FilePath | None = Field(
+        default=None, description="authority of its certificate; not with `node`"
+    )
     signatures: Signatures | None = None
     node: RegistryNode | None = Field(
         default=None, description="a VM that is made for it; default: the registry is there"
     )
 
     @property
+    def reader(self) -> str:
+        """The user that nodes pull as."""
+        return NODES_USER if self.node is not None else self.username
+
+    @property
     def host(self) -> str:
         """The name or address in ``url``."""
         return self.url.removeprefix("oci://").partition(":")[0]
+
+    @property
+    def host_address(self) -> IPv4Address | None:
+        """The address in ``url``; None where a name stands there."""
+        try:
+            return IPv4Address(self.host)
+        except AddressValueError:
+            return None
 
     @property
     def port(self) -> int:

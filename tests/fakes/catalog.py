@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from permafrost.errors import Problem, Refused
+from permafrost.errors import Failed, Problem, Refused
 from permafrost.facts import CheckpointFacts
 from permafrost.planning.gpu_memory import Architecture
 
@@ -19,8 +20,14 @@ class FakeCatalog:
     signed_by: tuple[str, ...] = ()
     told: dict[str, dict[str, Any]] = field(default_factory=dict)
     """For a digest: what its facts say in another way."""
+    unreachable: Callable[[], bool] = lambda: False
+
+    def ping(self) -> None:
+        if self.unreachable():
+            raise Failed(Problem("REGISTRY_UNREACHABLE", "it does not answer", "registry.url"))
 
     def resolve(self, pinned: str) -> CheckpointFacts:
+        self.ping()
         name, _, digest = pinned.partition("@")
         if pinned in self.missing:
             raise Refused(Problem("CHECKPOINT_MISSING", f"the registry has no {pinned}"))
@@ -37,4 +44,5 @@ class FakeCatalog:
         return replace(facts, **self.told.get(digest, {}))
 
     def has_image(self, pinned: str) -> bool:
+        self.ping()
         return pinned not in self.missing

@@ -48,6 +48,17 @@ def small_site(**endpoints: dict[str, Any]) -> Site:
     return Site.model_validate(values)
 
 
+def registry_site(**node: Any) -> Site:
+    """Return the site with its registry on a VM of its own (``clients=["10.9.0.0/16"]``)."""
+    values = document()
+    values["registry"] |= {
+        "url": "oci://10.64.1.110:5000",
+        "node": {"address": "10.64.1.110", **node},
+    }
+    del values["registry"]["ca_file"]
+    return Site.model_validate(values)
+
+
 def write_site(folder: Path, values: dict[str, Any] | None = None) -> Path:
     """Write a site file with all the files that it names; return its path."""
     secrets = folder / "secrets"

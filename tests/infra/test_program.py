@@ -26,17 +26,34 @@ class Declared:
 
     declare: Callable[[], dict[str, list[str]]]
     store: StateStore
+    configured: dict[str, list[str]]
+    """What each configuration waits for, beside its VM."""
 
 
 @pytest.fixture
 def declared(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> Declared:
     """Declaring gives VM to what it waits for, beside its inputs."""
+    return declaring(site_file, monkeypatch)
+
+
+@pytest.fixture
+def with_registry(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> Declared:
+    """The same site with its registry on a VM."""
+    values = yaml.safe_load(site_file.read_text())
+    values["registry"] |= {"url": "oci://10.9.8.120:5000", "node": {"address": "10.9.8.120"}}
+    values["registry"].pop("ca_file")
+    site_file.write_text(yaml.safe_dump(values))
+    return declaring(site_file, monkeypatch)
+
+
+def declaring(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> Declared:
     values = yaml.safe_load(site_file.read_text())
     values["edge"] = {"nodes": 2, "vip": "10.9.8.10", "vrrp_id": 51}
     values["knowledge"] = {"milvus": {}}
     site_file.write_text(yaml.safe_dump(values))
     loaded = load_site(site_file)
     waits: dict[str, list[str]] = {}
+    configured: dict[str, list[str]] = {}
 
     def machine(_site: object, node: Any, *_: object, depends_on: Any, **__: object) -> Any:
         waits[node.name] = list(depends_on)
@@ -44,7 +61,8 @@ def declared(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> Declared:
 
     def convergence(_site: object, vm: Any, *_: object, depends_on: Any = (), **__: object) -> str:
         if vm.node.tier is Tier.KNOWLEDGE:
-            assert list(depends_on) == waits[vm.node.name]
+            assert list(depends_on)[: len(waits[vm.node.name])] == waits[vm.node.name]
+        configured[vm.node.name] = list(depends_on)
         return f"convergence of {vm.node.name}"
 
     def nothing(*_: object, **__: object) -> Any:
@@ -61,6 +79,9 @@ def declared(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> Declared:
         monkeypatch.setattr(program, name, nothing)
     monkeypatch.setattr(program, "VMS", dict.fromkeys(Tier, machine))
     monkeypatch.setattr(program, "Convergence", convergence)
+    monkeypatch.setattr(
+        program, "RegistryContents", lambda vm, *_, **__: f"contents of {vm.node.name}"
+    )
     monkeypatch.setattr(program, "seed_of", nothing)
     monkeypatch.setattr(program.pulumi, "export", nothing)
     monkeypatch.setattr(program.vm_hooks, "is_teardown", lambda _: False)
@@ -74,7 +95,7 @@ def declared(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> Declared:
         program.declare_site(loaded)
         return dict(waits)
 
-    return Declared(declare, StateStore(loaded.state_dir))
+    return Declared(declare, StateStore(loaded.state_dir), configured)
 
 
 def test_new_edges_are_made_side_by_side(declared: Declared) -> None:
@@ -118,3 +139,26 @@ def test_members_that_serve_follow_one_another_and_new_ones_do_not(
     assert waits[two] == []
     assert waits[one] == [f"convergence of {two}"]
     assert waits[three] == [f"convergence of {one}"]
+
+
+FILLED = ["convergence of tiny-registry-01", "contents of tiny-registry-01"]
+
+
+def test_nothing_new_is_made_before_the_sites_registry_is_filled(
+    with_registry: Declared, site_file: Path
+) -> None:
+    waits = with_registry.declare()
+    assert waits.pop("tiny-registry-01") == []
+    assert set(waits) == {n.name for n in nodes(load_site(site_file).site)} - {"tiny-registry-01"}
+    assert {name: w for name, w in waits.items() if w != FILLED} == {}
+
+
+def test_what_serves_is_configured_after_the_sites_registry_and_waits_for_nothing_else(
+    with_registry: Declared, site_file: Path
+) -> None:
+    for node in nodes(load_site(site_file).site):
+        with_registry.store.record_converged(node.name, "vm", "fingerprint")
+    waits = with_registry.declare()
+    assert waits[ONE] == []
+    assert with_registry.configured["tiny-pulse-01"][:2] == FILLED
+    assert with_registry.configured["tiny-registry-01"] == []

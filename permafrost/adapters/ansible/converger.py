@@ -24,7 +24,7 @@ from permafrost.adapters.ansible.variables import (
 from permafrost.adapters.ansible.workspace import Workspace, control_folder, remove
 from permafrost.engine.object_store import object_store_ca, object_store_secret
 from permafrost.errors import Failed, Problem, Refused
-from permafrost.pki import edge_certificate, site_pki, ssh_key
+from permafrost.pki import edge_certificate, registry_ca, site_pki, ssh_key
 from permafrost.pki.files import locked
 from permafrost.planning.release import Release
 from permafrost.site.load import LoadedSite
@@ -37,6 +37,8 @@ DEADLINE_S = 900
 FINGERPRINT = "fingerprint"
 """What a site names where it demands that fingerprints be signed."""
 GRACE_S = 30
+READER, UPLOADS = "registry-reader", "registry-uploads"
+"""Secrets of the site's own that a registry on a VM of it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +89,33 @@ class AnsibleConverger:
             )
         public = PublicMaterial(
             package_key=_text(resolve(site.packages.key_file)),
-            registry_ca=_text(resolve(site.registry.ca_file)),
+            registry_ca=_text(registry_ca(self._loaded)),
             site_ca=pki.ca_pem(),
             object_store_ca=object_store_ca(self._loaded),
             baseline_signers=_baseline_signers(self._loaded),
         )
         secret = SecretMaterial(
-            registry_password=_text(resolve(site.registry.password_file)).strip(),
+            registry_password=self._registry_password(node),
             certificate_pem=certificate.certificate_pem,
             key_pem=certificate.key_pem,
             object_store_password=(
                 object_store_secret(self._loaded) if node.tier is Tier.KNOWLEDGE else ""
             ),
+            registry_reader_password=(
+                own_secret(self._loaded.state_dir, READER) if node.tier is Tier.REGISTRY else ""
+            ),
+            registry_upload_secret=(
+                own_secret(self._loaded.state_dir, UPLOADS) if node.tier is Tier.REGISTRY else ""
+            ),
         )
         return host_variables(site, node, public, secret, releases)
+
+    def _registry_password(self, node: Node) -> str:
+        """Return the password of who a node is to the registry; on its VM, of who writes."""
+        registry = self._loaded.site.registry
+        if registry.node is not None and node.tier is not Tier.REGISTRY:
+            return own_secret(self._loaded.state_dir, READER)
+        return _text(self._loaded.resolve(registry.password_file)).strip()
 
     def renew_certificate(self, node: Node) -> None:
         """Let the node get another certificate with its next configuration.

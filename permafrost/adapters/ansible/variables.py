@@ -13,6 +13,7 @@ from typing import Any
 
 from permafrost import topology
 from permafrost.adapters.ansible import knowledge_variables as knowledge
+from permafrost.adapters.ansible import registry_variables as registry
 from permafrost.adapters.ansible.images import image_reference, registry_address
 from permafrost.planning import walls
 from permafrost.planning.release import Release, release_of
@@ -56,6 +57,8 @@ class SecretMaterial:
     certificate_pem: str = field(repr=False)
     key_pem: str = field(repr=False)
     object_store_password: str = field(default="", repr=False)
+    registry_reader_password: str = field(default="", repr=False)
+    registry_upload_secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ def server_names(site: Site, node: Node) -> tuple[tuple[str, ...], tuple[IPv4Add
     )
     if node.tier is Tier.EDGE and site.knowledge is not None:
         names += (f"knowledge.{site.site}.permafrost.internal",)
+    if node.tier is Tier.REGISTRY and site.registry.host_address is None:
+        names += (site.registry.host,)
     vip = site.edge.vip
     if node.tier is Tier.EDGE and vip is not None:
         return names, (node.address, vip)
@@ -129,6 +134,14 @@ def host_variables(
             hidden |= {
                 "container_runtime_registry_password": secret.registry_password,
                 "permafrost_node_registry_password": secret.registry_password,
+            }
+        case Tier.REGISTRY:
+            plain |= registry.vm_variables(site, node)
+            hidden |= {
+                "registry_upload_secret": secret.registry_upload_secret,
+                "registry_haproxy_users": registry.users_map(
+                    site, secret.registry_password, secret.registry_reader_password
+                ),
             }
     return Variables(plain, hidden)
 
@@ -219,7 +232,7 @@ def _places(replicas: Iterable[Node]) -> list[dict[str, str]]:
 def _runtime(site: Site, public: PublicMaterial) -> dict[str, Any]:
     return {
         "container_runtime_registry": registry_address(site),
-        "container_runtime_registry_username": site.registry.username,
+        "container_runtime_registry_username": site.registry.reader,
         "container_runtime_registry_ca": public.registry_ca,
     }
 
@@ -246,7 +259,7 @@ def _inference(site: Site, node: Node, public: PublicMaterial, release: Release)
         "permafrost_node_serving": _serving_class(endpoint),
         "permafrost_node_repository": checkpoint_repository(endpoint.model),
         "permafrost_node_registry": registry_address(site),
-        "permafrost_node_registry_username": site.registry.username,
+        "permafrost_node_registry_username": site.registry.reader,
         "permafrost_node_registry_ca": public.registry_ca,
         "permafrost_node_baselines_signed": public.baseline_signers is not None,
         "permafrost_node_baseline_signers": dict(public.baseline_signers or {}),

@@ -29,12 +29,22 @@ ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = ROOT / "templates"
 ROLES = ROOT / "playbooks" / "roles"
 SITE = Path(__file__).parent / "site.yaml"
-FILES = {"oslo": "site.yaml", "bergen": "knowledge.yaml", "narvik": "external_store.yaml"}
+FILES = {
+    "oslo": "site.yaml",
+    "bergen": "knowledge.yaml",
+    "narvik": "external_store.yaml",
+    "tromso": "registry.yaml",
+}
 SITES = {name: Path(__file__).parent / file for name, file in FILES.items()}
 
 PUBLIC = PublicMaterial("(package key)\n", "(registry ca)\n", "(site ca)\n")
 SECRET = SecretMaterial(
-    "(registry password)", "(certificate)\n", "(private key)\n", "(object store password)"
+    "(registry password)",
+    "(certificate)\n",
+    "(private key)\n",
+    "(object store password)",
+    "(reader's password)",
+    "(upload secret)",
 )
 
 

@@ -178,6 +178,19 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         TIMED,
     ),
     ("nftables-edge.conf", "walls/nftables.conf.j2", "oslo-edge-01", {}),
+    ("nftables-registry.conf", "walls/nftables.conf.j2", "tromso-registry-01", {}),
+    ("registry-haproxy.cfg", "haproxy/registry.cfg.j2", "tromso-registry-01", {}),
+    ("registry.yml", "registry/config.yml.j2", "tromso-registry-01", {}),
+    (
+        "docker-registry.service.conf",
+        "registry/docker-registry.service.conf.j2",
+        "tromso-registry-01",
+        {},
+    ),
+    ("registry-data.mount", "data_disk/data.mount.j2", "tromso-registry-01", {}),
+    # Of a node that pulls from it: a user of its own, who may only read.
+    ("registry-auth.json", "container_runtime/auth.json.j2", "tromso-chat-02", {}),
+    ("registry-node.json", "permafrost_node/node.json.j2", "tromso-chat-02", {}),
 ]
 
 
@@ -199,17 +212,34 @@ def test_a_machine_is_told(name: str, template: str, node: str, more: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "node", ["oslo-edge-01", "oslo-chat-02", "oslo-pulse-01", "bergen-knowledge-01"]
+    "node",
+    [
+        "oslo-edge-01",
+        "oslo-chat-02",
+        "oslo-pulse-01",
+        "bergen-knowledge-01",
+        "tromso-registry-01",
+    ],
 )
 def test_the_variables_of_a_node(node: str) -> None:
     plain = variables(node).plain
     _compare(f"variables-{node}.json", json.dumps(plain, indent=1, sort_keys=True) + "\n")
 
 
+def test_what_a_registrys_users_send_is_known_by_its_digest_alone() -> None:
+    secret = variables("tromso-registry-01").secret
+    # As a shell says it, for the second: printf 'Basic %s' "$(printf %s USER:PASSWORD | base64)" |
+    # sha256sum
+    assert secret["registry_haproxy_users"] == (
+        "00B74FB668350CAD6971E82BF70198EB8E6D8544E46443431A737B06C2622A96 writer\n"
+        "2D3DD7CB19BC0C752D276737A300F4D21FA56101265C6F0C81671396947AE0E1 reader\n"
+    )
+
+
 def test_every_template_of_the_roles_has_a_golden_file() -> None:
     rendered = {template for _, template, _, _ in CASES}
     folders = ("base", "container_runtime", "haproxy", "keepalived", "permafrost_node", "quadlet",
-               "walls")  # fmt: skip
+               "registry", "walls")  # fmt: skip
     landing = {
         str(file.relative_to(TEMPLATES)) for folder in folders for file in
         (TEMPLATES / folder).glob("*.j2")

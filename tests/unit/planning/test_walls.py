@@ -10,7 +10,7 @@ from permafrost import topology
 from permafrost.planning.walls import openings, time_servers, vrrp_peers
 from permafrost.site.model import Site
 from permafrost.topology import NODE_PORT, Tier
-from tests.fakes.site import document, small_site
+from tests.fakes.site import document, registry_site, small_site
 from tests.fakes.sites import example_site
 from tests.golden.ansible.rendering import ROLES
 
@@ -99,16 +99,6 @@ def test_each_node_asks_the_servers_of_its_own_network_for_the_time() -> None:
         wanted = ("10.65.1.2", "10.65.1.3") if node.tier is Tier.EDGE else ("10.64.1.2",)
         assert time_servers(site, node) == wanted
     assert {time_servers(small_site(), n) for n in topology.nodes(small_site())} == {()}
-
-
-def registry_site(**node: object) -> Site:
-    values = document()
-    values["registry"] = {
-        **values["registry"],
-        "url": "oci://registry.lab:5000",
-        "node": {"address": "10.64.1.110", **node},
-    }
-    return Site.model_validate(values)
 
 
 def reached(site: Site) -> dict[int, tuple[str, ...]]:

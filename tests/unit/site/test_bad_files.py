@@ -54,7 +54,11 @@ def knowledge(**milvus: Any) -> Edit:
 
 def registry(**node: Any) -> Edit:
     values = {"address": "10.64.1.110", **node}
-    return all_of(put("registry.url", "oci://10.64.1.110:5000"), put("registry.node", values))
+    return all_of(
+        put("registry.url", "oci://10.64.1.110:5000"),
+        put("registry.ca_file", None),
+        put("registry.node", values),
+    )
 
 
 def named_registry(values: dict[str, Any]) -> None:
@@ -237,6 +241,17 @@ RULES: list[tuple[Edit, str, str]] = [
         all_of(registry(), put("registry.url", "oci://10.64.1.110:22")),
         "PORT_TAKEN",
         "registry.url",
+    ),
+    (
+        all_of(registry(), put("registry.ca_file", "secrets/ca.pem")),
+        "REGISTRY_CA_FILE_UNUSED",
+        "registry.ca_file",
+    ),
+    (put("registry.ca_file", None), "REGISTRY_CA_FILE_MISSING", "registry.ca_file"),
+    (
+        all_of(registry(), put("registry.username", "permafrost-nodes")),
+        "REGISTRY_USERNAME_TAKEN",
+        "registry.username",
     ),
     (named_registry, "ENDPOINT_NAME_RESERVED", "inference.registry"),
     (registry(network="storage"), "NETWORK_UNKNOWN", "registry.node.network"),
