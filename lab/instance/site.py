@@ -18,6 +18,7 @@ ON_DEMAND = ("etcd_image", "kafka_image", "milvus_image", "milvus_older_image", 
 _SECRET = re.compile(r"password_file: (users/[a-z0-9-]+)")
 FIRST_HOST, LAST_HOST = 20, 99
 VIP_HOST = 10
+REGISTRY_VM_HOST = 100
 
 
 def values(instance: Instance, digests: Mapping[str, str]) -> dict[str, str]:
@@ -31,6 +32,7 @@ def values(instance: Instance, digests: Mapping[str, str]) -> dict[str, str]:
         "first_address": str(base + FIRST_HOST),
         "last_address": str(base + LAST_HOST),
         "registry_address": instance.registry_address,
+        "registry_vm_address": str(base + REGISTRY_VM_HOST),
         "packages_url": instance.packages_url,
         **digests,
     }

@@ -37,6 +37,7 @@ _FAMILIES = (
     "tests/knowledge",
     "tests/upgrade",
     "tests/racks",
+    "tests/own_registry",
 )
 _ON_A_SITE = "tests/acceptance"
 _LONG = {"tests/contract/hours": 75 * 60.0}

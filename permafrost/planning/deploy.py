@@ -29,6 +29,9 @@ from permafrost.topology import nodes
 BOOKKEEPING = ("pulumi:", "permafrost:")
 """Types that stand for no thing outside Pulumi: the stack, providers, components."""
 
+CONTENTS = ":RegistryContents"
+"""The type of what looks up whether a registry on a VM of the site holds what is pinned."""
+
 IN_TURN = "in its turn: gives away first, whole again before the next"
 """How a member of the knowledge tier that serves is configured anew."""
 
@@ -249,7 +252,9 @@ def _is_convergence(type_: str) -> bool:
 
 def _kind(change: Change) -> str:
     if _is_convergence(change.type):
-        return "forget" if change.operation.startswith("delete") else "converge"
+        if change.operation.startswith("delete"):
+            return "forget"
+        return "check" if change.type.endswith(CONTENTS) else "converge"
     last = change.type.rpartition(":")[2]
     last = last[:1].lower() + last[1:]
     return f"{change.operation}-{SHORT_TYPES.get(last, last)}"

@@ -217,10 +217,18 @@ def _up(ctx: Context, token: str, plan: Plan) -> None:
     try:
         ctx.provisioner.up(token, refresh=plan.refreshes)
     except PermafrostError as error:
-        if error.code == NOT_FILLED:
-            # Of what a resource said, Pulumi passes on the first line: here is the whole list.
-            require_contents(ctx)
+        if any(p.code == NOT_FILLED for p in error.problems):
+            raise _whole(ctx, error) from None
         raise
+
+
+def _whole(ctx: Context, error: PermafrostError) -> PermafrostError:
+    """Return all that the registry lacks: of what a resource said, Pulumi passes on a line."""
+    try:
+        require_contents(ctx)
+    except Refused as whole:
+        return Failed(*whole.problems)
+    return error
 
 
 def _verify(ctx: Context) -> SiteStatus:

@@ -16,6 +16,7 @@ from permafrost.engine.object_store import external_store
 from permafrost.errors import PermafrostError
 from permafrost.planning.knowledge import plain_connections
 from permafrost.runbook.context import Context
+from permafrost.runbook.doctor_registry import registry_findings
 from permafrost.runbook.doctor_time import clock_findings, nodes_on
 from permafrost.runbook.doctor_tls import certificate_findings
 from permafrost.runbook.findings import Finding, Level
@@ -32,6 +33,7 @@ def examine(ctx: Context) -> tuple[Finding, ...]:
         *_engine(ctx),
         _vcenter(ctx),
         *_lab_only(ctx),
+        *registry_findings(ctx),
         *_registry(ctx),
         _packages(ctx),
         *certificate_findings(ctx.loaded),

@@ -24,8 +24,13 @@ from permafrost.node.registry import RegistryReader
 from permafrost.node.settings import Registry
 from permafrost.node.store import ModelStore
 from permafrost.pki import SitePki
+from permafrost.runbook.doctor_registry import registry_findings
+from permafrost.runbook.findings import Level
 from permafrost.site.load import LoadedSite
 from tests.contract.registry.vm import READER, WRITER, RegistryVm, context, registry_vm
+from tests.fakes.site import context as context_of_site
+from tests.fakes.site import registry_site
+from tests.fakes.world import World
 from tests.golden.ansible.rendering import golden_site
 
 REPOSITORY = "checkpoints/tiny"
@@ -135,6 +140,20 @@ def test_the_orchestrator_finds_it_by_the_sites_own_authority(vm: RegistryVm) ->
     with pytest.raises(Failed) as caught:
         catalog.ping()
     assert caught.value.code == "REGISTRY_LOGIN"
+
+
+def test_the_doctor_says_that_it_answers_and_by_which_certificate(
+    vm: RegistryVm, tmp_path: Path
+) -> None:
+    ctx = context_of_site(tmp_path / "state", World.of(registry_site()))
+    ctx.loaded = site_of(vm)
+    ctx.catalog = OciCatalog(ctx.loaded)
+    (found,) = registry_findings(ctx)
+    assert found.level is Level.OK
+    assert f"answers at oci://{vm.address}; its certificate is of Permafrost" in found.detail
+    (vm.folder / "registry-password").write_text("guessed")
+    (found,) = registry_findings(ctx)
+    assert (found.level, "user and password" in found.detail) == (Level.PROBLEM, True)
 
 
 def site_of(vm: RegistryVm) -> LoadedSite:

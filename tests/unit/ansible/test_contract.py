@@ -13,6 +13,7 @@ NODES = {
     "edge": "bergen-edge-01",
     "inference": "oslo-chat-02",
     "knowledge": "bergen-knowledge-01",
+    "registry": "tromso-registry-01",
 }
 TYPES: dict[str, type | tuple[type, ...]] = {
     "str": str,

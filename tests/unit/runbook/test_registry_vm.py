@@ -25,6 +25,7 @@ from tests.fakes.world import World
 NODE = "lab-registry-01"
 VM = "vsphere:index/virtualMachine:VirtualMachine"
 CONVERGENCE = "pulumi-python:dynamic/permafrost:Convergence"
+CONTENTS = "pulumi-python:dynamic/permafrost:RegistryContents"
 EVERYTHING = frozenset(pin for e in small_site().inference.values() for pin in (e.model, e.image))
 
 
@@ -66,6 +67,7 @@ def is_to_be_made(ctx: Context, world: World) -> None:
     provisioner(ctx).changes = (
         Change("create", VM, NODE),
         Change("create", CONVERGENCE, NODE),
+        Change("create", CONTENTS, f"{NODE}-contents"),
     )
 
     def up() -> None:
@@ -87,7 +89,12 @@ def test_a_first_deployment_makes_it_says_what_to_push_and_a_second_goes_on(
     catalog(ctx).missing = EVERYTHING
     plan = make_plan(ctx)
     assert any(note.startswith(f"{NODE} comes first") for note in plan.notes)
-    with pytest.raises(Refused) as caught:
+    assert [s.kind for s in plan.steps if s.target.startswith(NODE)][-3:] == [
+        "create-vm",
+        "converge",
+        "check",
+    ]
+    with pytest.raises(Failed) as caught:
         execute(ctx, plan)
     first, *rest = caught.value.problems
     assert (first.code, first.path) == ("REGISTRY_NOT_FILLED", "registry.node")
