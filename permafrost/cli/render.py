@@ -149,7 +149,7 @@ def _show_edges(status: SiteStatus, out: Console) -> None:
         vip = f", holds {status.vip}" if edge.holds_vip else ""
         out.print(f"edge {edge.name} {state} on {edge.host or '-'}: {edge.address}{vip}")
     if (registry := status.registry) is not None:
-        well = registry.is_on and not registry.silent
+        well = not registry.silent
         state = "[green]UP[/]" if well else f"[red]DOWN[/] {escape(registry.silent)}"
         out.print(
             f"registry {registry.name} {state} on {registry.host or '-'}: {registry.address}"

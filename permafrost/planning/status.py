@@ -91,7 +91,7 @@ class SiteStatus:
         all_serve = all(e.ready == len(e.replicas) for e in self.endpoints)
         reached = self.vip is None or len(self.vip_holders) == 1
         knows = self.knowledge is None or self.knowledge.is_ready
-        feeds = self.registry is None or (self.registry.is_on and not self.registry.silent)
+        feeds = self.registry is None or not self.registry.silent
         return all_serve and reached and knows and feeds and all(e.is_up for e in self.edges)
 
     @property
@@ -217,7 +217,8 @@ def _registry(site: Site, live: LiveState, silent: str) -> RegistryStatus | None
         return None
     vm = live.inventory.vm(node.name)
     is_on = vm is not None and vm.is_on
-    return RegistryStatus(node.name, str(node.address), vm.host if vm else None, is_on, silent)
+    reason = silent if is_on else "its VM is not on"
+    return RegistryStatus(node.name, str(node.address), vm.host if vm else None, is_on, reason)
 
 
 def _registry_dict(registry: RegistryStatus) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from permafrost.runbook.drift import drift_of
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.looking import look
 from permafrost.runbook.registry_contents import unanswered
+from permafrost.topology import registry_node
 
 
 def read_status(ctx: Context) -> SiteStatus:
@@ -22,7 +23,10 @@ def read_status(ctx: Context) -> SiteStatus:
         }
     live = look(ctx)
     known = read_knowledge(ctx) if ctx.site.knowledge is not None else None
-    silent = unanswered(ctx)
+    node = registry_node(ctx.site)
+    vm = live.inventory.vm(node.name) if node is not None else None
+    # Of one that is off no answer is awaited.
+    silent = unanswered(ctx) if vm is not None and vm.is_on else None
     return site_status(
         ctx.site,
         live,

@@ -9,16 +9,19 @@ import pytest
 
 from permafrost.adapters.pulumi_stack.changes import Change
 from permafrost.errors import Failed, Problem, Refused
+from permafrost.planning.edge_target import emptiest_host
 from permafrost.planning.ok_to_stop import Kind, ok_to_stop
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import check_node, converge_node
 from permafrost.runbook.deploy import execute, make_plan
 from permafrost.runbook.looking import look
-from permafrost.runbook.maintenance import preview_enter
+from permafrost.runbook.maintenance import enter, judge, leave, preview_enter
 from permafrost.runbook.preflight import read_preflight
 from permafrost.runbook.registry_contents import pins_fingerprint, require_contents
 from permafrost.runbook.status import read_status
-from tests.fakes.deployment import FakeCatalog, FakeProvisioner
+from permafrost.topology import registry_node
+from tests.fakes.catalog import FakeCatalog
+from tests.fakes.provisioner import FakeProvisioner
 from tests.fakes.site import context, registry_site, small_site
 from tests.fakes.world import World
 
@@ -184,7 +187,8 @@ def test_the_status_shows_whether_it_answers(ctx: Context, world: World) -> None
     assert (status.registry.is_on, status.registry.silent) == (True, "it does not answer")
     del world.machines[NODE]
     status = read_status(ctx)
-    assert status.as_dict()["registry"]["power"] == "OFF"
+    told = status.as_dict()["registry"]
+    assert (told["power"], told["state"], told["reason"]) == ("OFF", "DOWN", "its VM is not on")
     assert not status.is_healthy
 
 
@@ -217,3 +221,20 @@ def test_its_host_may_go_and_it_moves_away_first(ctx: Context, world: World) -> 
     steps = [(s.kind, s.target) for s in preview_enter(ctx, host, owner="operator:ada").steps]
     assert ("move-vm", NODE) in steps
     assert steps.index(("move-vm", NODE)) < steps.index(("enter-maintenance-mode", host))
+    enter(ctx, host, owner="operator:ada")
+    assert world.machines[NODE].host != host
+    assert world.machines[NODE].is_on
+    leave(ctx, host, owner="operator:ada")
+    assert world.machines[NODE].host == host
+
+
+def test_without_a_place_for_it_a_host_does_not_go(ctx: Context, world: World) -> None:
+    execute(ctx, make_plan(ctx))
+    host = world.machines[NODE].host
+    for name, facts in world.hosts.items():
+        world.hosts[name] = replace(facts, in_maintenance=name != host)
+    node = registry_node(ctx.site)
+    assert node is not None
+    with pytest.raises(Refused) as caught:
+        emptiest_host(look(ctx), node, judge(ctx, Kind.HOST, host))
+    assert caught.value.code == "REGISTRY_CANNOT_MOVE"

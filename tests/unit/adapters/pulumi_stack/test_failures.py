@@ -51,6 +51,16 @@ def test_the_node_is_told_from_a_message_with_colons_of_its_own() -> None:
     assert problem.message == "triton: Restart Triton slot a: Unable to start service"
 
 
+def test_a_resource_that_waits_for_the_registrys_content_is_told_by_its_code() -> None:
+    error = failed(
+        "Exception calling application: REGISTRY_NOT_FILLED: registry.node: it lacks 2 of what the"
+        " site pins\n    push them\nIMAGE_MISSING: inference.pulse.image: the registry has it not",
+        begun=True,
+    )
+    assert isinstance(error, Failed)
+    assert [p.code for p in error.problems] == ["REGISTRY_NOT_FILLED"]
+
+
 def test_a_message_without_a_node_is_kept_whole() -> None:
     (problem,) = failed("SITE_NOT_NAMED: the environment names none: say which").problems
     assert (problem.path, problem.message) == ("", "the environment names none: say which")
