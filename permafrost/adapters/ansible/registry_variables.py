@@ -6,7 +6,6 @@ import base64
 import hashlib
 from typing import Any
 
-from permafrost.adapters.ansible.images import registry_address
 from permafrost.site.model import Site
 from permafrost.topology import Node
 
@@ -25,7 +24,6 @@ def vm_variables(site: Site, node: Node) -> dict[str, Any]:
         "data_disk_device": wanted.data_device if site.environment == "hardware" else "",
         "data_disk_folder": DATA_FOLDER,
         "registry_folder": DATA_FOLDER,
-        "registry_url": f"https://{registry_address(site)}",
         "registry_haproxy_address": str(node.address),
         "registry_haproxy_port": site.registry.port,
     }

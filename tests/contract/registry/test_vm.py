@@ -27,7 +27,14 @@ from permafrost.pki import SitePki
 from permafrost.runbook.doctor_registry import registry_findings
 from permafrost.runbook.findings import Level
 from permafrost.site.load import LoadedSite
-from tests.contract.registry.vm import READER, WRITER, RegistryVm, context, registry_vm
+from tests.contract.registry.vm import (
+    READER,
+    WRITER,
+    RegistryVm,
+    context,
+    empty_image,
+    registry_vm,
+)
 from tests.fakes.site import context as context_of_site
 from tests.fakes.site import registry_site
 from tests.fakes.world import World
@@ -169,9 +176,11 @@ def test_an_upload_goes_on_over_a_restart_of_the_registry(vm: RegistryVm) -> Non
     begun = asked(vm, "POST", "/v2/checkpoints/tiny/blobs/uploads/", WRITER)
     assert begun.status_code == 202
     place = begun.headers["location"]
-    assert place.startswith(f"https://{vm.address}/"), "nobody is told to go on without TLS"
+    assert place.startswith("/v2/"), "by TLS, and the name by which it began"
     vm.restart()
-    with httpx.Client(verify=context(vm), auth=WRITER, trust_env=False) as session:
+    with httpx.Client(
+        base_url=f"https://{vm.address}", verify=context(vm), auth=WRITER, trust_env=False
+    ) as session:
         answer = session.patch(
             place, content=b"bytes", headers={"Content-Type": "application/octet-stream"}
         )
@@ -179,7 +188,7 @@ def test_an_upload_goes_on_over_a_restart_of_the_registry(vm: RegistryVm) -> Non
 
 
 def test_images_are_copied_with_skopeo_by_who_writes(vm: RegistryVm, tmp_path: Path) -> None:
-    source = f"oci:{_image(tmp_path / 'image')}:any"
+    source = f"oci:{empty_image(tmp_path / 'image')}:any"
     target = f"docker://{vm.address}/images/any:any"
     environment = {
         "SSL_CERT_FILE": str(vm.ca_file),
@@ -204,13 +213,3 @@ def test_images_are_copied_with_skopeo_by_who_writes(vm: RegistryVm, tmp_path: P
     )  # fmt: skip
     pushed = json.loads((tmp_path / "image" / "index.json").read_text())["manifests"][0]["digest"]
     assert json.loads(got.stdout)["Digest"] == pushed
-
-
-def _image(folder: Path) -> Path:
-    """Make an image without any files."""
-    for step in (
-        ["umoci", "init", "--layout", str(folder)],
-        ["umoci", "new", "--image", f"{folder}:any"],
-    ):
-        subprocess.run(step, check=True, capture_output=True)
-    return folder

@@ -49,10 +49,10 @@ class RegistryVm:
 
 
 @contextmanager
-def registry_vm(folder: Path) -> Iterator[RegistryVm]:
-    """Run both servers for a block."""
-    pki = SitePki(folder / "state", "tromso")
-    made = pki.server_certificate(NODE, names=(), addresses=(IPv4Address(LOOPBACK),))
+def registry_vm(folder: Path, pki: SitePki | None = None) -> Iterator[RegistryVm]:
+    """Run both servers for a block; without ``pki`` with an authority of their own."""
+    pki = pki or SitePki(folder / "state", "tromso")
+    made = pki.server_certificate(NODE, names=("localhost",), addresses=(IPv4Address(LOOPBACK),))
     (folder / "server.pem").write_text(made.certificate_pem + made.key_pem)
     users = users_map(golden_site("tromso"), WRITER[1], READER[1])
     (folder / "users.map").write_text(users)
@@ -60,7 +60,6 @@ def registry_vm(folder: Path) -> Iterator[RegistryVm]:
     address = f"{LOOPBACK}:{port}"
     own = {
         "registry_port": behind,
-        "registry_url": f"https://{address}",
         "registry_upload_secret": "(upload secret)",
         "registry_haproxy_address": LOOPBACK,
         "registry_haproxy_port": port,
@@ -92,6 +91,16 @@ def registry_vm(folder: Path) -> Iterator[RegistryVm]:
 def context(vm: RegistryVm) -> ssl.SSLContext:
     """Return a context that trusts the site's authority alone."""
     return ssl.create_default_context(cafile=str(vm.ca_file))
+
+
+def empty_image(folder: Path) -> Path:
+    """Make an OCI layout with an image without any files, tagged ``any``; return the layout."""
+    for step in (
+        ["umoci", "init", "--layout", str(folder)],
+        ["umoci", "new", "--image", f"{folder}:any"],
+    ):
+        subprocess.run(step, check=True, capture_output=True)
+    return folder
 
 
 def _registry(folder: Path, address: str) -> subprocess.Popen[bytes]:
