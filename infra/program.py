@@ -116,15 +116,17 @@ def declare_site(loaded: LoadedSite) -> None:
         )
     for node in nodes(site):
         if node.tier is Tier.INFERENCE:
-            # Draining one that serves tells every edge: edges that change are whole before.
-            serves = store.converged(node.name)
-            vms[node.name] = make(node, edge_steps if serves else registry_steps)
+            # Draining one that serves tells every edge: edges that change are whole before. Nor
+            # is one touched that could not get back what it serves.
+            told = edge_steps if store.converged(node.name) else []
+            vms[node.name] = make(node, [*registry_steps, *told])
     member_steps: list[pulumi.Resource] = []
     for node in rolling_order(site) if site.knowledge is not None else ():
         # Members of a new cluster are made and configured at the same time: none is whole without
         # others. Of those that serve neither VM nor configuration is touched before the one
         # before is whole again, and none after one that is not.
-        before = member_steps[-1:] if store.converged(node.name) else registry_steps
+        turn = member_steps[-1:] if store.converged(node.name) else []
+        before = [*registry_steps, *turn]
         vms[node.name] = make(node, before)
         member_steps.append(
             Convergence(
@@ -132,7 +134,7 @@ def declare_site(loaded: LoadedSite) -> None:
                 vms[node.name],
                 converger.fingerprint(node),
                 hooks=hooks,
-                depends_on=[*before, *(s for s in registry_steps if s not in before)],
+                depends_on=before,
             )
         )
     for node in nodes(site):

@@ -26,16 +26,8 @@ def require_pins(ctx: Context) -> dict[str, CheckpointFacts]:
             problems += [
                 Problem(p.code, p.message, f"{where}.model", p.hint) for p in error.problems
             ]
-    problems += [
-        Problem(
-            "IMAGE_MISSING",
-            f"the registry has no {pin}",
-            path,
-            "push it there, or correct the pin",
-        )
-        for path, pin in images_of(ctx.site)
-        if not ctx.catalog.has_image(pin)
-    ]
+        problems += _without_images(ctx, f"{where}.")
+    problems += _without_images(ctx, "knowledge.")
     if problems:
         raise Refused(*problems)
     return found
@@ -58,6 +50,20 @@ def require_signed(ctx: Context, endpoint: str) -> None:
         model = ctx.site.inference[endpoint].model
         if problems := _unsigned(ctx.site, endpoint, ctx.catalog.resolve(model), model):
             raise Refused(*problems)
+
+
+def _without_images(ctx: Context, place: str) -> list[Problem]:
+    """Return the images pinned below a place of the site file that the registry lacks."""
+    return [
+        Problem(
+            "IMAGE_MISSING",
+            f"the registry has no {pin}",
+            path,
+            "push it there, or correct the pin",
+        )
+        for path, pin in images_of(ctx.site)
+        if path.startswith(place) and not ctx.catalog.has_image(pin)
+    ]
 
 
 def _is_demanded(site: Site) -> bool:
