@@ -30,7 +30,8 @@ def images_of(site: Site) -> Iterator[tuple[str, str]]:
         yield f"inference.{name}.image", endpoint.image
     pinned = site.knowledge.milvus.images if site.knowledge is not None else None
     for role, pin in sorted(pinned.model_dump().items()) if pinned is not None else ():
-        yield f"knowledge.milvus.images.{role}", pin
+        if pin is not None:
+            yield f"knowledge.milvus.images.{role}", pin
 
 
 def _in_folder(folder: str, name: str) -> str:

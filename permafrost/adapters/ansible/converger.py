@@ -23,6 +23,7 @@ from permafrost.adapters.ansible.variables import (
 )
 from permafrost.adapters.ansible.workspace import Workspace, control_folder, remove
 from permafrost.engine.object_store import object_store_ca, object_store_secret
+from permafrost.engine.secrets import own_secret
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.pki import edge_certificate, registry_ca, site_pki, ssh_key
 from permafrost.pki.files import locked
