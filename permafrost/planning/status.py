@@ -57,14 +57,20 @@ class EdgeStatus:
     holds_vip: bool = False
 
 
+POWER = {True: "ON", False: "OFF", None: "UNKNOWN"}
+
+
 @dataclass(frozen=True, slots=True)
 class RegistryStatus:
-    """The VM that is the site's registry. ``silent``: why it does not answer; empty: it does."""
+    """The VM that is the site's registry. ``silent``: why it does not answer; empty: it does.
+
+    ``is_on``: None while vCenter does not answer.
+    """
 
     name: str
     address: str
     host: str | None
-    is_on: bool
+    is_on: bool | None
     silent: str = ""
 
 
@@ -216,8 +222,8 @@ def _registry(site: Site, live: LiveState, silent: str) -> RegistryStatus | None
     if node is None:
         return None
     vm = live.inventory.vm(node.name)
-    is_on = vm is not None and vm.is_on
-    reason = silent if is_on else "its VM is not on"
+    is_on = None if live.blind else vm is not None and vm.is_on
+    reason = "its VM is not on" if is_on is False else silent
     return RegistryStatus(node.name, str(node.address), vm.host if vm else None, is_on, reason)
 
 
@@ -226,7 +232,7 @@ def _registry_dict(registry: RegistryStatus) -> dict[str, Any]:
         "name": registry.name,
         "address": registry.address,
         "host": registry.host,
-        "power": "ON" if registry.is_on else "OFF",
+        "power": POWER[registry.is_on],
         "state": "DOWN" if registry.silent else "UP",
         "reason": registry.silent,
     }

@@ -25,8 +25,8 @@ def read_status(ctx: Context) -> SiteStatus:
     known = read_knowledge(ctx) if ctx.site.knowledge is not None else None
     node = registry_node(ctx.site)
     vm = live.inventory.vm(node.name) if node is not None else None
-    # Of one that is off no answer is awaited.
-    silent = unanswered(ctx) if vm is not None and vm.is_on else None
+    # Of one that is off no answer is awaited; whether it is, vCenter alone can say.
+    silent = unanswered(ctx) if live.blind or (vm is not None and vm.is_on) else None
     return site_status(
         ctx.site,
         live,

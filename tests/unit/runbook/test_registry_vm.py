@@ -192,6 +192,19 @@ def test_the_status_shows_whether_it_answers(ctx: Context, world: World) -> None
     assert not status.is_healthy
 
 
+def test_without_vcenter_it_is_asked_whether_it_answers(ctx: Context, world: World) -> None:
+    world.vcenter_down = True
+    told = read_status(ctx).as_dict()["registry"]
+    assert (told["power"], told["state"], told["reason"]) == ("UNKNOWN", "UP", "")
+    catalog(ctx).unreachable = lambda: True
+    told = read_status(ctx).as_dict()["registry"]
+    assert (told["power"], told["state"], told["reason"]) == (
+        "UNKNOWN",
+        "DOWN",
+        "it does not answer",
+    )
+
+
 def test_its_disk_counts_where_space_is_looked_at(ctx: Context, world: World) -> None:
     def needed() -> str:
         checks = read_preflight(ctx).checks
