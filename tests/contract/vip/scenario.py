@@ -17,6 +17,8 @@ from tests.contract.vip.machines import begin_link
 
 ADDRESS = "10.20.0.1/24"
 STREAMS = 3
+LATE_S = 6.0
+"""Whoever waited longer was not answered when TCP began again after 3 s."""
 
 
 def at_once(text: str) -> str:
@@ -59,6 +61,32 @@ def restart(folder: Path, *, changed: Changed = unchanged, times: int = 1) -> di
     }
 
 
+def trusting(text: str) -> str:
+    """Let whoever takes connections be trusted with those of the address."""
+    changed = text.replace("is_heard_while $!", "wait $!")
+    assert changed != text
+    return changed
+
+
+def deaf(folder: Path, *, changed: Changed = unchanged) -> dict[str, Any]:
+    """Restart it while the other edge serves, and takes no packets to the address."""
+    begin_link(ADDRESS)
+    site = Site(folder, changed)
+    (held,) = site.holders()
+    (other,) = (e for e in site.edges if e is not held)
+    other.machine.sh("ip", "route", "flush", "table", "local", "proto", "86")
+    with Load(folder) as load:
+        load.await_answers()
+        longer = [load.stream(), load.slow()]
+        said = held.stop()
+        held.start()
+        load.await_answers()
+        for client in longer:
+            client.join()
+    late = [a for a in load.asked if a.kind == "new" and a.took_s > LATE_S]
+    return {"said": said, "late": len(late), "moved": site.holders() == [other]}
+
+
 def alone(folder: Path) -> dict[str, Any]:
     """Restart it while no other edge answers."""
     begin_link(ADDRESS)
@@ -80,6 +108,8 @@ def main() -> None:
         "restart": partial(restart, times=3),
         "at-once": partial(restart, changed=at_once),
         "impatient": partial(restart, changed=impatient),
+        "deaf": deaf,
+        "deaf-trusted": partial(deaf, changed=trusting),
         "alone": alone,
     }
     sys.stdout.write(json.dumps(scenarios[sys.argv[1]](Path(sys.argv[2]))))

@@ -67,3 +67,17 @@ def test_without_another_edge_that_answers_it_comes_back_and_serves(tmp_path: Pa
     seen = run("alone", tmp_path)
     assert "no other edge answers" in seen["said"]
     assert seen["lost_after"] == 0
+
+
+def test_an_edge_that_takes_no_packets_to_the_address_is_found_out(tmp_path: Path) -> None:
+    """One of an earlier release: whoever it does not answer is answered here, 3 s late."""
+    seen = run("deaf", tmp_path)
+    assert "does not answer them" in seen["said"], seen
+    assert seen["late"] <= 10, seen
+    assert seen["moved"]
+
+
+def test_control_clients_wait_for_an_edge_that_is_trusted_to_answer(tmp_path: Path) -> None:
+    seen = run("deaf-trusted", tmp_path)
+    assert "does not answer them" not in seen["said"], seen
+    assert seen["late"] >= 20, seen
