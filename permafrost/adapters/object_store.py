@@ -39,7 +39,8 @@ def probe_object_store(loaded: LoadedSite) -> tuple[Problem, ...]:
 def probe(store: ObjectStore, secret: str, ca: str) -> Problem | None:
     """Ask an endpoint for its bucket; ``ca``: PEM of the only authority, or empty."""
     try:
-        trust = ssl.create_default_context(cadata=ca or None)
+        # Between certificates a file says whose they are, in any language; ssl takes ASCII alone.
+        trust = ssl.create_default_context(cadata=ca.encode("ascii", "ignore").decode() or None)
     except ssl.SSLError as error:
         return _problem("CERTIFICATE", store, f"the authority is none: {error}", "ca_file")
     url = f"{store.place}?{QUERY}"

@@ -115,6 +115,14 @@ def test_a_web_server_of_the_right_authority_is_no_object_store(tmp_path: Path) 
     assert "HTTP 501" in found.message
 
 
+def test_an_authority_with_words_of_any_language_before_it_is_read(tmp_path: Path) -> None:
+    pki = SitePki(tmp_path, "oslo")
+    with _web(pki, tmp_path) as port:
+        found = probe(store_at(port), SECRET, f"# Autorité de la société\n{pki.ca_pem()}")
+    assert found is not None
+    assert "HTTP 501" in found.message, "its certificate was believed"
+
+
 def test_an_authority_that_is_none_is_said() -> None:
     found = probe(store_at(a_port()), SECRET, "no certificate")
     assert found is not None
