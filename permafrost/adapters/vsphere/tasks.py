@@ -49,12 +49,15 @@ def await_task(
 ) -> None:
     """Wait for a task's end; raise Failed with vCenter's words when it did not go well."""
 
+    def info_of(content: Any) -> Any:
+        return again(content, task).info
+
     def has_ended() -> bool:
-        return session.call(lambda _: str(task.info.state)) in ENDED
+        return session.call(lambda content: str(info_of(content).state)) in ENDED
 
     if not wait_until(has_ended, clock=clock, deadline_s=deadline_s, every_s=EVERY_S):
         raise Failed(Problem(f"{code}_DEADLINE", f"no result within {deadline_s:g} s", path=name))
-    info = session.call(lambda _: task.info)
+    info = session.call(info_of)
     if str(info.state) == "error":
         fault = getattr(info.error, "msg", "") or type(info.error).__name__
         raise Failed(Problem(f"{code}_REFUSED", f"vCenter: {fault}", path=name))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pyVmomi import vim
 
-from permafrost.adapters.vsphere.tasks import again, find
+from permafrost.adapters.vsphere.tasks import again, await_task, find
+from permafrost.engine.waiting import SystemClock
 from permafrost.errors import Failed
 from tests.contract.vsphere.byhand import ByHand
 
@@ -47,3 +48,15 @@ def test_an_object_that_was_found_is_the_same_in_the_next_session(person: ByHand
         session.call(lambda _: found.name)
     session.call(lambda content: content.sessionManager.Logout())
     assert session.call(lambda content: again(content, found).name) == ONE
+
+
+def test_a_task_is_awaited_over_the_end_of_the_session_that_began_it(person: ByHand) -> None:
+    person.deploy()
+    session = person.hypervisor._session
+    task = session.call(lambda content: find(content, vim.VirtualMachine, ONE).PowerOff())
+    session.call(lambda content: content.sessionManager.Logout())
+    with pytest.raises(Failed):  # the control: the task belongs to the session before
+        session.call(lambda _: task.info)
+    session.call(lambda content: content.sessionManager.Logout())
+    await_task(session, ONE, task, SystemClock(), deadline_s=30)
+    assert not next(vm for vm in person.hypervisor.observe().vms if vm.name == ONE).is_on
