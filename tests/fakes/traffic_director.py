@@ -98,19 +98,21 @@ class FakeTrafficDirector:
     def set_state(
         self, replica: str, state: ServerState, *, but: frozenset[str] = frozenset()
     ) -> Traffic:
-        reached = self._reached(but)
+        silent = set(self._seen().unreachable) - but
+        reached = {edge for edge, _ in self.world.edge_state} - but - silent
         places = [key for key in self.world.edge_state if key[1] == replica and key[0] in reached]
         if reached and not places:
             raise Failed(Problem("EDGE_KNOWS_NO_REPLICA", "no such server", replica))
-        if not reached:
-            return Traffic()
 
         def do() -> None:
             for key in places:
                 self.world.edge_state[key] = state
 
-        self.world.effect(f"edge-{state.value}", replica, do)
-        return self._seen()
+        if reached:
+            self.world.effect(f"edge-{state.value}", replica, do)
+        if silent:
+            raise unreachable(min(silent))
+        return self._seen() if reached else Traffic()
 
     def streams(self, replica: str, *, slot: str = "") -> tuple[StreamFacts, ...]:
         machine = self.world.machines[replica]

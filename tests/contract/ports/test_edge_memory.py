@@ -6,12 +6,14 @@ import hashlib
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from permafrost.adapters.haproxy import HaproxyRuntime
+from permafrost.adapters.ssh import CommandResult
+from permafrost.errors import Failed
 from permafrost.facts import ServerState
 from tests.contract.ports.haproxy import Edge, LocalShell, running_edge
 
@@ -75,6 +77,25 @@ def test_control_told_to_haproxy_alone_it_is_forgotten(
     assert not director.observe().serves(ONE)
     again(edge)
     soon(lambda: director.observe().serves(ONE))
+
+
+def test_edges_that_fail_are_all_named_and_keep_nothing_from_the_others(
+    director: HaproxyRuntime, tmp_path: Path
+) -> None:
+    class OneAnswers(LocalShell):
+        def run(
+            self, node: str, argv: Sequence[str], *, stdin: str = "", deadline_s: float = 30
+        ) -> CommandResult:
+            if node != "lab-edge-01":
+                return CommandResult(1, "", "no such file")
+            return super().run(node, argv, stdin=stdin, deadline_s=deadline_s)
+
+    every = HaproxyRuntime(["lab-edge-00", "lab-edge-01", "lab-edge-02"], OneAnswers(tmp_path))
+    with pytest.raises(Failed) as caught:
+        every.set_state(ONE, ServerState.DRAIN)
+    told = {(p.code, p.path) for p in caught.value.problems}
+    assert told == {("EDGE_NOT_SERVING", "lab-edge-00"), ("EDGE_NOT_SERVING", "lab-edge-02")}
+    assert director.observe().keeps_away(ONE)
 
 
 @AGAIN
