@@ -5,9 +5,12 @@ Every transaction is immediate, so that what it reads still holds when it writes
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from sqlalchemy import (
     Connection,
@@ -34,6 +37,8 @@ MIGRATIONS = {
 """What brings a database of an earlier release to each version."""
 
 BUSY_S = 20
+_engines: WeakValueDictionary[tuple[int, str, int, int], Engine] = WeakValueDictionary()
+_opening = threading.Lock()
 
 
 def open_database(state_dir: Path) -> Engine:
@@ -41,7 +46,8 @@ def open_database(state_dir: Path) -> Engine:
 
     Threads and hooks of one process share the store, and connections wait in a pool for the next
     transaction: SQLite empties and removes its log whenever the last one is closed, which takes
-    longer than a commit.
+    longer than a commit. A hook opens the site for itself and may wait for hours: there is one
+    pool for all of them.
     """
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,9 +63,7 @@ def open_database(state_dir: Path) -> Engine:
                 "name a folder that this user may write",
             )
         ) from None
-    engine = create_engine(f"sqlite:///{path}", poolclass=QueuePool)
-    event.listen(engine, "connect", _configure)
-    event.listen(engine, "begin", _begin_immediate)
+    engine = _engine_of(path)
     try:
         with engine.begin() as connection:
             found = _bring_up_to_date(connection)
@@ -74,6 +78,21 @@ def open_database(state_dir: Path) -> Engine:
             )
         )
     return engine
+
+
+def _engine_of(path: Path) -> Engine:
+    """Return the engine of a file, that which this process has already if it is the same file."""
+    found = path.stat()
+    # SQLite's connections must not be used beyond a fork.
+    key = (os.getpid(), str(path.absolute()), found.st_dev, found.st_ino)
+    with _opening:
+        engine = _engines.get(key)
+        if engine is None:
+            engine = create_engine(f"sqlite:///{path.absolute()}", poolclass=QueuePool)
+            event.listen(engine, "connect", _configure)
+            event.listen(engine, "begin", _begin_immediate)
+            _engines[key] = engine
+        return engine
 
 
 def _bring_up_to_date(connection: Connection) -> int:
