@@ -24,6 +24,7 @@ type collector struct {
 	guard   sync.Mutex
 	filters []*simulator.PropertyFilter
 	told    map[string]map[string]told
+	rests   map[string]rest // of answers, by token
 	version int
 	cancels int
 	kick    broadcast
@@ -207,7 +208,8 @@ func (p *collector) compare(ctx *simulator.Context, known map[string]told) (*typ
 	for _, f := range p.live(ctx) {
 		// A context of its own: it must share no lock with the waiting call.
 		own := of(ctx)
-		body, ok := p.RetrievePropertiesEx(own, &types.RetrievePropertiesEx{
+		// Values are wanted here, which the simulator's own method returns.
+		body, ok := p.PropertyCollector.RetrievePropertiesEx(own, &types.RetrievePropertiesEx{
 			This: p.Self, SpecSet: []types.PropertyFilterSpec{f.Spec}}).(*methods.RetrievePropertiesExBody)
 		var objects []types.ObjectContent
 		if ok && body.Res != nil && body.Res.Returnval != nil {

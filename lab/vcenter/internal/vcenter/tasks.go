@@ -37,7 +37,8 @@ func (c *Center) start(ctx *simulator.Context, on mo.Reference, name, descriptio
 	if ctx.Session != nil && ctx.Session.UserName != "" {
 		t.Info.Reason = &types.TaskReasonUser{UserName: ctx.Session.UserName}
 	}
-	c.reg.Put(t)
+	// The simulator adds it to the object's recent tasks.
+	c.reg.WithLock(c.ctx(), on, func() { c.reg.Put(t) })
 	c.reg.AtomicUpdate(c.ctx(), t, []types.PropertyChange{
 		{Name: "info.key", Val: t.Self.Value}, {Name: "info.task", Val: t.Self}})
 	c.announce(ctx, t)
