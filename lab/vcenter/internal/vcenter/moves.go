@@ -123,10 +123,17 @@ func (c *Center) relocate(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 	if fault := c.mayReconfigure(vm, &types.VirtualMachineConfigSpec{DeviceChange: spec.DeviceChange}); fault != nil {
 		return fault
 	}
+	storage, fault := c.storageMoveOf(vm, spec)
+	if fault != nil {
+		return fault
+	}
 	if spec.Host != nil {
 		if fault := c.migrate(ctx, vm, *spec.Host); fault != nil {
 			return fault
 		}
+	}
+	if fault := c.setStorage(ctx, vm, storage); fault != nil {
+		return fault
 	}
 	if spec.Pool != nil {
 		c.setPool(vm, *spec.Pool)
