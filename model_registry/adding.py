@@ -61,7 +61,11 @@ def add(
     check_name(name)
     check_version(version)
     if not folder.is_dir() and not folder.is_file():
-        raise RegistryRefused("FOLDER_MISSING", f"{folder} is no folder and no file")
+        raise RegistryRefused(
+            "FOLDER_MISSING",
+            f"{folder} is no folder and no file",
+            "name the checkpoint's folder, or its one file",
+        )
     files = plain_files(folder)
     unsafe = unsafe_files(files)
     refuse_unsafe(f"{name}:{version}", unsafe, allow_unsafe)

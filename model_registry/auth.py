@@ -54,7 +54,9 @@ class RegistryAuth(httpx.Auth):
         realm = httpx.URL(values.pop("realm", ""))
         if realm.scheme != "https":
             raise RegistryError(
-                "REGISTRY_DENIED", f"the registry's token realm is {str(realm)!r}, not https"
+                "REGISTRY_DENIED",
+                f"the registry's token realm is {str(realm)!r}, not https",
+                "have the registry name a realm with TLS: a password goes there",
             )
         wanted = {k: v for k, v in values.items() if k in ("service", "scope")}
         headers = {"Authorization": self._basic} if self._basic else {}
@@ -63,9 +65,17 @@ class RegistryAuth(httpx.Auth):
 
 def _token(response: httpx.Response) -> str:
     if response.status_code != httpx.codes.OK:
-        raise RegistryError("REGISTRY_DENIED", f"no token: status {response.status_code}")
+        raise RegistryError(
+            "REGISTRY_DENIED",
+            f"no token: status {response.status_code}",
+            "check user and password, and that the user may do this there",
+        )
     answer = object_of(response.content, f"what the token realm {response.url.host} answers")
     token = answer.get("token") or answer.get("access_token")
     if not isinstance(token, str):
-        raise RegistryError("REGISTRY_DENIED", f"{response.url.host} gave no token")
+        raise RegistryError(
+            "REGISTRY_DENIED",
+            f"{response.url.host} gave no token",
+            "is the token realm the registry's own? look at its log",
+        )
     return token

@@ -78,7 +78,11 @@ def import_bundle(
         index = _unpack(registry.layout, source, meter or Meter())
         named = [_named(entry) for entry in index if REF_NAME in entry.get("annotations", {})]
         if not named:
-            raise RegistryRefused("BUNDLE_EMPTY", f"{source} names no version")
+            raise RegistryRefused(
+                "BUNDLE_EMPTY",
+                f"{source} names no version",
+                "export it again, with the versions that are wanted",
+            )
         for name, version, digest in named:
             manifest = _whole(registry.layout, digest, f"{name}:{version}")
             unsafe = unsafe_content(registry, manifest)
@@ -88,7 +92,9 @@ def import_bundle(
             known = {v.version: v for v in registry.catalogue.versions(name)}.get(version)
             if known is not None and known.digest != digest:
                 raise RegistryRefused(
-                    "VERSION_IMMUTABLE", f"{known.label} is {known.digest}, not {digest}"
+                    "VERSION_IMMUTABLE",
+                    f"{known.label} is {known.digest}, not {digest}",
+                    "register the other one under a new version",
                 )
         for entry in index:
             if REF_NAME not in entry.get("annotations", {}):
@@ -123,7 +129,11 @@ def _contents(layout: OciLayout, versions: Sequence[Version]) -> tuple[dict[str,
                     tags[entry.digest, version.label] = named
     for version in versions:
         if version.digest not in blobs:
-            raise RegistryError("BLOB_MISSING", f"the manifest of {version.label} is not there")
+            raise RegistryError(
+                "BLOB_MISSING",
+                f"the manifest of {version.label} is not there",
+                "`permafrost model verify` names what is lost; pull or import it first",
+            )
     manifests = [tags[key] for key in sorted(tags)]
     index = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": manifests}
     return index, sorted(blobs)
@@ -180,7 +190,9 @@ def _unpack(layout: OciLayout, source: Path, meter: Meter) -> list[dict[str, Any
     except (OSError, tarfile.TarError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RegistryError("BUNDLE_BROKEN", f"{source}: {error}", "fetch it again") from error
     if index is None:
-        raise RegistryError("BUNDLE_BROKEN", f"{source} holds no index.json")
+        raise RegistryError(
+            "BUNDLE_BROKEN", f"{source} holds no index.json", "fetch it again, or export it anew"
+        )
     return index
 
 
@@ -202,7 +214,11 @@ def _named(entry: dict[str, Any]) -> tuple[str, str, str]:
 def _whole(layout: OciLayout, digest: str, what: str) -> dict[str, Any]:
     manifest = layout.read_json(digest)
     if not subject_of(manifest) and manifest.get("artifactType") != MODEL:
-        raise RegistryRefused("NOT_A_CHECKPOINT", f"{what} is {manifest.get('artifactType')!r}")
+        raise RegistryRefused(
+            "NOT_A_CHECKPOINT",
+            f"{what} is {manifest.get('artifactType')!r}",
+            "export versions with `permafrost model export`, and import that",
+        )
     missing = [blob for blob in blobs_of(manifest) if not layout.has(blob)]
     if missing:
         raise RegistryError(

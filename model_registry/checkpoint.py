@@ -106,7 +106,11 @@ def pack_stored(
         for f in files
     ]
     if not any(f.media_type == WEIGHT for f in files):
-        raise RegistryError("WEIGHTS_MISSING", f"{name} holds no weight file")
+        raise RegistryError(
+            "WEIGHTS_MISSING",
+            f"{name} holds no weight file",
+            "it needs a .safetensors, .gguf, .onnx or other weight file",
+        )
     facts = gather([(f.path, layout.blob_path(f.digest)) for f in files])
     manifest, config = _manifest(name, layers, facts, annotations)
     layout.add_bytes(config)
@@ -151,7 +155,9 @@ def files_of(manifest: dict[str, Any]) -> tuple[CheckpointFile, ...]:
     """Return the files that a manifest names. Raises RegistryError where it is no checkpoint."""
     if manifest.get("artifactType") != MODEL:
         raise RegistryError(
-            "NOT_A_CHECKPOINT", f"the manifest's artifactType is {manifest.get('artifactType')!r}"
+            "NOT_A_CHECKPOINT",
+            f"the manifest's artifactType is {manifest.get('artifactType')!r}",
+            "name a checkpoint: a container image or an artifact of others is none",
         )
     found = []
     for layer in layers_of(manifest):
@@ -201,7 +207,11 @@ def plain_files(folder: Path) -> list[tuple[str, Path]]:
             check_path(name)
             found.append((name, path))
     if not any(layer_type(relative) == WEIGHT for relative, _ in found):
-        raise RegistryError("WEIGHTS_MISSING", f"{folder} holds no weight file")
+        raise RegistryError(
+            "WEIGHTS_MISSING",
+            f"{folder} holds no weight file",
+            "it needs a .safetensors, .gguf, .onnx or other weight file",
+        )
     return sorted(found)
 
 

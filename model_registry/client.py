@@ -46,7 +46,11 @@ class RegistryClient:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         if not url.startswith("oci://"):
-            raise RegistryError("REGISTRY_URL_INVALID", f"{url!r} is not oci://host[:port]")
+            raise RegistryError(
+                "REGISTRY_URL_INVALID",
+                f"{url!r} is not oci://host[:port]",
+                "write it as oci://registry.example:5000",
+            )
         self.url = url.rstrip("/")
         self.pause = pause
         self._http = httpx.Client(
@@ -96,7 +100,11 @@ class RegistryClient:
         path = f"/v2/{repository}/manifests/{reference}"
         response = self.checked(self.send("GET", path, headers={"Accept": _ACCEPT}), reference)
         if len(response.content) > _LARGEST_MANIFEST:
-            raise RegistryError("MANIFEST_INVALID", f"{repository}: a manifest over 4 MiB")
+            raise RegistryError(
+                "MANIFEST_INVALID",
+                f"{repository}: a manifest over 4 MiB",
+                "no checkpoint has one: is the name right?",
+            )
         if reference.startswith("sha256:"):
             return _verified(response.content, reference)
         return response.content
@@ -224,9 +232,17 @@ class RegistryClient:
                 "REGISTRY_DENIED", f"{self.url} denies {what}", "check user and password"
             )
         if status == httpx.codes.NOT_FOUND:
-            raise RegistryError("REGISTRY_NOT_FOUND", f"{self.url} does not hold {what}")
+            raise RegistryError(
+                "REGISTRY_NOT_FOUND",
+                f"{self.url} does not hold {what}",
+                "push it there, or correct the name or digest",
+            )
         if status >= httpx.codes.BAD_REQUEST:
-            raise RegistryError("REGISTRY_FAILED", f"{self.url}: status {status} for {what}")
+            raise RegistryError(
+                "REGISTRY_FAILED",
+                f"{self.url}: status {status} for {what}",
+                "look at the registry's own log, then run it again",
+            )
         return response
 
 
@@ -255,5 +271,9 @@ def _worth_another_try(status: int) -> bool:
 
 def _verified(content: bytes, digest: str) -> bytes:
     if digests.of_bytes(content) != digest:
-        raise RegistryError("DIGEST_MISMATCH", f"other bytes than {digest} came back")
+        raise RegistryError(
+            "DIGEST_MISMATCH",
+            f"other bytes than {digest} came back",
+            "run it again; if it stays so, the registry's store is damaged: push again",
+        )
     return content

@@ -62,7 +62,11 @@ def side_by_side(work: Callable[[Path], str], paths: Sequence[Path]) -> list[str
 def check(digest: str) -> str:
     """Return the digest's hex part. Raises RegistryError where it is not a digest."""
     if DIGEST.fullmatch(digest) is None:
-        raise RegistryError("DIGEST_INVALID", f"{digest!r} is not sha256:<64 hex digits>")
+        raise RegistryError(
+            "DIGEST_INVALID",
+            f"{digest!r} is not sha256:<64 hex digits>",
+            "copy the whole digest: `permafrost model list` shows it",
+        )
     return digest.removeprefix("sha256:")
 
 

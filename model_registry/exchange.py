@@ -117,7 +117,9 @@ def pull_version(
         known = {v.version: v for v in registry.catalogue.versions(name)}.get(version)
         if is_ours and known is not None and known.digest != digest:
             raise RegistryRefused(
-                "VERSION_IMMUTABLE", f"{known.label} is {known.digest}, not {digest}"
+                "VERSION_IMMUTABLE",
+                f"{known.label} is {known.digest}, not {digest}",
+                "register the other one under a new version",
             )
         if is_ours and not parents_outside:
             require_parents(registry, lineage_of(manifest))
@@ -139,7 +141,11 @@ def _document(content: bytes, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise RegistryRefused("NOT_A_CHECKPOINT", f"{what} is no JSON object")
+        raise RegistryRefused(
+            "NOT_A_CHECKPOINT",
+            f"{what} is no JSON object",
+            "name a checkpoint that `permafrost model push` put there",
+        )
     return document
 
 
@@ -157,7 +163,11 @@ def _plain_files(manifest: dict[str, Any], what: str) -> tuple[CheckpointFile, .
         check_path(path)
         found.append(CheckpointFile(path, layer.digest, layer.size, layer_type(path)))
     if not found:
-        raise RegistryRefused("NOT_A_CHECKPOINT", f"{what} names no files")
+        raise RegistryRefused(
+            "NOT_A_CHECKPOINT",
+            f"{what} names no files",
+            "name a checkpoint that `permafrost model push` put there",
+        )
     return tuple(sorted(found, key=lambda f: f.path))
 
 

@@ -52,7 +52,11 @@ class _Reader:
         self._arrays = arrays
 
     def broken(self, why: str) -> RegistryError:
-        return RegistryError("GGUF_INVALID", f"{self._path.name}: {why}")
+        return RegistryError(
+            "GGUF_INVALID",
+            f"{self._path.name}: {why}",
+            "fetch the file again, and compare its digest with its source's",
+        )
 
     def take(self, size: int) -> bytes:
         content = self._file.read(size)

@@ -87,7 +87,11 @@ class OciLayout:
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
-            raise RegistryError("LAYOUT_INVALID", f"{digest} is not a JSON object")
+            raise RegistryError(
+                "LAYOUT_INVALID",
+                f"{digest} is not a JSON object",
+                "`permafrost model verify` names what is damaged; pull or import it again",
+            )
         return document
 
     def add_bytes(self, content: bytes) -> str:
@@ -119,7 +123,9 @@ class OciLayout:
             digest = f"sha256:{sha.hexdigest()}"
             if expected not in (None, digest):
                 raise RegistryError(
-                    "DIGEST_MISMATCH", f"wanted {expected}, the bytes are {digest}"
+                    "DIGEST_MISMATCH",
+                    f"wanted {expected}, the bytes are {digest}",
+                    "it came damaged, or its source is: fetch it again",
                 )
             keep(self.blob_path(digest))
         return digest
@@ -224,7 +230,11 @@ class OciLayout:
     def _existing(self, digest: str) -> Path:
         path = self.blob_path(digest)
         if not path.is_file():
-            raise RegistryError("BLOB_MISSING", f"{self.path} holds no {digest}")
+            raise RegistryError(
+                "BLOB_MISSING",
+                f"{self.path} holds no {digest}",
+                "`permafrost model verify` names what is lost; pull or import it again",
+            )
         return path
 
     def _index(self) -> list[dict[str, Any]]:
@@ -235,7 +245,9 @@ class OciLayout:
                     raise ValueError(f"its index names {str(entry)[:100]}")
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RegistryError(
-                "LAYOUT_INVALID", f"{self.path} is not an OCI image layout: {error}"
+                "LAYOUT_INVALID",
+                f"{self.path} is not an OCI image layout: {error}",
+                "name a registry's folder, or put its index.json back from a backup",
             ) from error
         return manifests
 

@@ -48,10 +48,18 @@ def read_lock(path: Path) -> dict[str, Locked]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RegistryRefused("LOCK_INVALID", f"{path} is no models.lock: {error}") from error
+        raise RegistryRefused(
+            "LOCK_INVALID",
+            f"{path} is no models.lock: {error}",
+            "put it back from version control, or `permafrost model lock --update`",
+        ) from error
     for locked in found.values():
         if DIGEST.fullmatch(locked.digest) is None:
-            raise RegistryRefused("LOCK_INVALID", f"{path}: {locked.digest!r} is no digest")
+            raise RegistryRefused(
+                "LOCK_INVALID",
+                f"{path}: {locked.digest!r} is no digest",
+                "put it back from version control, or `permafrost model lock --update`",
+            )
     return found
 
 

@@ -20,7 +20,11 @@ def locked(folder: Path, *, is_shared: bool = False, deadline_s: float = 600) ->
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise RegistryError("LAYOUT_INVALID", f"cannot open {folder}: {error}") from error
+        raise RegistryError(
+            "LAYOUT_INVALID",
+            f"cannot open {folder}: {error}",
+            "name a folder that this user may read and write",
+        ) from error
     kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
     until = time.monotonic() + deadline_s
     try:

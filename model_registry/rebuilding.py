@@ -76,5 +76,7 @@ def _brought_back(registry: Registry, entry: Entry, why: str, meter: Meter) -> A
     check_version(version)
     verdict = verify(registry.layout, entry.digest, meter)
     if not verdict.holds:
-        raise RegistryError("CHECKPOINT_DAMAGED", verdict.says())
+        raise RegistryError(
+            "CHECKPOINT_DAMAGED", verdict.says(), "pull or import it again, then run this again"
+        )
     return register_content(registry, name, version, entry.digest, source="rebuild", why=why)

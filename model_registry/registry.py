@@ -83,7 +83,11 @@ class Registry:
     def _by_digest(self, name: str | None, digest: str) -> Version:
         found = [v for v in self.catalogue.versions(name) if v.digest == digest]
         if not found:
-            raise RegistryRefused("VERSION_UNKNOWN", f"no version is {digest}")
+            raise RegistryRefused(
+                "VERSION_UNKNOWN",
+                f"no version is {digest}",
+                "`permafrost model list` shows digests; pull or import it first",
+            )
         return found[0]
 
     def _by_stage(self, name: str, stage: str) -> Version:

@@ -177,4 +177,8 @@ def _check(verifier: VerifyingConfig, what: Path, signature: bytes, trusted: Tru
 
 
 def _invalid(why: str) -> RegistryError:
-    return RegistryError("SIGNATURE_INVALID", why)
+    return RegistryError(
+        "SIGNATURE_INVALID",
+        why,
+        "do not use it: ask its signer, and compare the digest with theirs",
+    )

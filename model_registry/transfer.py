@@ -48,7 +48,9 @@ def push_layout(
     store = OciLayout(layout)
     entries = [(e, store.read_json(e.digest)) for e in store.entries()]
     if not entries:
-        raise RegistryError("LAYOUT_EMPTY", f"{layout} names no manifest")
+        raise RegistryError(
+            "LAYOUT_EMPTY", f"{layout} names no manifest", "name a layout that holds a checkpoint"
+        )
     entries.sort(key=lambda pair: "subject" in pair[1])
     if not move_tags:
         for entry, _ in entries:

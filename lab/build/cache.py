@@ -135,7 +135,9 @@ def remove_tree(path: Path) -> None:
         timeout=600,
     )
     if done.returncode != 0:
-        raise BuildError("CACHE_REMOVE_FAILED", f"{path}: {done.stderr.strip()}")
+        raise BuildError(
+            "CACHE_REMOVE_FAILED", f"{path}: {done.stderr.strip()}", "remove the folder by hand"
+        )
 
 
 def _read_mounts() -> str:

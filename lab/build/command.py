@@ -52,7 +52,9 @@ def run(
             )
         except subprocess.TimeoutExpired as error:
             raise BuildError(
-                "COMMAND_TIMEOUT", f"{argv[0]} took longer than {timeout_s:.0f} s"
+                "COMMAND_TIMEOUT",
+                f"{argv[0]} took longer than {timeout_s:.0f} s",
+                "is the machine busy, or a registry slow? run it again",
             ) from error
         except FileNotFoundError as error:
             raise BuildError(
@@ -60,7 +62,9 @@ def run(
             ) from error
     if done.returncode != 0:
         raise BuildError(
-            "COMMAND_FAILED", f"{argv[0]} exited {done.returncode}:\n{tail(log, start)}"
+            "COMMAND_FAILED",
+            f"{argv[0]} exited {done.returncode}:\n{tail(log, start)}",
+            "the lines above say why; mend it and run it again: what is built is kept",
         )
 
 
@@ -88,9 +92,17 @@ def output(
             "COMMAND_MISSING", f"{argv[0]} is not installed", "run scripts/bootstrap.sh"
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise BuildError("COMMAND_TIMEOUT", f"{argv[0]} took over {timeout_s:.0f} s") from error
+        raise BuildError(
+            "COMMAND_TIMEOUT",
+            f"{argv[0]} took over {timeout_s:.0f} s",
+            "is the machine busy, or a registry slow? run it again",
+        ) from error
     if done.returncode != 0:
-        raise BuildError("COMMAND_FAILED", f"{' '.join(argv)}: {done.stderr.strip()[-2000:]}")
+        raise BuildError(
+            "COMMAND_FAILED",
+            f"{' '.join(argv)}: {done.stderr.strip()[-2000:]}",
+            "mend what it says, then run it again: what is built is kept",
+        )
     return done.stdout
 
 

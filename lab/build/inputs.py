@@ -20,7 +20,9 @@ def load_versions(path: Path) -> dict[str, dict[str, Any]]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise BuildError("VERSIONS_UNREADABLE", f"{path}: {error}") from error
+        raise BuildError(
+            "VERSIONS_UNREADABLE", f"{path}: {error}", "put the checkout's file back"
+        ) from error
 
 
 def input_files(checkout: Path, entries: Iterable[str]) -> Iterator[Path]:
@@ -37,7 +39,11 @@ def input_files(checkout: Path, entries: Iterable[str]) -> Iterator[Path]:
                 if p.is_file() and not _IGNORED_DIRS.intersection(p.parts) and p.suffix != ".pyc"
             )
         else:
-            raise BuildError("INPUT_MISSING", f"{entry} is not in the checkout")
+            raise BuildError(
+                "INPUT_MISSING",
+                f"{entry} is not in the checkout",
+                "put it back, or correct the part's `inputs`",
+            )
     yield from sorted(found)
 
 

@@ -49,7 +49,11 @@ def build(which: str, out: Path, parent: Path | None = None) -> str:
     attach(layout, checkpoint, read(document).as_dict())
     verdict = verify(layout, checkpoint)
     if not verdict.holds:
-        raise LabError("CHECKPOINT_BROKEN", f"written and not whole: {', '.join(verdict.wrong)}")
+        raise LabError(
+            "CHECKPOINT_BROKEN",
+            f"written and not whole: {', '.join(verdict.wrong)}",
+            "build it again; if it stays so, look at the disk",
+        )
     (out / "digest").write_text(checkpoint + "\n", encoding="ascii")
     (out / "name").write_text(source.NAME + "\n", encoding="ascii")
     return checkpoint

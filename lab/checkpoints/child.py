@@ -29,7 +29,11 @@ probes = answers
 def collect(folder: Path, parent: Path | None) -> Lineage | None:
     """Put the child's files into ``folder``; ``parent`` is the built part of its parent."""
     if parent is None:
-        raise LabError("CHECKPOINT_PARENT_MISSING", "a child is made from its parent's part")
+        raise LabError(
+            "CHECKPOINT_PARENT_MISSING",
+            "a child is made from its parent's part",
+            "build the part of its parent first",
+        )
     digest = (parent / "digest").read_text(encoding="ascii").strip()
     layout = OciLayout(parent / "oci")
     for file in files_of(layout.read_json(digest)):

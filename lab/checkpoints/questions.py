@@ -35,5 +35,9 @@ def answers(folder: Path) -> tuple[dict[str, str], list[dict[str, Any]]]:
     ]
     first, second = (record(folder, asked) for _ in range(2))
     if first != second:
-        raise LabError("CHECKPOINT_NOT_STEADY", "the engine gave other tokens the second time")
+        raise LabError(
+            "CHECKPOINT_NOT_STEADY",
+            "the engine gave other tokens the second time",
+            "ask with one thread, or take other questions",
+        )
     return first

@@ -36,4 +36,8 @@ def join(parts: Sequence[Path], target: Path, digest: str) -> None:
             with part.open("rb") as file:
                 shutil.copyfileobj(file, whole, 1 << 20)
     if digests.of_file(target) != digest:
-        raise LabError("CHECKPOINT_WEIGHTS_OTHER", f"{target.name} holds other bytes than pinned")
+        raise LabError(
+            "CHECKPOINT_WEIGHTS_OTHER",
+            f"{target.name} holds other bytes than pinned",
+            "fetch it again, or correct the digest in the versions file",
+        )

@@ -46,7 +46,11 @@ def away(instance: Instance, target: str, undo: Undo) -> None:
     if undo["mode"] == "hung":
         group.freeze(on=True)
     elif not group.kill():
-        raise LabError("SERVICE_DOES_NOT_DIE", f"{target} still has processes")
+        raise LabError(
+            "SERVICE_DOES_NOT_DIE",
+            f"{target} still has processes",
+            "wait, then heal the fault; `permafrost-lab status` shows what runs",
+        )
 
 
 def back(instance: Instance, target: str, undo: Undo) -> None:

@@ -72,7 +72,9 @@ def prepare_full(instance: Instance, target: str, options: Options) -> dict[str,
     with suppress(LabError):
         targets.inside(node, "test", "-d", path)
         return {"path": path, "cover": f"{COVERS}-{short_hash(path)}"}
-    raise LabError("FOLDER_UNKNOWN", f"{target} has no folder {path}")
+    raise LabError(
+        "FOLDER_UNKNOWN", f"{target} has no folder {path}", "name a folder that is there"
+    )
 
 
 _SYSTEM = frozenset({"", "/dev", "/proc", "/run", "/sys", "/usr"})
@@ -108,7 +110,11 @@ def prepare_corrupt(instance: Instance, target: str, options: Options) -> dict[s
     seen = _byte(node, path, 0)
     size = int(seen["size"])
     if size == 0:
-        raise LabError("FILE_IS_EMPTY", f"{path} of {name} has no byte to change")
+        raise LabError(
+            "FILE_IS_EMPTY",
+            f"{path} of {name} has no byte to change",
+            "name a file that holds something",
+        )
     middle = options["offset"] == "middle"
     offset = size // 2 if middle else int(number(options, "offset", 0, size - 1))
     was = _byte(node, path, offset)["byte"]
@@ -140,6 +146,8 @@ def _byte(node: Machine, path: str, offset: int, *change: int) -> dict[str, int]
         found: dict[str, int] = json.loads(targets.inside(node, *argv))
     except LabError as error:
         raise LabError(
-            "FILE_UNREADABLE", f"{node.name}:{path}: {error.problems[0].message}"
+            "FILE_UNREADABLE",
+            f"{node.name}:{path}: {error.problems[0].message}",
+            "name a file that is there",
         ) from error
     return found

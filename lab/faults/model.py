@@ -56,6 +56,7 @@ def number(options: Options, name: str, low: float, high: float) -> float:
         raise LabError(
             "FAULT_OPTION_INVALID",
             f"{name}={options[name]} must be a number from {low:g} to {high:g}",
+            "`permafrost-lab fault list` shows each option's default",
         )
     return value
 
@@ -64,6 +65,8 @@ def one_of(options: Options, name: str, *allowed: str) -> str:
     """Return an option that is one of a few words. Raises LabError when it is another."""
     if options[name] not in allowed:
         raise LabError(
-            "FAULT_OPTION_INVALID", f"{name}={options[name]} must be {' or '.join(allowed)}"
+            "FAULT_OPTION_INVALID",
+            f"{name}={options[name]} must be {' or '.join(allowed)}",
+            "`permafrost-lab fault list` shows each option's default",
         )
     return options[name]

@@ -135,7 +135,11 @@ def prepare_relay(instance: Instance, target: str, options: Options) -> dict[str
     for name in (first, second):
         spec = targets.running_machine(instance, name).spec()
         if spec is None:
-            raise LabError("MACHINE_UNKNOWN", f"nothing says which card {name} has")
+            raise LabError(
+                "MACHINE_UNKNOWN",
+                f"nothing says which card {name} has",
+                "power it on by vCenter once: that writes it down",
+            )
         macs.append(spec.mac)
     return {
         **{"first": first, "second": second, "way": "both"},

@@ -107,7 +107,11 @@ def prepare_hang(instance: Instance, target: str, options: Options) -> dict[str,
     node, unit = targets.loaded_unit(instance, target)
     group = unit_group(node, unit)
     if not group.populated:
-        raise LabError("UNIT_IS_NOT_RUNNING", f"{unit} of {node.name} has no processes")
+        raise LabError(
+            "UNIT_IS_NOT_RUNNING",
+            f"{unit} of {node.name} has no processes",
+            "start it first: `systemctl start` there",
+        )
     return {"group": str(group.path)}
 
 
@@ -156,7 +160,11 @@ def unit_group(node: Machine, unit: str) -> Cgroup:
     init = guest.init_pid(node)
     shown = targets.inside(node, "systemctl", "show", "--property=ControlGroup", "--value", unit)
     if init is None or not shown.strip():
-        raise LabError("UNIT_IS_NOT_RUNNING", f"{unit} of {node.name} has no processes")
+        raise LabError(
+            "UNIT_IS_NOT_RUNNING",
+            f"{unit} of {node.name} has no processes",
+            "start it first: `systemctl start` there",
+        )
     lines = (Path("/proc") / str(init) / "cgroup").read_text().splitlines()
     own = next(line for line in lines if line.startswith("0::"))[3:]
     top = own.removesuffix("/init.scope")

@@ -58,7 +58,11 @@ def loaded_unit(instance: Instance, target: str) -> tuple[Machine, str]:
     node, wanted = unit(instance, target)
     state = load_state(node, wanted)
     if state != "loaded":
-        raise LabError("UNIT_UNKNOWN", f"{node.name} has no unit {wanted} ({state})")
+        raise LabError(
+            "UNIT_UNKNOWN",
+            f"{node.name} has no unit {wanted} ({state})",
+            "`systemctl list-units` there shows those that it has",
+        )
     return node, wanted
 
 

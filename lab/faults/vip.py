@@ -49,7 +49,11 @@ def move(instance: Instance, target: str, undo: Undo) -> None:
         return wanted <= {a for peer in peers for a in held_addresses(peer)}
 
     if not wait_until(moved, MOVE_TIMEOUT_S, 0.1):
-        raise LabError("VIP_DID_NOT_MOVE", f"nobody took {undo['held']} in {MOVE_TIMEOUT_S:.0f} s")
+        raise LabError(
+            "VIP_DID_NOT_MOVE",
+            f"nobody took {undo['held']} in {MOVE_TIMEOUT_S:.0f} s",
+            "look at `journalctl -u keepalived` on the other edge",
+        )
 
 
 def back(instance: Instance, target: str, undo: Undo) -> None:

@@ -59,10 +59,18 @@ def _spec(machine: Machine) -> Spec:
         try:
             return Spec.parse(json.loads(text))
         except ValueError as error:
-            raise LabError("HOOK_INPUT_INVALID", f"power-on input: {error}") from error
+            raise LabError(
+                "HOOK_INPUT_INVALID",
+                f"power-on input: {error}",
+                "it is JSON: uuid, mac, host, memory_mib and more",
+            ) from error
     recorded = machine.spec()
     if recorded is None:
-        raise LabError("HOOK_INPUT_INVALID", f"{machine.name}: nothing says what this VM is")
+        raise LabError(
+            "HOOK_INPUT_INVALID",
+            f"{machine.name}: nothing says what this VM is",
+            "vCenter's hook gives it on standard input",
+        )
     return recorded
 
 

@@ -52,7 +52,9 @@ def _encoded(key: str, value: str, encoding: str) -> tuple[str, str]:
             return compact, "gzip+base64"
     except (binascii.Error, OSError, EOFError) as error:
         raise LabError(
-            "GUESTINFO_UNREADABLE", f"guestinfo.{key} is not {encoding}: {error}"
+            "GUESTINFO_UNREADABLE",
+            f"guestinfo.{key} is not {encoding}: {error}",
+            "correct the VM's extraConfig",
         ) from error
     raise LabError(
         "GUESTINFO_ENCODING_UNKNOWN",

@@ -45,7 +45,11 @@ class Spec:
                 extra_config={k: str(v) for k, v in (content.get("extra_config") or {}).items()},
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise LabError("HOOK_INPUT_INVALID", f"power-on input: {error!r}") from error
+            raise LabError(
+                "HOOK_INPUT_INVALID",
+                f"power-on input: {error!r}",
+                "it needs uuid, mac, host and memory_mib",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,11 @@ def _did_not_stay_on(machine: Machine) -> LabError:
             f"{machine.name} ended: {' / '.join(tail)}",
             f"read {machine.console_log}",
         )
-    return LabError("MACHINE_DID_NOT_START", f"{machine.name} ended at once")
+    return LabError(
+        "MACHINE_DID_NOT_START",
+        f"{machine.name} ended at once",
+        "power it on again; is there memory, and the base image?",
+    )
 
 
 def _limit_memory(machine: Machine, memory_mib: int) -> Path | None:
@@ -145,7 +149,11 @@ def power_off(machine: Machine) -> None:
 def end(machine: Machine) -> None:
     """End every process of a machine. The caller holds the machine's lock."""
     if not machine.group.kill():
-        raise LabError("MACHINE_DOES_NOT_DIE", f"{machine.name} still has processes")
+        raise LabError(
+            "MACHINE_DOES_NOT_DIE",
+            f"{machine.name} still has processes",
+            "look for a process in state D: `ps -eo pid,stat,comm`",
+        )
     machine.group.freeze(on=False)
     run(["sh", "-c", 'ip link delete "$0" 2>/dev/null || :', _link(machine)])
 
@@ -194,7 +202,11 @@ def destroy(machine: Machine) -> None:
         machine.record.unlink(missing_ok=True)
         shutil.rmtree(machine.folder, ignore_errors=True)
         if machine.folder.exists():
-            raise LabError("MACHINE_FILES_REMAIN", f"{machine.folder} cannot be removed")
+            raise LabError(
+                "MACHINE_FILES_REMAIN",
+                f"{machine.folder} cannot be removed",
+                "what is mounted below it? unmount, then remove it by hand",
+            )
         machine.group.remove()
         if machine.memory_group is not None and machine.memory_group.exists():
             wait_until(lambda: _removed(machine.memory_group), 5)

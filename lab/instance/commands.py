@@ -35,12 +35,15 @@ def run(
         ) from error
     except subprocess.TimeoutExpired as error:
         raise LabError(
-            "LAB_COMMAND_TIMEOUT", f"{shown}: no end after {timeout_s:.0f} s"
+            "LAB_COMMAND_TIMEOUT",
+            f"{shown}: no end after {timeout_s:.0f} s",
+            "is the machine busy? run it again",
         ) from error
     if done.returncode != 0:
         reason = (done.stderr or done.stdout).strip().splitlines()
         raise LabError(
             "LAB_COMMAND_FAILED",
             f"{shown}: exit {done.returncode}: {' / '.join(reason[-5:])}",
+            "mend what it says, then run it again",
         )
     return done.stdout

@@ -59,14 +59,20 @@ def hosts_of(template: Path) -> dict[str, str]:
         hosts = (yaml.safe_load(_text(template)) or {}).get("hosts") or {}
         return {str(name): str((said or {}).get("rack", "")) for name, said in hosts.items()}
     except (yaml.YAMLError, AttributeError) as error:
-        raise LabError("SITE_TEMPLATE", f"{template}: {error}") from error
+        raise LabError(
+            "SITE_TEMPLATE",
+            f"{template}: {error}",
+            "it must be YAML, with `hosts` as names and labels",
+        ) from error
 
 
 def _text(template: Path) -> str:
     try:
         return template.read_text()
     except OSError as error:
-        raise LabError("SITE_TEMPLATE", f"{template}: {error.strerror}") from error
+        raise LabError(
+            "SITE_TEMPLATE", f"{template}: {error.strerror}", "name a template that is there"
+        ) from error
 
 
 def render(instance: Instance, digests: Mapping[str, str], template: Path = TEMPLATE) -> bool:
@@ -75,7 +81,11 @@ def render(instance: Instance, digests: Mapping[str, str], template: Path = TEMP
     try:
         text = Template(template.read_text()).substitute(values(instance, digests))
     except (KeyError, ValueError) as error:
-        raise LabError("SITE_TEMPLATE", f"{template}: unknown placeholder {error}") from error
+        raise LabError(
+            "SITE_TEMPLATE",
+            f"{template}: unknown placeholder {error}",
+            "correct it: templates/ has one that works",
+        ) from error
     if instance.site_file.exists() and instance.site_file.read_text() == text:
         return False
     write_private(instance.site_file, text, 0o644)

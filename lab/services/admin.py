@@ -59,4 +59,8 @@ def _post(instance: Instance, path: str) -> None:
     except httpx.HTTPError as error:
         raise LabError("VCENTER_ADMIN", f"{socket}: {error}", "run permafrost-lab up") from error
     if answer.status_code != httpx.codes.OK:
-        raise LabError("VCENTER_ADMIN", f"{path}: {answer.text.strip()}")
+        raise LabError(
+            "VCENTER_ADMIN",
+            f"{path}: {answer.text.strip()}",
+            "look at the log of the lab's vCenter",
+        )

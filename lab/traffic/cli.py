@@ -47,7 +47,9 @@ def traffic(
         )
     if rate_per_s <= 0 or duration_s <= 0 or not 0 <= stream_share <= 1:
         raise LabError(
-            "LOAD_INVALID", "rate and duration must be above 0, the stream share within 0 to 1", ""
+            "LOAD_INVALID",
+            "rate and duration must be above 0, the stream share within 0 to 1",
+            "see --help for each",
         )
     layout = parts.path(f"checkpoint-{endpoint}") / "oci"
     work = source.workload(
@@ -105,7 +107,9 @@ def history(file: Path) -> list[Record]:
     try:
         return list(read(file))
     except (OSError, ValueError) as error:
-        raise LabError("HISTORY_UNREADABLE", str(error), "") from error
+        raise LabError(
+            "HISTORY_UNREADABLE", str(error), "name a history that `permafrost-lab traffic` wrote"
+        ) from error
 
 
 def summary(

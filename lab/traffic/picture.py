@@ -38,7 +38,11 @@ def draw(records: Sequence[Record], marks: Sequence[Mark], file: Path) -> None:
     if file.suffix not in FORMATS:
         raise LabError("PICTURE_FORMAT", f"{file}: cannot be drawn", "name it .png or .svg")
     if not records:
-        raise LabError("HISTORY_EMPTY", "nothing was recorded, so there is nothing to draw")
+        raise LabError(
+            "HISTORY_EMPTY",
+            "nothing was recorded, so there is nothing to draw",
+            "draw a history in which requests were sent",
+        )
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -59,7 +59,11 @@ def weights(layout: Path, checkpoint: str, name: str) -> bytes:
     for layer in manifest(layout, checkpoint)["layers"]:
         if layer.get("annotations", {}).get(FILEPATH) == name:
             return blob(layout, layer["digest"])
-    raise LabError("CHECKPOINT_FILE_MISSING", f"{checkpoint} has no file {name}", "")
+    raise LabError(
+        "CHECKPOINT_FILE_MISSING",
+        f"{checkpoint} has no file {name}",
+        "name a checkpoint that ships it",
+    )
 
 
 def target(loaded: LoadedSite, endpoint: str, timeout_s: float) -> Target:

@@ -115,7 +115,9 @@ def require_signed_head(path: Path, trusted: Trusted) -> None:
         signature = signature_path(path).read_bytes()
     except OSError as error:
         raise RegistryRefused(
-            "HEAD_UNSIGNED", f"{path} has no signature beside it: {error.strerror}"
+            "HEAD_UNSIGNED",
+            f"{path} has no signature beside it: {error.strerror}",
+            "fetch PATH.sig too, or export the head again with --key",
         ) from error
     try:
         check_file(signature, path, trusted)
@@ -133,4 +135,8 @@ def read_head(path: Path) -> Head:
         document = json.loads(path.read_bytes())
         return Head(int(document["seq"]), str(document["hash"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RegistryRefused("HEAD_INVALID", f"{path} is no exported head: {error}") from error
+        raise RegistryRefused(
+            "HEAD_INVALID",
+            f"{path} is no exported head: {error}",
+            "name the file that `permafrost model audit --export-head` wrote",
+        ) from error

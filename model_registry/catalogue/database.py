@@ -29,7 +29,9 @@ def open_database(path: Path) -> Engine:
         path.touch(mode=0o600, exist_ok=True)
     except OSError as error:
         raise RegistryError(
-            "CATALOGUE_UNUSABLE", f"cannot use {path}: {error.strerror}"
+            "CATALOGUE_UNUSABLE",
+            f"cannot use {path}: {error.strerror}",
+            "name a folder that this user may write",
         ) from error
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
     event.listen(engine, "connect", _configure)
@@ -51,7 +53,11 @@ def unusable(path: Path, error: DatabaseError) -> RegistryError:
         return RegistryError(
             "DISK_FULL", f"{path}: {error.orig}", "make room on that disk, then run it again"
         )
-    return RegistryError("CATALOGUE_UNUSABLE", f"cannot use {path}: {error.orig}")
+    return RegistryError(
+        "CATALOGUE_UNUSABLE",
+        f"cannot use {path}: {error.orig}",
+        "look for a full disk or a foreign file; else put a backup of it back",
+    )
 
 
 def _configure(connection: sqlite3.Connection, _: Any) -> None:

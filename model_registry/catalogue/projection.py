@@ -50,7 +50,9 @@ def changes(event: Event) -> Iterator[Change]:
         yield from _KINDS[event.kind](event, event.body)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RegistryError(
-            "EVENT_INVALID", f"event {event.seq} ({event.kind}) does not say what it must: {error}"
+            "EVENT_INVALID",
+            f"event {event.seq} ({event.kind}) does not say what it must: {error}",
+            "somebody edited it: `permafrost model audit`, then a backup",
         ) from error
 
 

@@ -149,7 +149,9 @@ class Catalogue:
             present = {v.digest for v in _versions(connection, None) if v.is_present}
             if missing := sorted(set(wanted.values()) - present - set(before.values())):
                 raise RegistryRefused(
-                    "PIN_UNKNOWN", f"no version with content has digest {missing[0]}"
+                    "PIN_UNKNOWN",
+                    f"no version with content has digest {missing[0]}",
+                    "`permafrost model list` shows digests; pull or import it first",
                 )
             dropped = sorted(before.keys() - wanted.keys())
             body = {"owner": owner, "pins": dict(wanted), "dropped": dropped}
@@ -165,7 +167,9 @@ class Catalogue:
                 known = now[version.name, version.version]
                 if known.stage is not Stage.RETIRED or known.digest in held:
                     raise RegistryRefused(
-                        "COLLECT_HELD", f"{version.label} is {known.stage.value} or pinned"
+                        "COLLECT_HELD",
+                        f"{version.label} is {known.stage.value} or pinned",
+                        "demote it, or take it out of the site file, then collect again",
                     )
             names = [[v.name, v.version] for v in gone]
             self._happened(connection, "collect", {"versions": names}, why)

@@ -140,11 +140,23 @@ def read(content: bytes | Mapping[str, Any]) -> Fingerprint:
         )
         told = document.get("probe_set", found.probe_set)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RegistryError("FINGERPRINT_INVALID", f"not a fingerprint: {error}") from error
+        raise RegistryError(
+            "FINGERPRINT_INVALID",
+            f"not a fingerprint: {error}",
+            "record it again: `permafrost model fingerprint record`",
+        ) from error
     if DIGEST.fullmatch(found.checkpoint) is None:
-        raise RegistryError("FINGERPRINT_INVALID", f"of {found.checkpoint!r}, which is no digest")
+        raise RegistryError(
+            "FINGERPRINT_INVALID",
+            f"of {found.checkpoint!r}, which is no digest",
+            "record it again: `permafrost model fingerprint record`",
+        )
     if told != found.probe_set:
-        raise RegistryError("FINGERPRINT_INVALID", "its probes are not those of its probe set")
+        raise RegistryError(
+            "FINGERPRINT_INVALID",
+            "its probes are not those of its probe set",
+            "record it again: `permafrost model fingerprint record`",
+        )
     return found
 
 

@@ -36,10 +36,18 @@ def read_set(content: bytes) -> tuple[Asked, ...]:
             for p in listed
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise RegistryError("PROBE_SET_INVALID", f"not a probe set: {error!r}") from error
+        raise RegistryError(
+            "PROBE_SET_INVALID",
+            f"not a probe set: {error!r}",
+            "docs/runbook/model-fingerprint.md shows a probe set",
+        ) from error
     wrong = _wrong(asked)
     if wrong:
-        raise RegistryError("PROBE_SET_INVALID", "; ".join(wrong))
+        raise RegistryError(
+            "PROBE_SET_INVALID",
+            "; ".join(wrong),
+            "docs/runbook/model-fingerprint.md shows a probe set",
+        )
     return asked
 
 

@@ -44,7 +44,9 @@ def _artifact(
 ) -> tuple[bytes, dict[str, Any]]:
     if fingerprint.get("checkpoint") != checkpoint:
         raise RegistryError(
-            "FINGERPRINT_OF_ANOTHER", f"the fingerprint is of {fingerprint.get('checkpoint')}"
+            "FINGERPRINT_OF_ANOTHER",
+            f"the fingerprint is of {fingerprint.get('checkpoint')}",
+            "attach it to the checkpoint of which it was recorded",
         )
     content = canonical_json(dict(fingerprint))
     return content, artifact(checkpoint, size, FINGERPRINT, content, "fingerprint.json")
@@ -116,5 +118,9 @@ def _newest(found: tuple[dict[str, Any], ...], what: str) -> dict[str, Any]:
 def _checked(content: bytes, digest: str) -> dict[str, Any]:
     document = object_of(content, f"the fingerprint of {digest}", "FINGERPRINT_INVALID")
     if document.get("checkpoint") != digest:
-        raise RegistryError("FINGERPRINT_OF_ANOTHER", f"not a fingerprint of {digest}")
+        raise RegistryError(
+            "FINGERPRINT_OF_ANOTHER",
+            f"not a fingerprint of {digest}",
+            "record it again: `permafrost model fingerprint record`",
+        )
     return document

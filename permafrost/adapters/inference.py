@@ -13,6 +13,7 @@ from permafrost.errors import Failed, Problem
 from permafrost.pki.owners import EdgeTrust
 
 CONNECT_S = 5.0
+LOOK = "`permafrost status` shows the replicas; `journalctl -u 'triton-*'` on them says more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,9 @@ def _check(response: httpx.Response, endpoint: str) -> None:
                 "`permafrost status` says why each is out",
             )
         )
-    raise Failed(Problem("ENDPOINT_FAILED", f"HTTP {response.status_code}: {said}", endpoint))
+    raise Failed(
+        Problem("ENDPOINT_FAILED", f"HTTP {response.status_code}: {said}", endpoint, LOOK)
+    )
 
 
 def _piece(line: str, endpoint: str) -> str | None:
@@ -136,5 +139,5 @@ def _piece(line: str, endpoint: str) -> str | None:
         return None
     event = json.loads(line.removeprefix("data:"))
     if "error" in event:
-        raise Failed(Problem("ENDPOINT_FAILED", str(event["error"]), endpoint))
+        raise Failed(Problem("ENDPOINT_FAILED", str(event["error"]), endpoint, LOOK))
     return str(event.get("text_output", ""))

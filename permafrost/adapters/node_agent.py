@@ -104,7 +104,8 @@ class NodeAgent:
         of_slot = ("--slot", self._live_slot(node))
         _, values = self._ask(node, "record", RECORD_S, *of_slot, stdin=asked)
         if error := values.get("error"):
-            problem = Problem(error["code"], error["message"], node, error.get("hint", ""))
+            hint = error.get("hint") or "`journalctl -u permafrost-node` on the node says more"
+            problem = Problem(error["code"], error["message"], node, hint)
             raise (Refused if error["code"] in REFUSALS else Failed)(problem)
         return ProbeAnswers(
             node, str(values["checkpoint"]), values["serving_class"], values["probes"]

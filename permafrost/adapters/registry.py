@@ -61,6 +61,7 @@ class OciCatalog:
                         "CHECKPOINT_OTHER_KIND",
                         f"{pinned} is no checkpoint: it is a "
                         f"{manifest.get('artifactType') or 'container image'}",
+                        hint="pin a checkpoint: `permafrost model list` shows them",
                     )
                 )
             layers = manifest.get("layers") or []
@@ -145,7 +146,12 @@ class OciCatalog:
         found = "sha256:" + hashlib.sha256(answer).hexdigest()
         if reference.startswith("sha256:") and found != reference:
             raise Failed(
-                Problem("REGISTRY_DIGEST_MISMATCH", f"asked for {name}@{reference}, got {found}")
+                Problem(
+                    "REGISTRY_DIGEST_MISMATCH",
+                    f"asked for {name}@{reference}, got {found}",
+                    "registry.url",
+                    "its store is damaged, or something between changes answers: push it again",
+                )
             )
         return _object(answer, f"{name}@{reference}")
 
@@ -183,7 +189,14 @@ class OciCatalog:
         if answer.status_code in (401, 403):
             raise _login(f"{url} does not accept this user and password")
         if answer.status_code != 200:
-            raise Failed(Problem("REGISTRY_FAILED", f"{url}{path} answered {answer.status_code}"))
+            raise Failed(
+                Problem(
+                    "REGISTRY_FAILED",
+                    f"{url}{path} answered {answer.status_code}",
+                    "registry.url",
+                    "look at the registry's own log; then run it again",
+                )
+            )
         return answer.content
 
 

@@ -27,14 +27,16 @@ def run(app: typer.Typer, program: str, arguments: list[str]) -> int:
         report((Problem("USAGE", message or "see --help", hint=hint),), as_json=as_json)
         return int(ExitStatus.USAGE)
     except typer.Abort:
-        report((Problem("ABORTED", "stopped by the operator"),), as_json=as_json)
+        hint = "run it again, or what finishes it: nothing that was begun is forgotten"
+        report((Problem("ABORTED", "stopped by the operator", hint=hint),), as_json=as_json)
         return int(ExitStatus.FAILED)
     except BrokenPipeError:  # who read the output has seen enough
         return int(ExitStatus.FAILED)
     except OSError as error:  # no adapter expected it: a disk that is full, a file that is gone
         path = str(error.filename or "")
         message = error.strerror or str(error)
-        report((Problem("SYSTEM", message, path=path),), as_json=as_json)
+        hint = "has the disk room, and may this user read and write there? then run it again"
+        report((Problem("SYSTEM", message, path, hint),), as_json=as_json)
         return int(ExitStatus.FAILED)
     return result if isinstance(result, int) else int(ExitStatus.DONE)
 

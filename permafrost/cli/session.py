@@ -68,4 +68,5 @@ def require_answer(yes: bool) -> None:
 def confirm(question: str, yes: bool) -> None:
     """Ask; raise Refused when the answer is no."""
     if not yes and not typer.confirm(question, err=True):
-        raise Refused(Problem("NOT_CONFIRMED", "nothing was done"))
+        hint = "run it again and answer `y`, or give --yes"
+        raise Refused(Problem("NOT_CONFIRMED", "nothing was done", hint=hint))

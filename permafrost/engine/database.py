@@ -68,7 +68,14 @@ def open_database(state_dir: Path) -> Engine:
         with engine.begin() as connection:
             found = _bring_up_to_date(connection)
     except DatabaseError as error:
-        raise Failed(Problem("STATE_UNUSABLE", f"cannot open {path}: {error.orig}")) from None
+        raise Failed(
+            Problem(
+                "STATE_UNUSABLE",
+                f"cannot open {path}: {error.orig}",
+                "control.state_dir",
+                "look for a full disk or a foreign file; else put the copy of your backup there",
+            )
+        ) from None
     if found > VERSION:
         raise Refused(
             Problem(

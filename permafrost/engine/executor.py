@@ -100,6 +100,7 @@ class Executor:
                     "STEP_OUTLASTS_LEASE",
                     f"{step} may take {step.deadline_s:g} s, the lock is held for {LEASE_S}",
                     step.target,
+                    "give the site file shorter deadlines, then plan anew; nothing was done",
                 )
             )
         began = self.clock.monotonic()

@@ -22,6 +22,8 @@ from permafrost.errors import Problem, Refused
 from permafrost.pki.files import write_whole
 
 PRIVATE, PUBLIC = "receipt-key.pem", "signer.pem"
+RESTORE = "put the state folder's backup of it back; moved away, the next receipt makes a new one"
+NAME_IT = "--key takes the copy of <state>/receipts/signer.pem that was kept"
 
 
 class Signer:
@@ -44,7 +46,7 @@ class Signer:
             write_whole(path, made, mode=0o600)
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
         if not isinstance(key, Ed25519PrivateKey):
-            raise Refused(Problem("RECEIPT_KEY_INVALID", "no Ed25519 key", str(path)))
+            raise Refused(Problem("RECEIPT_KEY_INVALID", "no Ed25519 key", str(path), RESTORE))
         found = cls(key)
         public = receipts / PUBLIC
         if not public.exists() or public.read_bytes() != found.public.pem():
@@ -70,10 +72,10 @@ class Verifier:
         try:
             key = serialization.load_pem_public_key(path.read_bytes())
         except (OSError, ValueError) as error:
-            problem = Problem("RECEIPT_KEY_INVALID", f"no public key: {error}", str(path))
+            problem = Problem("RECEIPT_KEY_INVALID", f"no public key: {error}", str(path), NAME_IT)
             raise Refused(problem) from None
         if not isinstance(key, Ed25519PublicKey):
-            raise Refused(Problem("RECEIPT_KEY_INVALID", "no Ed25519 key", str(path)))
+            raise Refused(Problem("RECEIPT_KEY_INVALID", "no Ed25519 key", str(path), NAME_IT))
         return cls(key)
 
     def pem(self) -> bytes:

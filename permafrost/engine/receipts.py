@@ -23,6 +23,8 @@ from permafrost.pki.files import write_whole
 
 FIRST = "sha256:" + "0" * 64
 CHAINED = re.compile(r"\d{6}-.*\.json")
+FROM_BACKUP = "compare with a backup of the receipts, and ask who may write to the state folder"
+STATE_CHANGED = "the state store was edited: compare with a backup of it"
 
 
 class ReceiptChain:
@@ -145,19 +147,21 @@ class ReceiptChain:
 
 def _wrong(path: Path, number: int, expected: int, digest: str, previous: str) -> Problem | None:
     if number != expected:
-        return Problem("RECEIPT_CHAIN_BROKEN", f"number {expected} is not recorded", path.name)
+        said = f"number {expected} is not recorded"
+        return Problem("RECEIPT_CHAIN_BROKEN", said, path.name, STATE_CHANGED)
     if not path.exists():
-        return Problem("RECEIPT_MISSING", "it was written and is not there any more", path.name)
+        said = "it was written and is not there any more"
+        return Problem("RECEIPT_MISSING", said, path.name, FROM_BACKUP)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         document = {}
     if document.get("previous") != previous or document.get("number") != number:
-        return Problem(
-            "RECEIPT_CHAIN_BROKEN", f"does not follow receipt {number - 1} of this site", path.name
-        )
+        said = f"does not follow receipt {number - 1} of this site"
+        return Problem("RECEIPT_CHAIN_BROKEN", said, path.name, FROM_BACKUP)
     if _digest(path) != digest:
-        return Problem("RECEIPT_CHANGED", "its content is not what was written", path.name)
+        said = "its content is not what was written"
+        return Problem("RECEIPT_CHANGED", said, path.name, FROM_BACKUP)
     return None
 
 
@@ -170,15 +174,16 @@ def _unsigned(path: Path, signer: Verifier) -> Problem | None:
     try:
         signature = signature_of(path).read_text(encoding="ascii").strip()
     except (OSError, ValueError):
-        return Problem("RECEIPT_UNSIGNED", "its signature is gone, or it never had one", path.name)
+        said = "its signature is gone, or it never had one"
+        return Problem("RECEIPT_UNSIGNED", said, path.name, FROM_BACKUP)
     content = path.read_bytes()
     named = json.loads(content).get("signer")
     if named != signer.name:
-        return Problem(
-            "RECEIPT_OTHER_SIGNER", f"signed by {named}, not by {signer.name}", path.name
-        )
+        said = f"signed by {named}, not by {signer.name}"
+        return Problem("RECEIPT_OTHER_SIGNER", said, path.name, "--key names who is believed")
     if not signer.has_signed(content, signature):
-        return Problem("RECEIPT_SIGNATURE_WRONG", f"{signer.name} has not signed it", path.name)
+        said = f"{signer.name} has not signed it"
+        return Problem("RECEIPT_SIGNATURE_WRONG", said, path.name, FROM_BACKUP)
     return None
 
 

@@ -142,7 +142,8 @@ def _read(loaded: LoadedSite, file: str, path: str) -> bytes:
     try:
         return loaded.resolve(file).read_bytes()
     except OSError as error:
-        problem = Problem("FILE_UNREADABLE", f"{error.filename}: {error.strerror}", path)
+        hint = "paths are relative to the folder of the site file; this user must read it"
+        problem = Problem("FILE_UNREADABLE", f"{error.filename}: {error.strerror}", path, hint)
         raise Refused(problem) from None
 
 

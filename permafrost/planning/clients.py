@@ -51,6 +51,7 @@ def check_name(name: str) -> str:
                 "CLIENT_NAME_INVALID",
                 f"{name!r} is not a name: small letters, digits and hyphens, at most 40",
                 name,
+                "name it like `search-app`; `permafrost client list` shows those there are",
             )
         )
     return name

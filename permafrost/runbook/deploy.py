@@ -259,7 +259,8 @@ def _missing(ctx: Context, live: LiveState, known: KnowledgeStatus | None) -> li
         if not node.endpoint:
             if node.name not in live.traffic.edges():
                 reason = live.traffic.unreachable.get(node.name, "it has no backends")
-                problems.append(Problem("EDGE_NOT_SERVING", reason, node.name))
+                hint = f"`permafrost converge {node.name}`; there, `journalctl -u haproxy`"
+                problems.append(Problem("EDGE_NOT_SERVING", reason, node.name, hint))
             continue
         declared = live.declared.get(node.name)
         if declared is not None and declared.is_away and not declared.is_automatic:

@@ -57,7 +57,8 @@ def drive(ctx: Context, operation: str) -> RunResult:
     """Run what an operation has to do from where it is: its plan, or the one that undoes it."""
     run = ctx.store.runs.get(operation)
     if run is None:
-        raise Refused(Problem("OPERATION_UNKNOWN", "there is no such operation", operation))
+        hint = "`permafrost history` lists them"
+        raise Refused(Problem("OPERATION_UNKNOWN", "there is no such operation", operation, hint))
     plan = run.back or run.plan
     label = BACK if run.back else ""
     executor = Executor(

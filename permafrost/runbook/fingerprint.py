@@ -138,7 +138,11 @@ def _wanted(store: Fingerprints, model: str, file: Path | None) -> tuple[Asked, 
             return probe_sets.read_set(file.read_bytes())
         except OSError as error:
             raise Refused(
-                Problem("PROBE_SET_INVALID", f"cannot read {file}: {error.strerror}")
+                Problem(
+                    "PROBE_SET_INVALID",
+                    f"cannot read {file}: {error.strerror}",
+                    hint="name a readable file with --probes, or leave it out for the default",
+                )
             ) from None
     shipped = store.probe_set(model)
     return probe_sets.read_set(shipped) if shipped else probe_sets.default()

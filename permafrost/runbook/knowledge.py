@@ -202,5 +202,6 @@ def _hosts(ctx: Context) -> dict[str, str]:
 
 def _store(ctx: Context) -> VectorStore:
     if ctx.knowledge is None:
-        raise Failed(Problem("KNOWLEDGE_ABSENT", "the site has no knowledge tier"))
+        hint = "give the site file `knowledge`, or name what the site has: `permafrost status`"
+        raise Failed(Problem("KNOWLEDGE_ABSENT", "the site has no knowledge tier", hint=hint))
     return ctx.knowledge

@@ -168,7 +168,8 @@ def readmit(ctx: Context, member: str, rebuilt: tuple[StoreRebuilt, ...]) -> str
 def vector_store(ctx: Context) -> VectorStore:
     """Return the tier; a site without one has no members."""
     if ctx.knowledge is None:
-        raise Failed(Problem("KNOWLEDGE_ABSENT", "the site has no knowledge tier"))
+        hint = "give the site file `knowledge`, or name what the site has: `permafrost status`"
+        raise Failed(Problem("KNOWLEDGE_ABSENT", "the site has no knowledge tier", hint=hint))
     return ctx.knowledge
 
 

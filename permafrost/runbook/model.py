@@ -38,7 +38,8 @@ def add_model(
     """Register a folder as ``NAME:VERSION``."""
     name, colon, version = label.rpartition(":")
     if not colon:
-        raise Refused(Problem("REFERENCE_INVALID", f"{label!r} is not NAME:VERSION"))
+        hint = "for example `assistant:1.2.0`"
+        raise Refused(Problem("REFERENCE_INVALID", f"{label!r} is not NAME:VERSION", hint=hint))
     return add(
         registry,
         folder,
@@ -56,7 +57,11 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise Refused(
-            Problem("LINEAGE_UNREADABLE", f"cannot read {path}: {error.strerror}")
+            Problem(
+                "LINEAGE_UNREADABLE",
+                f"cannot read {path}: {error.strerror}",
+                hint="name a readable JSON file with --lineage",
+            )
         ) from None
 
 

@@ -87,7 +87,11 @@ def signing_key(
             password = password_file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise Refused(
-                Problem("KEY_PASSWORD_UNREADABLE", f"cannot read {password_file}: {error}")
+                Problem(
+                    "KEY_PASSWORD_UNREADABLE",
+                    f"cannot read {password_file}: {error}",
+                    hint="it holds the key's password as text, and this user must read it",
+                )
             ) from None
     return SigningKey(key, password, certificate, chain)
 
@@ -188,5 +192,6 @@ def export_head(registry: Registry, target: Path, key: SigningKey | None = None)
     """Write the chain's head to a file to be kept elsewhere, signed where a key is named."""
     head = registry.catalogue.head()
     if head is None:
-        raise Refused(Problem("CHAIN_EMPTY", "nothing has happened yet"))
+        hint = "`permafrost model add` is the first thing that the chain records"
+        raise Refused(Problem("CHAIN_EMPTY", "nothing has happened yet", hint=hint))
     write_head(head, target, key)

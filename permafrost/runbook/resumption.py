@@ -62,7 +62,13 @@ def repair(ctx: Context, found: Interruption) -> None:
             journal("repair", stack, Phase.FAILED, left.as_dict())
             raise Failed(
                 *(
-                    Problem("REPAIR_INCOMPLETE", f"{kind}: {detail}", target)
+                    Problem(
+                        "REPAIR_INCOMPLETE",
+                        f"{kind}: {detail}",
+                        target,
+                        "run `permafrost resume` again; what stays is repaired with `pulumi`: "
+                        "`permafrost env` gives it the stack",
+                    )
                     for kind, target, detail in left.repairs
                 )
             )

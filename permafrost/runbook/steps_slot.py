@@ -271,6 +271,11 @@ class UnloadSlot(SlotAction):
         """Return that it is empty."""
         if self.seen() is not None:
             raise Failed(
-                Problem("SLOT_NOT_EMPTY", f"slot {self.slot} is still loaded", self.step.target)
+                Problem(
+                    "SLOT_NOT_EMPTY",
+                    f"slot {self.slot} is still loaded",
+                    self.step.target,
+                    f"there, `systemctl status triton-{self.slot}` says why; then resume",
+                )
             )
         return {"slot": self.slot}

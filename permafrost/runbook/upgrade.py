@@ -114,7 +114,8 @@ def candidate(ctx: Context, endpoint: str, to: str) -> str:
     try:
         locked = read_lock(path)
     except RegistryError as error:
-        raise Refused(Problem(error.code, error.message)) from None
+        hint = error.hint or "`permafrost model lock --update` writes it anew"
+        raise Refused(Problem(error.code, error.message, hint=hint)) from None
     if reference not in locked:
         raise Refused(
             Problem(

@@ -90,7 +90,7 @@ def _file(key: str, path: Path, *, is_secret: bool) -> Iterator[Problem]:
         )
         return
     if is_empty:
-        yield Problem("FILE_EMPTY", f"{path} is empty", key)
+        yield Problem("FILE_EMPTY", f"{path} is empty", key, "write what belongs there into it")
     if is_secret and mode & 0o077:
         yield Problem(
             "SECRET_FILE_OPEN",

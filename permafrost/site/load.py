@@ -102,17 +102,27 @@ def _read_yaml(path: Path) -> tuple[Any, Lines]:
         mark = getattr(error, "problem_mark", None)
         line = f" (line {mark.line + 1})" if mark is not None else ""
         reason = getattr(error, "problem", None) or str(error)
-        raise Refused(Problem("SITE_FILE_NOT_YAML", f"{path.name}{line}: {reason}")) from None
+        said = f"{path.name}{line}: {reason}"
+        hint = "mend it there: an indentation, a quote or a colon that is missing, mostly"
+        raise Refused(Problem("SITE_FILE_NOT_YAML", said, hint=hint)) from None
     except (ValueError, OverflowError, TypeError, LookupError) as error:
         # What YAML's own constructors raise: a date of no calendar, a tag that does not fit.
         raise Refused(
-            Problem("SITE_FILE_NOT_YAML", f"{path.name}: a value cannot be read: {error}")
+            Problem(
+                "SITE_FILE_NOT_YAML",
+                f"{path.name}: a value cannot be read: {error}",
+                hint="put the value in quotes, and take tags such as `!!python` away",
+            )
         ) from None
     if repeated:
         raise Refused(*repeated)
     if not isinstance(document, dict):
         raise Refused(
-            Problem("SITE_FILE_NOT_A_SITE", f"{path.name} holds no mapping of site settings")
+            Problem(
+                "SITE_FILE_NOT_A_SITE",
+                f"{path.name} holds no mapping of site settings",
+                hint="name a site file with --site; sites/small.yaml is one to start from",
+            )
         )
     return document, lines
 

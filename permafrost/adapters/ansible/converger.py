@@ -234,7 +234,12 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError as error:
         raise Failed(
-            Problem("SITE_FILE_MISSING", f"cannot read {path}: {error.strerror}", path=str(path))
+            Problem(
+                "SITE_FILE_MISSING",
+                f"cannot read {path}: {error.strerror}",
+                str(path),
+                "put it back, or correct the key of the site file that names it",
+            )
         ) from None
 
 

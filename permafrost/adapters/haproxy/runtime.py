@@ -182,6 +182,7 @@ class HaproxyRuntime:
                     "EDGE_STATE_NOT_SET",
                     f"{edge} did not set {replica} to {state.value}: {_words(said)}",
                     path=edge,
+                    hint=f"look at `journalctl -u haproxy` on {edge}, then `permafrost resume`",
                 )
             )
         return after
@@ -209,7 +210,12 @@ class HaproxyRuntime:
             return parse_edge(edge, text)
         except (UnreadableAnswerError, KeyError, ValueError) as error:
             raise Failed(
-                Problem("EDGE_UNREADABLE", f"HAProxy on {edge} answered: {error}", path=edge)
+                Problem(
+                    "EDGE_UNREADABLE",
+                    f"HAProxy on {edge} answered: {error}",
+                    path=edge,
+                    hint=f"`permafrost converge {edge}` installs what asks it anew",
+                )
             ) from None
 
     def _ask(self, edge: str, *options: str, stdin: str = "") -> str:

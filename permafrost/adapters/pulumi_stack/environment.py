@@ -113,5 +113,10 @@ def _secret(path: Path) -> str:
         return path.read_text().rstrip("\n")
     except OSError as error:
         raise Failed(
-            Problem("SECRET_UNREADABLE", f"{path}: {error.strerror}", path="vcenter.password_file")
+            Problem(
+                "SECRET_UNREADABLE",
+                f"{path}: {error.strerror}",
+                "vcenter.password_file",
+                "put the file back, readable by this user alone; `permafrost validate` checks it",
+            )
         ) from None

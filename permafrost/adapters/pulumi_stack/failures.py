@@ -16,6 +16,7 @@ HELD = frozenset({"SITE_HELD", "LOCK_LOST", "PULUMI_STACK_LOCKED"})
 LONGEST_MESSAGE = 2000
 ECHO = "an unhandled error occurred: Program exited with non-zero exit code"
 """What the engine adds when the program has already said what is wrong."""
+GO_ON = "mend what it says, then `permafrost resume`; `permafrost plan` shows what is left"
 
 
 def translate(command: str, finished: Finished, events: EventLog | None) -> PermafrostError:
@@ -32,7 +33,8 @@ def translate(command: str, finished: Finished, events: EventLog | None) -> Perm
     said = [text for text in texts if text and not text.startswith(ECHO)] or texts
     problems = tuple(dict.fromkeys(_problem(command, text) for text in said if text))
     if not problems:
-        problems = (Problem("PULUMI_FAILED", f"`pulumi {command}` exited {finished.status}"),)
+        said_nothing = f"`pulumi {command}` exited {finished.status}"
+        problems = (Problem("PULUMI_FAILED", said_nothing, hint=GO_ON),)
     if any(p.code in HELD for p in problems):
         return Held(*problems)
     ours = all(p.code != "PULUMI_FAILED" for p in problems)
@@ -50,7 +52,8 @@ def _problem(command: str, text: str) -> Problem:
         )
     found = CODE.search(text)
     if found is None:
-        return Problem("PULUMI_FAILED", f"`pulumi {command}`: {text[:LONGEST_MESSAGE]}")
+        said = f"`pulumi {command}`: {text[:LONGEST_MESSAGE]}"
+        return Problem("PULUMI_FAILED", said, hint=GO_ON)
     path, _, message = found[2].partition(": ")
     if not message or " " in path:
         # A path in the site file, or a node, is one word; this is the message itself.
@@ -61,4 +64,4 @@ def _problem(command: str, text: str) -> Problem:
 def _hint(text: str, end: int) -> str:
     """Return the indented line under a problem, as ``Problem.__str__`` writes it."""
     rest = text[end:].splitlines()
-    return rest[1].strip() if len(rest) > 1 and rest[1].startswith("    ") else ""
+    return rest[1].strip() if len(rest) > 1 and rest[1].startswith("    ") else GO_ON

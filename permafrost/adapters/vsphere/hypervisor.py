@@ -85,7 +85,8 @@ class VsphereHypervisor:
             keys = {str(field.name): int(field.key) for field in manager.field}
             if missing := sorted(attributes.keys() - keys.keys()):
                 text = f"vCenter has no custom attribute {', '.join(missing)}"
-                raise Failed(Problem("ATTRIBUTE_MISSING", text, path=vm))
+                hint = "`permafrost deploy` makes the site's attributes; then run this again"
+                raise Failed(Problem("ATTRIBUTE_MISSING", text, vm, hint))
             for name, value in attributes.items():
                 manager.SetField(machine, keys[name], value)
             return str(machine._moId)
@@ -111,7 +112,12 @@ class VsphereHypervisor:
             await_task(self._session, vm, task, self._clock, deadline_s, code="VM_POWER")
         if not wait_until(is_there, clock=self._clock, deadline_s=deadline_s, every_s=EVERY_S):
             raise Failed(
-                Problem("VM_POWER_DEADLINE", f"not {wanted} within {deadline_s:g} s", path=vm)
+                Problem(
+                    "VM_POWER_DEADLINE",
+                    f"not {wanted} within {deadline_s:g} s",
+                    vm,
+                    f"look at {vm} in vCenter, its console and tasks; then `permafrost resume`",
+                )
             )
 
 

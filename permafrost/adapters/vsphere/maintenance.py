@@ -58,7 +58,14 @@ def leave(session: VcenterSession, host: str, clock: Clock, deadline_s: float) -
         deadline_s=60,
         every_s=EVERY_S,
     ):
-        raise Failed(Problem("MAINTENANCE_PENDING", "a request to enter is not withdrawn", host))
+        raise Failed(
+            Problem(
+                "MAINTENANCE_PENDING",
+                "a request to enter is not withdrawn",
+                host,
+                "cancel the host's task `Enter maintenance mode` in vCenter, then resume",
+            )
+        )
     if not session.call(lambda content: _is_in(find(content, vim.HostSystem, host))):
         return
     task = session.call(

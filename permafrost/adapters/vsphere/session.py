@@ -116,4 +116,11 @@ class VcenterSession:
             ) from None
         except vmodl.MethodFault as error:
             message = getattr(error, "msg", "") or type(error).__name__
-            raise Failed(Problem("VCENTER_FAULT", f"{server}: {message}")) from None
+            raise Failed(
+                Problem(
+                    "VCENTER_FAULT",
+                    f"{server}: {message}",
+                    "vcenter.server",
+                    "vCenter's own tasks and events say more; then run it again, or resume",
+                )
+            ) from None

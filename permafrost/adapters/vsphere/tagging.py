@@ -48,7 +48,12 @@ class Tagging:
             identity = next((i for i, name in names.items() if name == tag), None)
             if identity is None:
                 raise Failed(
-                    Problem("TAG_MISSING", f"vCenter has no tag {tag} in {category}", path=tag)
+                    Problem(
+                        "TAG_MISSING",
+                        f"vCenter has no tag {tag} in {category}",
+                        tag,
+                        "`permafrost deploy` makes the site's tags; then run this again",
+                    )
                 )
             _value(
                 client.post(

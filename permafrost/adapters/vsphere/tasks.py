@@ -30,7 +30,8 @@ def find(content: Any, kind: Any, name: str) -> Any:
     finally:
         view.DestroyView()
     what = "host" if kind is vim.HostSystem else "VM"
-    raise Failed(Problem(CODES[kind], f"vCenter has no such {what}", path=name))
+    hint = "`permafrost drift` compares vCenter with the site; was it renamed or removed there?"
+    raise Failed(Problem(CODES[kind], f"vCenter has no such {what}", name, hint))
 
 
 def again(content: Any, found: Any) -> Any:
@@ -56,8 +57,16 @@ def await_task(
         return session.call(lambda content: str(info_of(content).state)) in ENDED
 
     if not wait_until(has_ended, clock=clock, deadline_s=deadline_s, every_s=EVERY_S):
-        raise Failed(Problem(f"{code}_DEADLINE", f"no result within {deadline_s:g} s", path=name))
+        raise Failed(
+            Problem(
+                f"{code}_DEADLINE",
+                f"no result within {deadline_s:g} s",
+                name,
+                "it may still run: see the recent tasks in vCenter, then `permafrost resume`",
+            )
+        )
     info = session.call(info_of)
     if str(info.state) == "error":
         fault = getattr(info.error, "msg", "") or type(info.error).__name__
-        raise Failed(Problem(f"{code}_REFUSED", f"vCenter: {fault}", path=name))
+        hint = "`permafrost preflight` explains what vCenter refuses; mend it, then resume"
+        raise Failed(Problem(f"{code}_REFUSED", f"vCenter: {fault}", name, hint))
