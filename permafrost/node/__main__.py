@@ -49,7 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
         return _told(error)
     except OSError as error:
         is_full = error.errno == errno.ENOSPC
-        return _told(NodeError("DISK_FULL" if is_full else "STORE_FAILED", str(error)))
+        return _told(
+            NodeError(
+                "DISK_FULL" if is_full else "STORE_FAILED",
+                str(error),
+                "make room, or let the service's user read and write there",
+            )
+        )
 
 
 def _told(error: NodeError) -> int:
@@ -260,7 +266,8 @@ def _record(told: settings.Settings, given: argparse.Namespace) -> int:
     answer = control.ask(told, "POST", "/record", control.RECORD_S, asked, given.slot)
     if "error" in answer and not given.json:
         error = answer["error"]
-        raise NodeError(error["code"], error["message"], error.get("hint", ""))
+        hint = error.get("hint") or "`journalctl -u permafrost-node` says more"
+        raise NodeError(error["code"], error["message"], hint)
     _show(answer, as_json=given.json)
     return REFUSED if "error" in answer else 0
 

@@ -46,7 +46,11 @@ def follow(
     """
     known = registry.attached(checkpoint, FINGERPRINT)
     if not known:
-        raise NodeError("FINGERPRINT_MISSING", f"{checkpoint} has none in the registry")
+        raise NodeError(
+            "FINGERPRINT_MISSING",
+            f"{checkpoint} has none in the registry",
+            "`permafrost model fingerprint record` on a drained replica makes one",
+        )
     bundles = {} if signers is None else _signed(checkpoint, registry, known, signers)
     counting = [one.content for one in known if signers is None or one.content in bundles]
     chosen = fingerprint.choose(counting, checkpoint, serving_class())
@@ -58,7 +62,9 @@ def load(file: Path, checkpoint: str, signers: Signers = None) -> tuple[fingerpr
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise NodeError("FINGERPRINT_MISSING", f"{file}: {error.strerror}") from error
+        raise NodeError(
+            "FINGERPRINT_MISSING", f"{file}: {error.strerror}", "permafrost-node follow fetches it"
+        ) from error
     if signers is not None and not _is_signed(file, content, signers):
         raise _unsigned(f"{file} is not signed", signers)
     return fingerprint.parse(content, checkpoint, str(file))

@@ -12,9 +12,10 @@ from typing import Any
 from .errors import NodeError
 
 _MALFORMED = (ValueError, RecursionError)
+_HINT = "a proxy answers for the registry, or its store is damaged: push it again"
 
 
-def json_object(content: bytes, code: str, what: str, hint: str = "") -> dict[str, Any]:
+def json_object(content: bytes, code: str, what: str, hint: str = _HINT) -> dict[str, Any]:
     """Return the object that ``content`` is. Raises NodeError with ``code`` where it is none."""
     try:
         document = json.loads(content)

@@ -52,11 +52,21 @@ def parse(content: bytes, checkpoint: str, place: str) -> tuple[Probe, ...]:
             for p in listed
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise NodeError("FINGERPRINT_INVALID", f"{place}: {error}") from error
+        raise NodeError(
+            "FINGERPRINT_INVALID", f"{place}: {error}", "permafrost-node follow fetches it again"
+        ) from error
     if of != checkpoint:
-        raise NodeError("FINGERPRINT_OF_ANOTHER", f"{place} is of {of}, pinned is {checkpoint}")
+        raise NodeError(
+            "FINGERPRINT_OF_ANOTHER",
+            f"{place} is of {of}, pinned is {checkpoint}",
+            "permafrost-node follow fetches the right one",
+        )
     if len(probes) < ADMISSION_PROBES:
-        raise NodeError("FINGERPRINT_INVALID", f"{place} holds {len(probes)} probes")
+        raise NodeError(
+            "FINGERPRINT_INVALID",
+            f"{place} holds {len(probes)} probes",
+            "record it again: `permafrost model fingerprint record`",
+        )
     return probes
 
 
@@ -87,14 +97,22 @@ def choose(documents: Sequence[bytes], checkpoint: str, serving_class: dict[str,
     for content in documents:
         document = _document(content, checkpoint)
         if document.get("checkpoint") != checkpoint:
-            raise NodeError("FINGERPRINT_OF_ANOTHER", f"the registry's is not of {checkpoint}")
+            raise NodeError(
+                "FINGERPRINT_OF_ANOTHER",
+                f"the registry's is not of {checkpoint}",
+                "push the checkpoint and its fingerprint to the registry again",
+            )
         told = document.get("serving_class")
         if told == serving_class:
             return content
         if told is None and of_the_engine is None:
             of_the_engine = content
     if not documents:
-        raise NodeError("FINGERPRINT_MISSING", f"{checkpoint} has none")
+        raise NodeError(
+            "FINGERPRINT_MISSING",
+            f"{checkpoint} has none",
+            "`permafrost model fingerprint record` on a drained replica makes one",
+        )
     return of_the_engine or documents[0]
 
 

@@ -60,10 +60,18 @@ class Machine:
                 check=False,
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise NodeError("SLOT_COMMAND_FAILED", f"{command[0]}: {error}") from error
+            raise NodeError(
+                "SLOT_COMMAND_FAILED",
+                f"{command[0]}: {error}",
+                "`permafrost converge` installs what the service calls",
+            ) from error
         if must and done.returncode != 0:
             said = done.stderr.strip()[-300:]
-            raise NodeError("SLOT_COMMAND_FAILED", f"{' '.join(command)}: {said}")
+            raise NodeError(
+                "SLOT_COMMAND_FAILED",
+                f"{' '.join(command)}: {said}",
+                "`journalctl -u permafrost-node` says more",
+            )
 
 
 def fetch(told: Settings, checkpoint: str, registry: RegistryReader) -> dict[str, Any]:
@@ -120,7 +128,11 @@ def unload(told: Settings, slot: str, machine: Machine) -> dict[str, Any]:
     """Have a slot load nothing. Its bytes stay: they are its way back until it loads others."""
     loaded = slots.loaded(told)
     if slot in loaded and len(loaded) == 1:
-        raise NodeError("SLOT_TAKEN", f"slot {slot} is the only one that is loaded here")
+        raise NodeError(
+            "SLOT_TAKEN",
+            f"slot {slot} is the only one that is loaded here",
+            "load another one first: a replica keeps one",
+        )
     changed = slots.empty(told, slot)
     machine.stop(slot)
     machine.label(slots.loaded(told))

@@ -47,10 +47,14 @@ def _file(layer: dict[str, Any]) -> TreeFile:
         raise _none(f"its manifest says that {path!r} has {size!r} bytes")
     leaves = path.startswith("/") or any(p in ("", ".", "..") for p in path.split("/"))
     if leaves or not path.isprintable():
-        raise NodeError("PATH_UNSAFE", f"the manifest names the file {path!r}")
+        raise NodeError(
+            "PATH_UNSAFE",
+            f"the manifest names the file {path!r}",
+            "do not use it: ask who pushed it",
+        )
     check_digest(digest)
     return TreeFile(path, digest, size)
 
 
 def _none(why: str) -> NodeError:
-    return NodeError("NOT_A_CHECKPOINT", why)
+    return NodeError("NOT_A_CHECKPOINT", why, "push the checkpoint again: `permafrost model push`")

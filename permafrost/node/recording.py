@@ -50,9 +50,17 @@ def read_request(content: bytes) -> tuple[list[dict[str, Any]], int]:
         ]
         top_k = int(document.get("top_k", 0))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise NodeError("PROBE_SET_INVALID", f"not a probe set: {error!r}") from error
+        raise NodeError(
+            "PROBE_SET_INVALID",
+            f"not a probe set: {error!r}",
+            "docs/runbook/model-fingerprint.md shows a probe set",
+        ) from error
     if not 1 <= len(probes) <= MOST_PROBES:
-        raise NodeError("PROBE_SET_INVALID", f"{len(probes)} probes; 1 to {MOST_PROBES} are taken")
+        raise NodeError(
+            "PROBE_SET_INVALID",
+            f"{len(probes)} probes; 1 to {MOST_PROBES} are taken",
+            "docs/runbook/model-fingerprint.md shows a probe set",
+        )
     return probes, top_k
 
 
@@ -78,9 +86,17 @@ def answer_all(
             _require_alone(_settled(engine, pause), expected)
             answers.append({**probe, **answer.as_dict()})
         if engine.checkpoint() != loaded:
-            raise NodeError("CHECKPOINT_CHANGED", "another checkpoint was loaded meanwhile")
+            raise NodeError(
+                "CHECKPOINT_CHANGED",
+                "another checkpoint was loaded meanwhile",
+                "run it again once nothing else is at work on the replica",
+            )
     except TritonError as error:
-        raise NodeError("PROBE_UNANSWERED", str(error)) from error
+        raise NodeError(
+            "PROBE_UNANSWERED",
+            str(error),
+            "`journalctl -u 'triton-*'` says why its server does not answer",
+        ) from error
     return loaded, answers
 
 

@@ -98,7 +98,11 @@ class RegistryReader:
                 if attempt == _ATTEMPTS:
                     raise self._unreachable(error) from error
                 self._wait(attempt, error)
-        raise NodeError("REGISTRY_CUT_OFF", f"{digest} kept ending early; what came is kept")
+        raise NodeError(
+            "REGISTRY_CUT_OFF",
+            f"{digest} kept ending early; what came is kept",
+            "run it again: it goes on from there",
+        )
 
     def _continue(self, digest: str, size: int, part: Path) -> bool:
         """Fetch what is missing; returns whether the file is whole and right.
@@ -128,7 +132,11 @@ class RegistryReader:
         if kept:
             return False
         part.unlink()
-        raise NodeError("REGISTRY_BYTES_WRONG", f"the registry sent other bytes than {digest}")
+        raise NodeError(
+            "REGISTRY_BYTES_WRONG",
+            f"the registry sent other bytes than {digest}",
+            "the registry's store is damaged: push the checkpoint again",
+        )
 
     def _referrers(self, subject: str) -> list[dict[str, Any]]:
         try:
@@ -156,7 +164,11 @@ class RegistryReader:
                 self._wait(attempt, error)
                 continue
             if len(content) > _LARGEST_DOCUMENT:
-                raise NodeError("REGISTRY_FAILED", f"{path} is larger than it may be")
+                raise NodeError(
+                    "REGISTRY_FAILED",
+                    f"{path} is larger than it may be",
+                    "is the registry's address right? no answer of one is so large",
+                )
             return content
         raise AssertionError("unreachable")
 
@@ -200,6 +212,7 @@ class RegistryReader:
         raise NodeError(
             "REGISTRY_ANSWER_INVALID",
             f"{url} redirects without end, or to nowhere: {location[:100]!r}",
+            "correct the registry's address, or the proxy before it",
         )
 
     def _check_status(self, response: http.client.HTTPResponse, path: str) -> None:
@@ -209,7 +222,11 @@ class RegistryReader:
                 "REGISTRY_DENIED", f"{self._registry.url} denies {path}", "check the password file"
             )
         if status == http.client.NOT_FOUND:
-            raise NodeError("REGISTRY_NOT_FOUND", f"{self._registry.url} does not hold {path}")
+            raise NodeError(
+                "REGISTRY_NOT_FOUND",
+                f"{self._registry.url} does not hold {path}",
+                "push it there: `permafrost model push`",
+            )
         if status not in (http.client.OK, http.client.PARTIAL_CONTENT):
             raise _NotNowError(status, response.headers.get("Retry-After", ""))
 
@@ -222,7 +239,11 @@ class RegistryReader:
         return http.client.HTTPSConnection(netloc, timeout=_TIMEOUT_S, context=context)
 
     def _unreachable(self, error: Exception) -> NodeError:
-        return NodeError("REGISTRY_UNREACHABLE", f"{self._registry.url}: {error}")
+        return NodeError(
+            "REGISTRY_UNREACHABLE",
+            f"{self._registry.url}: {error}",
+            "is the registry up, and open to this node? then run it again",
+        )
 
 
 def _require_length(response: http.client.HTTPResponse, digest: str, size: int) -> None:
@@ -233,9 +254,14 @@ def _require_length(response: http.client.HTTPResponse, digest: str, size: int) 
         raise NodeError(
             "REGISTRY_BYTES_WRONG",
             f"the registry offers {told} bytes of type {kind} for {digest}, not {size}",
+            "a proxy answers for the registry, or its store is damaged",
         )
 
 
 def _check(content: bytes, digest: str) -> None:
     if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
-        raise NodeError("REGISTRY_BYTES_WRONG", f"the registry sent other bytes than {digest}")
+        raise NodeError(
+            "REGISTRY_BYTES_WRONG",
+            f"the registry sent other bytes than {digest}",
+            "the registry's store is damaged: push the checkpoint again",
+        )

@@ -44,7 +44,11 @@ class Roots:
         except FileNotFoundError:
             return Slot()
         except (ValueError, KeyError, TypeError) as error:
-            raise NodeError("ROOTS_INVALID", f"{self._file('slot', name)}: {error}") from error
+            raise NodeError(
+                "ROOTS_INVALID",
+                f"{self._file('slot', name)}: {error}",
+                "remove the file; `permafrost converge` writes it anew",
+            ) from error
 
     def switch(self, name: str, checkpoint: str, served: str | None = None) -> Slot:
         """Point a slot at a checkpoint that is here; what it had is its way back.
@@ -71,9 +75,17 @@ class Roots:
         with self._kept_together():
             before = self.slot(name)
             if not before.previous:
-                raise NodeError("NO_WAY_BACK", f"slot {name} has loaded nothing before")
+                raise NodeError(
+                    "NO_WAY_BACK",
+                    f"slot {name} has loaded nothing before",
+                    "there is nothing to go back to: load by digest",
+                )
             if not self._store.tree(before.previous).is_dir():
-                raise NodeError("CHECKPOINT_NOT_HERE", f"{before.previous} is not on this node")
+                raise NodeError(
+                    "CHECKPOINT_NOT_HERE",
+                    f"{before.previous} is not on this node",
+                    "permafrost-node pull fetches it",
+                )
             return self._point(name, Slot(before.previous, before.current))
 
     def pin(self, name: str, checkpoint: str) -> None:
@@ -115,7 +127,11 @@ class Roots:
 
     def _file(self, kind: str, name: str) -> Path:
         if _NAME.fullmatch(name) is None:
-            raise NodeError("NAME_INVALID", f"{name!r} is no name for a {kind}")
+            raise NodeError(
+                "NAME_INVALID",
+                f"{name!r} is no name for a {kind}",
+                "small letters, digits and hyphens, at most 63",
+            )
         return self._folder / f"{kind}.{name}"
 
     def _write(self, path: Path, content: bytes) -> None:

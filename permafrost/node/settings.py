@@ -83,15 +83,23 @@ def load(path: Path) -> Settings:
         given = json.loads(path.read_text(encoding="utf-8"))
         return _settings(given, path)
     except OSError as error:
-        raise NodeError("SETTINGS_MISSING", f"{path}: {error.strerror}") from error
+        raise NodeError(
+            "SETTINGS_MISSING", f"{path}: {error.strerror}", "`permafrost converge` writes it anew"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise NodeError("SETTINGS_INVALID", f"{path}: {error}") from error
+        raise NodeError(
+            "SETTINGS_INVALID", f"{path}: {error}", "`permafrost converge` writes it anew"
+        ) from error
 
 
 def check_digest(digest: str) -> str:
     """Return a digest's hex part. Raises NodeError where it is none."""
     if DIGEST.fullmatch(digest) is None:
-        raise NodeError("DIGEST_INVALID", f"{digest!r} is not sha256:<64 hex digits>")
+        raise NodeError(
+            "DIGEST_INVALID",
+            f"{digest!r} is not sha256:<64 hex digits>",
+            "copy the whole digest from models.lock or the site file",
+        )
     return digest.removeprefix("sha256:")
 
 

@@ -30,7 +30,11 @@ def view(settings: Settings, slot: str = "") -> Settings:
     """Return the settings as one slot sees them; without a name: the first that is loaded."""
     slot = slot or next(iter(loaded(settings)), settings.slot)
     if slot not in settings.slots:
-        raise NodeError("SLOT_NOT_CONFIGURED", f"this node has no slot {slot}")
+        raise NodeError(
+            "SLOT_NOT_CONFIGURED",
+            f"this node has no slot {slot}",
+            "permafrost-node state shows its slots",
+        )
     return replace(settings, slot=slot, checkpoint=_told(settings, slot))
 
 
@@ -42,11 +46,17 @@ def checkpoint_of(settings: Settings, slot: str) -> str:
     path = _configuration(settings, slot)
     found = _CHECKPOINT.search(_read(path))
     if found is None or not found[2]:
-        raise NodeError("SLOT_NOT_CONFIGURED", f"{path} names no checkpoint")
+        raise NodeError(
+            "SLOT_NOT_CONFIGURED",
+            f"{path} names no checkpoint",
+            "`permafrost converge` writes it anew",
+        )
     told = _told(settings, slot)
     if told and found[2] != told:
         raise NodeError(
-            "CHECKPOINT_NOT_PINNED", f"{path} names {found[2]}, slot {slot} is pinned to {told}"
+            "CHECKPOINT_NOT_PINNED",
+            f"{path} names {found[2]}, slot {slot} is pinned to {told}",
+            "`permafrost converge` writes both anew",
         )
     return found[2]
 
@@ -61,7 +71,11 @@ def configure(settings: Settings, slot: str, checkpoint: str) -> bool:
     path = _configuration(settings, slot)
     text = _read(path)
     if _CHECKPOINT.search(text) is None:
-        raise NodeError("SLOT_NOT_CONFIGURED", f"{path} names no checkpoint")
+        raise NodeError(
+            "SLOT_NOT_CONFIGURED",
+            f"{path} names no checkpoint",
+            "`permafrost converge` writes it anew",
+        )
     changed = _write(path, _CHECKPOINT.sub(rf"\g<1>{checkpoint}\g<3>", text))
     return _write(_marker(settings, slot), checkpoint + "\n") or changed
 
@@ -104,7 +118,9 @@ def _told(settings: Settings, slot: str) -> str:
     except FileNotFoundError:
         return settings.checkpoint if slot == settings.slot else ""
     except (OSError, ValueError) as error:
-        raise NodeError("SLOT_NOT_CONFIGURED", f"slot {slot}: {error}") from error
+        raise NodeError(
+            "SLOT_NOT_CONFIGURED", f"slot {slot}: {error}", "`permafrost converge` writes it anew"
+        ) from error
     check_digest(digest)
     return digest
 
@@ -121,7 +137,11 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise NodeError("SLOT_NOT_CONFIGURED", f"{path}: {error.strerror}") from error
+        raise NodeError(
+            "SLOT_NOT_CONFIGURED",
+            f"{path}: {error.strerror}",
+            "`permafrost converge` writes it anew",
+        ) from error
 
 
 def _write(path: Path, text: str) -> bool:

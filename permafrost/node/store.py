@@ -112,10 +112,16 @@ class ModelStore:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise NodeError("CHECKPOINT_FILE_UNREADABLE", unreadable(path, error)) from error
+            raise NodeError(
+                "CHECKPOINT_FILE_UNREADABLE",
+                unreadable(path, error),
+                "permafrost-node pull fetches it again; look at the disk",
+            ) from error
         if f"sha256:{hashlib.sha256(content).hexdigest()}" != checkpoint:
             raise NodeError(
-                "CHECKPOINT_MANIFEST_WRONG", f"{path}: the manifest's bytes are not {checkpoint}"
+                "CHECKPOINT_MANIFEST_WRONG",
+                f"{path}: the manifest's bytes are not {checkpoint}",
+                "permafrost-node pull fetches it again",
             )
         return json_object(content, "NOT_A_CHECKPOINT", f"the content of {checkpoint}")
 

@@ -1,8 +1,6 @@
 """Every refusal and failure says what to do: none is built without a hint, anywhere in the source.
 
-A hint that is a name or a call is taken for one: what it was made from is looked at where it is a
-constant in the same place. `NodeError` is not among them: of a node's errors the control plane
-makes its own, and those are.
+A hint that is a name or a call is taken for one: only what an expression says itself is looked at.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ PLACE_OF_HINT = {
     "LabError": 2,
     "LabRefused": 2,
     "BuildError": 2,
+    "NodeError": 2,
 }
 """The constructors of what a person is shown, and which of their arguments is the hint."""
 FOLDERS = ("permafrost", "infra", "policy", "model_registry", "lab")
