@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from permafrost.cli.changing import Asked
+from permafrost.cli.changing import Asked, change, report
 from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
 from permafrost.cli.session import confirm, open_site, print_json, require_answer
+from permafrost.errors import Problem, UsageError
 from permafrost.planning.force import Force
 
+if TYPE_CHECKING:
+    from permafrost.topology import Node
+
 app = typer.Typer()
-ReplicaArgument = Annotated[str, typer.Argument(help="A replica of the site.")]
+ReplicaArgument = Annotated[
+    str, typer.Argument(help="A replica of the site, or a member of its knowledge tier.")
+]
 
 
 @app.command()
@@ -44,10 +50,23 @@ def drain(
     from permafrost.cli.render import line, show_drain_plan
     from permafrost.runbook.drain import drain_replica, preview_drain
     from permafrost.runbook.looking import as_replica, look_around
+    from permafrost.runbook.member_drain import member_named
     from permafrost.runbook.operations import operator, site_held
     from permafrost.runbook.recovery import require_nothing_unfinished, require_turn
 
     ctx = open_site(site)
+    if (member := member_named(ctx, replica)) is not None:
+        if despite_drift or cut or deadline_s is not None or force is not None:
+            raise UsageError(
+                Problem(
+                    "MEMBER_OPTION",
+                    "of a member's drain only --reason is said",
+                    replica,
+                    "leave --despite-drift, --deadline-s, --cut and --force out",
+                )
+            )
+        _drain_member(member, asked, reason)
+        return
     if not plan_only:
         require_turn(ctx, f"drain {replica}")
     given: dict[str, Any] = {
@@ -108,11 +127,15 @@ def undrain(
     require_answer(yes)
     from permafrost.cli.render import line
     from permafrost.planning.lookup import replica_named
+    from permafrost.runbook.member_drain import member_named
     from permafrost.runbook.operations import operator, site_held
     from permafrost.runbook.recovery import require_nothing_unfinished
     from permafrost.runbook.undrain import undrain_replica
 
     ctx = open_site(site)
+    if (member := member_named(ctx, replica)) is not None:
+        _undrain_member(member, Asked(site, yes, False, output))
+        return
     node = replica_named(ctx.site, replica)
     confirm(f"Probe {replica} and bring it back into rotation?", yes)
     with site_held(ctx, f"undrain {replica}"):
@@ -126,3 +149,37 @@ def undrain(
         )
     else:
         line(f"{replica}: nothing to do, {evidence.note}")
+
+
+def _drain_member(node: Node, asked: Asked, reason: str) -> None:
+    from permafrost.runbook import member_drain
+    from permafrost.runbook.operations import operator
+
+    done = change(
+        "drain",
+        node.name,
+        asked,
+        lambda ctx, _: member_drain.preview_drain(ctx, node, owner=operator(), reason=reason),
+        lambda ctx, _, shown: member_drain.drain_member(
+            ctx, node, owner=operator(), reason=reason, shown=shown
+        ),
+    )
+    if done is not None:
+        report("drain", node.name, asked, done[1], "is DRAINED", {"state": "DRAINED"})
+
+
+def _undrain_member(node: Node, asked: Asked) -> None:
+    from permafrost.runbook import member_drain
+    from permafrost.runbook.operations import operator
+
+    done = change(
+        "undrain",
+        node.name,
+        asked,
+        lambda ctx, _: member_drain.preview_undrain(ctx, node),
+        lambda ctx, _, shown: member_drain.undrain_member(
+            ctx, node, owner=operator(), shown=shown
+        ),
+    )
+    if done is not None:
+        report("undrain", node.name, asked, done[1], "serves", {"state": "ADMITTED"})

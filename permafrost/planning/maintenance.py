@@ -45,6 +45,7 @@ class HostStep(StrEnum):
     HAND_OVER = "hand-over"
     AWAIT_TIER = "await-tier"
     AWAIT_MEMBER = "await-member"
+    DECLARE_AWAY = "declare-member-away"
 
 
 @dataclass(frozen=True, slots=True)

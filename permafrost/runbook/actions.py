@@ -44,6 +44,7 @@ HOST: dict[str, type[steps_host.HostAction]] = {
     HostStep.HAND_OVER: steps_member.HandOver,
     HostStep.AWAIT_TIER: steps_member.AwaitTier,
     HostStep.AWAIT_MEMBER: steps_member.AwaitMember,
+    HostStep.DECLARE_AWAY: steps_member.DeclareAway,
 }
 
 

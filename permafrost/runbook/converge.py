@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from permafrost.engine.state import Phase
 from permafrost.errors import PermafrostError
 from permafrost.planning.lookup import node_named
+from permafrost.planning.member_drain import drained_members
 from permafrost.runbook.admit import admit_replica
 from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
@@ -141,7 +142,8 @@ def _converge_member(
         # Its VM has changed, or an earlier run ended here: the next one waits for it all the same,
         # unless what is not whole is another one, whose own turn is to be ended next.
         if founded_as(ctx) is not None and not unfinished:
-            await_ready(ctx, steady_s=STEADY_S)
+            away = drained_members(ctx.site, ctx.store.declared())
+            await_ready(ctx, away=away, steady_s=STEADY_S)
         return ConvergeEvidence(node.name, 0, notes=("configured already",))
     found: list[ConvergeEvidence] = []
 

@@ -23,6 +23,7 @@ from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.planning.lifecycle import ReplicaState
 from permafrost.planning.live import LiveState
 from permafrost.planning.lookup import node_named
+from permafrost.planning.member_drain import drained_members
 from permafrost.planning.ownership import attributes_of, category_name, tag_name
 from permafrost.planning.placement import plan_placement
 from permafrost.planning.preflight import plan_preflight
@@ -237,14 +238,19 @@ def _verify(ctx: Context) -> SiteStatus:
 
     def is_well() -> bool:
         live = look(ctx)
-        known = read_knowledge(ctx) if ctx.site.knowledge is not None else None
+        known = _known(ctx)
         seen[:] = [site_status(ctx.site, live, knowledge=known)]
         return not _missing(ctx, live, known)
 
     if not wait_until(is_well, clock=ctx.clock, deadline_s=VERIFY_S, every_s=2):
-        known = read_knowledge(ctx) if ctx.site.knowledge is not None else None
-        raise Failed(*_missing(ctx, look(ctx), known))
+        raise Failed(*_missing(ctx, look(ctx), _known(ctx)))
     return seen[0]
+
+
+def _known(ctx: Context) -> KnowledgeStatus | None:
+    if ctx.site.knowledge is None:
+        return None
+    return read_knowledge(ctx, away=drained_members(ctx.site, ctx.store.declared()))
 
 
 def _missing(ctx: Context, live: LiveState, known: KnowledgeStatus | None) -> list[Problem]:

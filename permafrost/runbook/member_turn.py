@@ -24,6 +24,7 @@ from permafrost.planning.knowledge_rebuild import StoreRebuilt, lost_stores, pla
 from permafrost.planning.knowledge_status import COPYING
 from permafrost.planning.knowledge_stop import structure_problems
 from permafrost.planning.maintenance import HAND_OVER_S
+from permafrost.planning.member_drain import drained_members, drained_problem
 from permafrost.ports import VectorStore
 from permafrost.runbook.context import Context
 from permafrost.runbook.founding import is_founded, require_ours
@@ -62,6 +63,7 @@ def take_member_turn(
 
     A cluster that never answered right has no turns: its members wait for each other's stores.
     """
+    _require_none_drained(ctx, node)
     if not is_founded(ctx, lambda: read_knowledge(ctx).is_ready):
         with operation(ctx, command, owner=owner) as journal:
             configure(journal, False)
@@ -70,7 +72,7 @@ def take_member_turn(
         locked(ctx.loaded.state_dir / TURN_FOLDER),
         operation(ctx, command, owner=owner) as journal,
     ):
-        _require_no_maintenance(ctx, node)
+        require_no_maintenance(ctx, node)
         _end_unfinished(ctx, node, journal)
         require_ours(ctx, read_knowledge(ctx, mending=(node.name,)))
         heals = _was_rebuilt(ctx, node)
@@ -96,6 +98,7 @@ def give_way(ctx: Context, node: Node, *, owner: str) -> bool:
 
     Nothing is given away where nothing serves: in a new cluster, or where it does not answer.
     """
+    _require_none_drained(ctx, node)
     if not is_founded(ctx, lambda: read_knowledge(ctx).is_ready):
         return False
     try:
@@ -106,7 +109,7 @@ def give_way(ctx: Context, node: Node, *, owner: str) -> bool:
         locked(ctx.loaded.state_dir / TURN_FOLDER),
         operation(ctx, f"give way {node.name}", owner=owner) as journal,
     ):
-        _require_no_maintenance(ctx, node)
+        require_no_maintenance(ctx, node)
         _end_unfinished(ctx, node, journal)
         require_ours(ctx, read_knowledge(ctx, mending=(node.name,)))
         return _begin(ctx, node, journal, heals=_was_rebuilt(ctx, node)).gave_away
@@ -244,7 +247,14 @@ def _restore(ctx: Context, node: Node) -> None:
         return
 
 
-def _require_no_maintenance(ctx: Context, node: Node) -> None:
+def _require_none_drained(ctx: Context, node: Node) -> None:
+    """While a member is drained none is configured, itself neither."""
+    declared = ctx.store.declared()
+    if away := drained_members(ctx.site, declared):
+        raise Refused(*(drained_problem(declared[name], node.name) for name in away))
+
+
+def require_no_maintenance(ctx: Context, node: Node) -> None:
     """While a member is in maintenance no other is touched, nor is what is off."""
     roles = milvus_roles(ctx.site)
     away = [r for r in ctx.store.maintenance.all() if any(n in roles for n in r.powered)]

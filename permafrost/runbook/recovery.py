@@ -13,13 +13,14 @@ from permafrost.engine.runs import Run, RunState
 from permafrost.errors import Held, Problem, Refused
 from permafrost.planning.drain import plan_drain
 from permafrost.planning.lifecycle import DeclaredState
+from permafrost.planning.member_drain import member_drain_drafts, member_undrain_drafts
 from permafrost.planning.replicas import admit_drafts, drain_drafts
 from permafrost.planning.steps import Draft, OperationPlan, numbered
 from permafrost.runbook import maintenance, upgrade
 from permafrost.runbook.context import Context
 from permafrost.runbook.execution import RunResult, drive
 from permafrost.runbook.looking import look_around
-from permafrost.topology import Node, nodes
+from permafrost.topology import Node, Tier, nodes
 
 AWAY = (DeclaredState.DRAINING.value, DeclaredState.DRAINED.value)
 
@@ -217,24 +218,31 @@ def _instead(ctx: Context, run: Run) -> str:
 
 
 def _undo_drain(ctx: Context, run: Run) -> OperationPlan:
-    """Bring the replica back, unless it was away before."""
+    """Bring the replica or the member back, unless it was away before."""
     node = _node(ctx, run)
     drafts: tuple[Draft, ...] = ()
     declared = ctx.store.declared().get(run.plan.target)
     is_away = declared is not None and declared.is_away
     if node is not None and is_away and run.plan.facts.get("was") not in AWAY:
-        drafts = admit_drafts(ctx.site, node, owner=run.owner)
+        drafts = (
+            member_undrain_drafts(node)
+            if node.tier is Tier.KNOWLEDGE
+            else admit_drafts(ctx.site, node, owner=run.owner)
+        )
     return OperationPlan("abort", run.plan.name, numbered(drafts))
 
 
 def _undo_admission(ctx: Context, run: Run) -> OperationPlan:
-    """Take the replica away again, if it was away before."""
+    """Take the replica or the member away again, if it was away before."""
     node = _node(ctx, run)
     drafts: tuple[Draft, ...] = ()
     if node is not None and run.plan.facts.get("was") in AWAY:
-        plan_drain(ctx.site, look_around(ctx, node), node)
         owner, reason = str(run.plan.facts["owner"]), str(run.plan.facts["reason"])
-        drafts = drain_drafts(ctx.site, node, owner=owner, reason=reason)
+        if node.tier is Tier.KNOWLEDGE:
+            drafts = member_drain_drafts(node, owner=owner, reason=reason)
+        else:
+            plan_drain(ctx.site, look_around(ctx, node), node)
+            drafts = drain_drafts(ctx.site, node, owner=owner, reason=reason)
     return OperationPlan("abort", run.plan.name, numbered(drafts))
 
 

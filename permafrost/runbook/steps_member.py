@@ -8,6 +8,7 @@ that, so each step ends with the canaries.
 from __future__ import annotations
 
 from permafrost.engine.executor import Evidence
+from permafrost.engine.state import DeclaredState
 from permafrost.errors import Failed, PermafrostError
 from permafrost.planning.maintenance import HAND_OVER_S
 from permafrost.ports import VectorStore
@@ -82,11 +83,18 @@ class AwaitMember(MemberAction):
 
     def already(self) -> Evidence | None:
         """Whether nothing is said against it."""
+        if self.is_drained():
+            return None
         try:
             seen = read_knowledge(self.ctx)
         except PermafrostError:
             return None
         return {"ready": True} if seen.is_ready else None
+
+    def is_drained(self) -> bool:
+        """Whether it is declared away: then it is not back before that is taken back."""
+        declared = self.ctx.store.declared().get(self.step.target)
+        return declared is not None and declared.is_away
 
     def do(self) -> None:
         """Have it started: one that gave away and was never off runs its stores alone."""
@@ -95,4 +103,27 @@ class AwaitMember(MemberAction):
     def confirm(self) -> Evidence:
         """Return the canaries once the tier is whole."""
         await_ready(self.ctx, deadline_s=self.step.deadline_s - TAKE_UP_S, steady_s=STEADY_S)
+        if self.is_drained():
+            who = self.ctx.store.declared()[self.step.target].owner
+            self.ctx.store.declare(self.step.target, DeclaredState.ADMITTED, owner=who)
         return {"ready": True}
+
+
+class DeclareAway(MemberAction):
+    """It is decided, durably, that the member is away: no other is touched meanwhile."""
+
+    def already(self) -> Evidence | None:
+        """Whether that is declared, or more."""
+        declared = self.ctx.store.declared().get(self.step.target)
+        wanted = {self.step.arguments["state"], DeclaredState.DRAINED.value}
+        if declared is None or declared.state.value not in wanted:
+            return None
+        return {"declared": str(declared)}
+
+    def do(self) -> None:
+        """Declare it."""
+        given = self.step.arguments
+        state = DeclaredState(given["state"])
+        self.ctx.store.declare(
+            self.step.target, state, owner=given["owner"], reason=given["reason"]
+        )

@@ -58,9 +58,9 @@ ROLLING_ASKED = ("--way", "rolling", "--allow-mixed", "--canary", "20", "--canar
 PERHAPS_TRUE = frozenset({"await-slot", "await-slot-up"})
 """Steps that only wait: where all of them find it true already, there is no moment to kill."""
 
-OF_MEMBERS = frozenset({"hand-over", "await-tier", "await-member"})
-"""Kinds of a host on which a member of the knowledge tier stands: killed on fakes
-(tests/unit/runbook/test_members.py), and this site has none."""
+OF_MEMBERS = frozenset({"hand-over", "await-tier", "await-member", "declare-member-away"})
+"""Kinds of a host on which a member of the knowledge tier stands, and of its own drain: killed on
+fakes (tests/unit/runbook/test_members.py, test_member_drain.py), and this site has none."""
 
 NOT_IN_THEM = OF_MEMBERS | {"await-slot-idle", "unload-slot", "declare-out"}
 """Kinds of `retire` and of an abort, and of a host that died: no step of a maintenance's or an
