@@ -12,7 +12,7 @@ from permafrost.planning.drain import plan_drain
 from permafrost.planning.live import LiveState
 from permafrost.runbook.context import Context
 from permafrost.runbook.looking import look
-from permafrost.topology import edges, nodes
+from permafrost.topology import Tier, edges, nodes
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,8 @@ def reassert_drains(ctx: Context, edge: str | None = None) -> tuple[str, ...]:
     every = frozenset(e.name for e in edges(ctx.site))
     again = []
     for node in nodes(ctx.site):
+        if node.tier is not Tier.INFERENCE:  # a drained member is no server of an endpoint
+            continue
         declared = ctx.store.declared().get(node.name)
         if declared is None or not declared.is_away:
             continue

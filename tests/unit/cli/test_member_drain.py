@@ -33,14 +33,10 @@ def test_it_goes_and_comes_back(
 ) -> None:
     assert run(["drain", MEMBER, "--plan-only"]) == ExitStatus.DONE
     assert MEMBER not in world.handed_over
-    assert (
-        run(["drain", MEMBER, "--reason", "a disk", "--yes"]) == ExitStatus.DONE
-    )
+    assert run(["drain", MEMBER, "--reason", "a disk", "--yes"]) == ExitStatus.DONE
     assert MEMBER in world.handed_over
     assert "is DRAINED" in capsys.readouterr().out
-    assert (
-        run(["undrain", MEMBER, "--yes", "--output", "json"]) == ExitStatus.DONE
-    )
+    assert run(["undrain", MEMBER, "--yes", "--output", "json"]) == ExitStatus.DONE
     said = json.loads(capsys.readouterr().out)
     assert (said["command"], said["target"], said["state"]) == ("undrain", MEMBER, "ADMITTED")
     assert read_knowledge(context(tmp_path / "state", world)).is_ready

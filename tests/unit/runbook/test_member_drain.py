@@ -9,11 +9,14 @@ import pytest
 
 from permafrost.engine.runs import RunState
 from permafrost.errors import Failed, Refused
+from permafrost.facts import ServerState
 from permafrost.planning.knowledge import members
 from permafrost.planning.lifecycle import DeclaredState
 from permafrost.planning.placement import Slot
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import converge_node
+from permafrost.runbook.drain import drain_replica
+from permafrost.runbook.edges import reassert_drains
 from permafrost.runbook.execution import RunResult
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.maintenance import enter, leave
@@ -108,6 +111,16 @@ def test_no_second_one_goes_and_none_is_configured_meanwhile(ctx: Context, world
     assert "KNOWLEDGE_NOT_WHOLE" in {p.code for p in host.value.problems}
     undrain(ctx, FIRST)
     drain(ctx, SECOND)
+
+
+def test_edges_are_not_told_of_it(ctx: Context, world: World) -> None:
+    """It is no server of an endpoint: an edge that is made anew would know none of that name."""
+    world.rate_per_tick = 0
+    drain(ctx, FIRST)
+    drain_replica(ctx, "lab-chat-01", owner=ME)
+    for key in world.edge_state:
+        world.edge_state[key] = ServerState.READY
+    assert reassert_drains(ctx) == ("lab-chat-01",)
 
 
 def test_where_the_others_are_not_whole_it_stays(ctx: Context, world: World) -> None:
