@@ -36,7 +36,9 @@ def machines(vsphere: VCenter) -> dict[str, str]:
 
 
 def problems(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = json.loads(done.stderr)
+    """Return what a command said at its end, after the lines of its progress."""
+    told = done.stderr
+    found: list[dict[str, str]] = json.loads(told[told.index("[\n") :])
     return found
 
 
