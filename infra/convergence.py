@@ -1,73 +1,38 @@
-"""Convergence and admission of a node, as a resource that follows its VM.
-
-It is a resource and not an after-hook, because a hook that fails is never come back to: here a
-failed create or update leaves the old state, and the next ``up`` tries again. The state holds
-fingerprints and the *name* of this provider, no code and no secret.
-"""
+"""Convergence and admission of a node, as a resource that follows its VM."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pulumi.dynamic import (
-    ConfigureRequest,
-    CreateResult,
-    DiffResult,
-    ReadResult,
-    ResourceProvider,
-    UpdateResult,
-)
+from pulumi.dynamic import DiffResult
 
-from permafrost.adapters.pulumi_stack.lifeline import bind_to_engine
-
-FINGERPRINTS = ("vm", "vm_fingerprint", "convergence", "checkpoint", "image")
+from infra.work_provider import WorkProvider
 
 
-class ConvergenceProvider(ResourceProvider):
+class ConvergenceProvider(WorkProvider):
     """Configures a node and admits it; what to compare are fingerprints alone."""
 
-    # What is serialised is a reference to this class: there is nothing to hide in it.
-    serialize_as_secret_always = False
-
-    def configure(self, req: ConfigureRequest) -> None:
-        """Tie this process to the engine; called once in the provider's process."""
-        del req
-        bind_to_engine()
+    subject = "node"
+    compared = ("vm", "vm_fingerprint", "convergence", "checkpoint", "image")
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """Return whether the node must be configured again. It is never replaced."""
-        differs = any(_olds.get(key) != _news.get(key) for key in FINGERPRINTS)
-        return DiffResult(changes=differs or _was_drained_for_change(str(_news["node"])))
+        told = super().diff(_id, _olds, _news)
+        return DiffResult(changes=told.changes or _was_drained_for_change(str(_news["node"])))
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Configure the node of a new VM.
+    def work(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
+        """Configure the node.
 
-        A host key that is known under its name is another VM's: one that an interrupted run
-        made, somebody looked at, and the next run replaced.
+        A VM that is new, or was lost and made anew, has another host key: one that is known under
+        its name is another VM's, which an interrupted run made and the next one replaced.
         """
-        _converge(props, is_new=True)
-        return CreateResult(id_=str(props["node"]), outs=_outputs(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Configure the node again; a VM that was lost and made anew has another host key."""
-        _converge(_news, is_new=_olds.get("vm") != _news.get("vm"))
-        return UpdateResult(outs=_outputs(_news))
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Return what is known; the node itself is observed when it is configured."""
-        return ReadResult(id_, _outputs(props))
-
-    def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        """Do nothing: what is known of the node is forgotten when its VM is gone."""
+        _converge(news, is_new=olds.get("vm") != news.get("vm"))
 
 
-def _outputs(props: dict[str, Any]) -> dict[str, Any]:
-    return {key: props[key] for key in ("node", *FINGERPRINTS)}
-
-
-def _converge(props: dict[str, Any], *, is_new: bool = False) -> None:
+def _converge(props: Mapping[str, Any], *, is_new: bool) -> None:
     # Imported where it is used: the program that only declares this resource needs none of it.
     from infra.vm_hooks import OWNER, forget_host_key
     from permafrost.runbook.converge import converge_node

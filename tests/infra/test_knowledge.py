@@ -89,8 +89,8 @@ def test_a_vm_that_was_made_anew_is_spoken_to_as_another_one(
     monkeypatch.setattr(
         convergence, "_converge", lambda props, *, is_new=False: told.append(is_new)
     )
-    props = {"node": "bergen-knowledge-01", **dict.fromkeys(convergence.FINGERPRINTS, "x")}
     provider = convergence.ConvergenceProvider()
+    props = {"node": "bergen-knowledge-01", **dict.fromkeys(provider.compared, "x")}
     provider.update("id", props, {**props, "convergence": "y"})
     provider.update("id", props, {**props, "vm": "another"})
     assert told == [False, True]

@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pulumi.dynamic import CreateResult, UpdateResult
-
-from infra.convergence import FINGERPRINTS, ConvergenceProvider
+from infra.convergence import ConvergenceProvider
 from infra.vm_hooks import OWNER, REASON
 from permafrost.engine.state import DeclaredState, StateStore
 from permafrost.engine.waiting import SystemClock, wait_until
@@ -37,15 +35,10 @@ program.deploy()
 class Standing(ConvergenceProvider):
     """Admits a node at once; when it has to, the product's own provider decides."""
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Admit the node of a new VM."""
-        _admit(props)
-        return CreateResult(id_=str(props["node"]), outs=_outputs(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Admit the node again."""
-        _admit(_news)
-        return UpdateResult(outs=_outputs(_news))
+    def work(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
+        """Admit the node."""
+        del olds
+        _admit(news)
 
 
 def drain(site_path: Path, name: str, address: str) -> None:
@@ -83,7 +76,3 @@ def _admit(props: Mapping[str, Any]) -> None:
 def _note(verb: str, name: str) -> None:
     with Path(os.environ[EVENTS]).open("a", encoding="utf-8") as file:
         file.write(f"{verb} {name}\n")
-
-
-def _outputs(props: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: props[key] for key in ("node", *FINGERPRINTS)}
