@@ -17,7 +17,7 @@ from typing import Any
 from permafrost.planning.cluster import ClusterSettings
 from permafrost.planning.drift_domains import domain_drift
 from permafrost.planning.drift_marks import mark_drift, override_drift
-from permafrost.planning.drift_report import Drift, DriftCode
+from permafrost.planning.drift_report import Drift, DriftCode, reservation_lost
 from permafrost.planning.drift_rules import rule_drift
 from permafrost.planning.drift_vgpu import vgpu_drift
 from permafrost.planning.lifecycle import Declared
@@ -135,13 +135,7 @@ def _node_drift(
             node.endpoint,
         )
     if slot.gpus and not vm.is_fully_reserved:
-        yield Drift(
-            DriftCode.RESERVATION_LOST,
-            node.name,
-            f"{vm.memory_reservation_mib} MiB of {vm.memory_mib} MiB are reserved",
-            "all of it: without, the VM will not power on again",
-            node.endpoint,
-        )
+        yield reservation_lost(node, vm)
     is_kept_off = declared is not None and declared.is_away and not declared.is_automatic
     if vm.is_connected and not vm.is_on and not is_kept_off:
         yield Drift(DriftCode.VM_OFF, node.name, f"powered off, on {vm.host}", "on", node.endpoint)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from permafrost.errors import Problem
+from permafrost.planning.snapshot import VmFacts
+from permafrost.topology import Node
 
 
 class DriftCode(StrEnum):
@@ -144,6 +146,17 @@ class Drift:
 
     def __str__(self) -> str:
         return f"{self.code.value} {self.target}: {self.seen}; wanted: {self.wanted}"
+
+
+def reservation_lost(node: Node, vm: VmFacts) -> Drift:
+    """Return what is said of a VM with a device whose memory is not all reserved any more."""
+    return Drift(
+        DriftCode.RESERVATION_LOST,
+        node.name,
+        f"{vm.memory_reservation_mib} MiB of {vm.memory_mib} MiB are reserved",
+        "all of it: without, the VM will not power on again",
+        node.endpoint,
+    )
 
 
 def blocks_deploy(drift: Iterable[Drift]) -> tuple[Drift, ...]:

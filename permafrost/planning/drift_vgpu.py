@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from permafrost.planning.demand import wanted_vgpus
-from permafrost.planning.drift_report import Drift, DriftCode
+from permafrost.planning.drift_report import Drift, DriftCode, reservation_lost
 from permafrost.planning.snapshot import Inventory
 from permafrost.planning.vgpu import missing_profile
 from permafrost.site.model import Site
@@ -35,10 +35,4 @@ def vgpu_drift(site: Site, node: Node, inventory: Inventory) -> Iterator[Drift]:
             node.endpoint,
         )
     if vm.vgpus and not vm.is_fully_reserved:
-        yield Drift(
-            DriftCode.RESERVATION_LOST,
-            node.name,
-            f"{vm.memory_reservation_mib} MiB of {vm.memory_mib} MiB are reserved",
-            "all of it: without, the VM will not power on again",
-            node.endpoint,
-        )
+        yield reservation_lost(node, vm)
