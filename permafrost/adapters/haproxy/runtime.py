@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 from permafrost.adapters.haproxy.answers import EdgeAnswer, UnreadableAnswerError, parse_edge
 from permafrost.adapters.ssh import Shell
@@ -25,7 +25,6 @@ from permafrost.facts import (
     Traffic,
 )
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 COMMAND = ("sudo", "-n", "/usr/local/sbin/permafrost-haproxy")
@@ -42,11 +41,7 @@ class HaproxyRuntime:
 
     def observe(self) -> Traffic:
         """Return what every edge does now; an edge that does not answer is listed as such."""
-        return self._traffic(self._at_once(self._try, self._edges))
-
-    def _at_once(self, ask: Callable[[str], T], edges: Sequence[str]) -> dict[str, T]:
-        with ThreadPoolExecutor(max_workers=max(1, len(edges))) as pool:
-            return dict(zip(edges, pool.map(ask, edges), strict=True))
+        return self._traffic(_at_once(self._read, self._edges))
 
     def _traffic(self, answers: Mapping[str, EdgeAnswer | PermafrostError]) -> Traffic:
         backends: list[BackendFacts] = []
@@ -73,14 +68,10 @@ class HaproxyRuntime:
 
         What went wrong is told for all of them together.
         """
-
-        def told(edge: str) -> EdgeAnswer | PermafrostError:
-            try:
-                return self._set_on(edge, replica, state)
-            except PermafrostError as error:
-                return error
-
-        answers = self._at_once(told, [e for e in self._edges if e not in but])
+        answers = _at_once(
+            lambda edge: self._set_on(edge, replica, state),
+            [e for e in self._edges if e not in but],
+        )
         failed = [a for a in answers.values() if isinstance(a, PermafrostError)]
         if failed:
             raise Failed(*(p for error in failed for p in error.problems))
@@ -195,12 +186,6 @@ class HaproxyRuntime:
             observed = None
         return self._read(edge) if observed is None else self._parsed(edge, json.dumps(observed))
 
-    def _try(self, edge: str) -> EdgeAnswer | PermafrostError:
-        try:
-            return self._read(edge)
-        except PermafrostError as error:
-            return error
-
     def _read(self, edge: str) -> EdgeAnswer:
         return self._parsed(edge, self._ask(edge, "--observe"))
 
@@ -230,6 +215,21 @@ class HaproxyRuntime:
                 )
             )
         return done.stdout
+
+
+def _at_once(
+    ask: Callable[[str], EdgeAnswer], edges: Sequence[str]
+) -> dict[str, EdgeAnswer | PermafrostError]:
+    """Return what each edge answers, or why it does not."""
+
+    def answer_of(edge: str) -> EdgeAnswer | PermafrostError:
+        try:
+            return ask(edge)
+        except PermafrostError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=max(1, len(edges))) as pool:
+        return dict(zip(edges, pool.map(answer_of, edges), strict=True))
 
 
 def _words(told: str) -> str:
