@@ -65,9 +65,17 @@ def cluster_fingerprint(loaded: LoadedSite) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+def vector_store(ctx: Context) -> VectorStore:
+    """Return the tier; raise Failed (KNOWLEDGE_ABSENT) for a site without one."""
+    if ctx.knowledge is None:
+        hint = "give the site file `knowledge`, or name what the site has: `permafrost status`"
+        raise Failed(Problem("KNOWLEDGE_ABSENT", "the site has no knowledge tier", hint=hint))
+    return ctx.knowledge
+
+
 def settle_cluster(ctx: Context, *, owner: str) -> tuple[str, ...]:
     """Make users, roles, grants and canaries so, and wait until every proxy answers right."""
-    store = _store(ctx)
+    store = vector_store(ctx)
     name = f"{ctx.site.site}-knowledge"
     with operation(ctx, f"settle {name}", owner=owner) as journal:
         journal("settle", name, Phase.INTENT, {})
@@ -132,7 +140,7 @@ def take_up_member(ctx: Context, member: str) -> None:
         refusals.clear()
         ctx.guard()
         try:
-            _store(ctx).take_up(member)
+            vector_store(ctx).take_up(member)
         except Failed as error:
             refusals.append(error)
         return not refusals
@@ -151,7 +159,7 @@ def read_knowledge(
     ctx: Context, *, mending: Collection[str] = (), away: Collection[str] = ()
 ) -> KnowledgeStatus:
     """Ask every member and proxy; ``mending``, ``away``: as ``knowledge_status`` has them."""
-    store = _store(ctx)
+    store = vector_store(ctx)
     names = [n.name for n in members(ctx.site)]
     doors = [n.name for n, _ in proxies(ctx.site)]
     with ThreadPoolExecutor(max_workers=16) as pool:
@@ -198,10 +206,3 @@ def _hosts(ctx: Context) -> dict[str, str]:
         return {vm.name: vm.host for vm in ctx.hypervisor.observe().vms}
     except PermafrostError:
         return {}
-
-
-def _store(ctx: Context) -> VectorStore:
-    if ctx.knowledge is None:
-        hint = "give the site file `knowledge`, or name what the site has: `permafrost status`"
-        raise Failed(Problem("KNOWLEDGE_ABSENT", "the site has no knowledge tier", hint=hint))
-    return ctx.knowledge

@@ -25,7 +25,6 @@ from permafrost.planning.knowledge_status import COPYING
 from permafrost.planning.knowledge_stop import structure_problems
 from permafrost.planning.maintenance import HAND_OVER_S
 from permafrost.planning.member_drain import drained_members, drained_problem
-from permafrost.ports import VectorStore
 from permafrost.runbook.context import Context
 from permafrost.runbook.founding import is_founded, require_ours
 from permafrost.runbook.knowledge import (
@@ -35,6 +34,7 @@ from permafrost.runbook.knowledge import (
     await_ready,
     read_knowledge,
     take_up_member,
+    vector_store,
 )
 from permafrost.runbook.operations import Journal, operation
 from permafrost.topology import Node
@@ -166,14 +166,6 @@ def readmit(ctx: Context, member: str, rebuilt: tuple[StoreRebuilt, ...]) -> str
     if refusals:
         raise refusals[0]
     return ""
-
-
-def vector_store(ctx: Context) -> VectorStore:
-    """Return the tier; a site without one has no members."""
-    if ctx.knowledge is None:
-        hint = "give the site file `knowledge`, or name what the site has: `permafrost status`"
-        raise Failed(Problem("KNOWLEDGE_ABSENT", "the site has no knowledge tier", hint=hint))
-    return ctx.knowledge
 
 
 def _begin(ctx: Context, node: Node, journal: Journal, *, heals: bool) -> TurnTaken:

@@ -9,28 +9,21 @@ from __future__ import annotations
 
 from permafrost.engine.executor import Evidence
 from permafrost.engine.state import DeclaredState
-from permafrost.errors import Failed, PermafrostError
+from permafrost.errors import PermafrostError
 from permafrost.planning.maintenance import HAND_OVER_S
-from permafrost.ports import VectorStore
 from permafrost.runbook.knowledge import (
     STEADY_S,
     TAKE_UP_S,
-    as_problem,
     await_ready,
     read_knowledge,
     take_up_member,
+    vector_store,
 )
 from permafrost.runbook.steps_host import HostAction
 
 
 class MemberAction(HostAction):
     """What all these steps know."""
-
-    def store(self) -> VectorStore:
-        """Return the tier; a site without one has no such step."""
-        if self.ctx.knowledge is None:
-            raise Failed(as_problem(self.step.target, "the site has no knowledge tier"))
-        return self.ctx.knowledge
 
     def is_off(self) -> bool:
         """Whether the machine is off, or gone with its host."""
@@ -50,7 +43,7 @@ class HandOver(MemberAction):
         member = self.step.target
         await_ready(self.ctx, mending=(member,))
         self.ctx.guard()
-        self.store().hand_over(member, deadline_s=HAND_OVER_S)
+        vector_store(self.ctx).hand_over(member, deadline_s=HAND_OVER_S)
 
     def confirm(self) -> Evidence:
         """Return who leads now, once the others answer right without it."""
