@@ -47,9 +47,15 @@ def execute_plan(ctx: Context, plan: OperationPlan, *, owner: str) -> RunResult:
     return drive(ctx, operation)
 
 
-def carry_out(ctx: Context, made: OperationPlan, *, owner: str) -> RunResult:
-    """Run a plan that was just made while the site was held; nothing where it has no steps."""
+def carry_out(
+    ctx: Context, made: OperationPlan, *, owner: str, shown: str | None = None
+) -> RunResult:
+    """Run a plan that was just made while the site was held; nothing where it has no steps.
+
+    ``shown``: the fingerprint of the plan that was confirmed; raises Refused where it is another.
+    """
     ctx.guard()
+    require_fresh(shown, made)
     return execute_plan(ctx, made, owner=owner) if made.steps else RunResult("", ())
 
 

@@ -22,7 +22,7 @@ from permafrost.planning.maintenance import (
 from permafrost.planning.ok_to_stop import Kind, Verdict, hosts_named, ok_to_stop
 from permafrost.planning.steps import OperationPlan
 from permafrost.runbook.context import Context
-from permafrost.runbook.execution import RunResult, execute_plan, require_fresh
+from permafrost.runbook.execution import RunResult, carry_out
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.looking import look
 
@@ -55,9 +55,8 @@ def preview_enter(ctx: Context, name: str, *, owner: str) -> OperationPlan:
 
 def enter(ctx: Context, name: str, *, owner: str, shown: str | None = None) -> RunResult:
     """Take a host or rack away. ``shown``: the fingerprint of the plan that was confirmed."""
-    ctx.guard()
     made = preview_enter(ctx, name, owner=owner)
-    return _execute(ctx, made, owner, shown)
+    return carry_out(ctx, made, owner=owner, shown=shown)
 
 
 def preview_exit(ctx: Context, name: str, *, owner: str) -> OperationPlan:
@@ -69,9 +68,8 @@ def preview_exit(ctx: Context, name: str, *, owner: str) -> OperationPlan:
 
 def leave(ctx: Context, name: str, *, owner: str, shown: str | None = None) -> RunResult:
     """Bring a host or rack back; a host that is dead is left without it."""
-    ctx.guard()
     made = preview_exit(ctx, name, owner=owner)
-    return _execute(ctx, made, owner, shown)
+    return carry_out(ctx, made, owner=owner, shown=shown)
 
 
 def read_maintenance(ctx: Context) -> dict[str, Any]:
@@ -103,13 +101,6 @@ def undo_exit(ctx: Context, run: Run) -> OperationPlan:
 
 
 UNDO = {ENTER: undo_enter, EXIT: undo_exit}
-
-
-def _execute(ctx: Context, made: OperationPlan, owner: str, shown: str | None) -> RunResult:
-    require_fresh(shown, made)
-    if not made.steps:
-        return RunResult("", ())
-    return execute_plan(ctx, made, owner=owner)
 
 
 def _see(ctx: Context) -> LiveState:

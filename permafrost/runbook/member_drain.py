@@ -18,7 +18,7 @@ from permafrost.planning.member_drain import (
 )
 from permafrost.planning.steps import OperationPlan
 from permafrost.runbook.context import Context
-from permafrost.runbook.execution import RunResult, carry_out, require_fresh
+from permafrost.runbook.execution import RunResult, carry_out
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.member_turn import require_no_maintenance
 from permafrost.topology import Node
@@ -51,8 +51,7 @@ def drain_member(
 ) -> RunResult:
     """Take a member out of service; ``shown``: the plan that was confirmed, another is refused."""
     made = preview_drain(ctx, node, owner=owner, reason=reason)
-    require_fresh(shown, made)
-    return carry_out(ctx, made, owner=owner)
+    return carry_out(ctx, made, owner=owner, shown=shown)
 
 
 def preview_undrain(ctx: Context, node: Node) -> OperationPlan:
@@ -63,8 +62,7 @@ def preview_undrain(ctx: Context, node: Node) -> OperationPlan:
 def undrain_member(ctx: Context, node: Node, *, owner: str, shown: str | None = None) -> RunResult:
     """Have everything on a member started, and wait until the tier is whole with it."""
     made = preview_undrain(ctx, node)
-    require_fresh(shown, made)
-    return carry_out(ctx, made, owner=owner)
+    return carry_out(ctx, made, owner=owner, shown=shown)
 
 
 def _declared(ctx: Context, node: Node) -> Declared | None:

@@ -22,7 +22,7 @@ from permafrost.planning.upgrade_back import (
     way_back_by_exchange,
 )
 from permafrost.runbook.context import Context
-from permafrost.runbook.execution import RunResult, execute_plan, require_fresh
+from permafrost.runbook.execution import RunResult, carry_out
 from permafrost.runbook.looking import look
 from permafrost.runbook.pins import require_candidate
 from permafrost.site.lock import LOCK_NAME
@@ -56,8 +56,8 @@ def upgrade(
     ctx: Context, endpoint: str, to: str, wish: Wish, *, shown: str | None = None
 ) -> RunResult:
     """Give an endpoint another checkpoint. ``shown``: the plan that was confirmed."""
-    ctx.guard()
-    return _execute(ctx, preview_upgrade(ctx, endpoint, to, wish), wish.owner, shown)
+    made = preview_upgrade(ctx, endpoint, to, wish)
+    return carry_out(ctx, made, owner=wish.owner, shown=shown)
 
 
 def preview_rollback(ctx: Context, endpoint: str, wish: Wish | None = None) -> OperationPlan:
@@ -78,8 +78,8 @@ def rollback(
     ctx: Context, endpoint: str, *, owner: str, wish: Wish | None = None, shown: str | None = None
 ) -> RunResult:
     """Give an endpoint back the checkpoint that answered before."""
-    ctx.guard()
-    return _execute(ctx, preview_rollback(ctx, endpoint, wish or Wish(owner)), owner, shown)
+    made = preview_rollback(ctx, endpoint, wish or Wish(owner))
+    return carry_out(ctx, made, owner=owner, shown=shown)
 
 
 def preview_retire(ctx: Context, endpoint: str) -> OperationPlan:
@@ -90,8 +90,8 @@ def preview_retire(ctx: Context, endpoint: str) -> OperationPlan:
 
 def retire(ctx: Context, endpoint: str, *, owner: str, shown: str | None = None) -> RunResult:
     """Empty the slot that does not answer."""
-    ctx.guard()
-    return _execute(ctx, preview_retire(ctx, endpoint), owner, shown)
+    made = preview_retire(ctx, endpoint)
+    return carry_out(ctx, made, owner=owner, shown=shown)
 
 
 def candidate(ctx: Context, endpoint: str, to: str) -> str:
@@ -160,10 +160,3 @@ UNDO: dict[str, Callable[[Context, Run], OperationPlan]] = {
     ROLLBACK: undo,
     RETIRE: undo,
 }
-
-
-def _execute(ctx: Context, made: OperationPlan, owner: str, shown: str | None) -> RunResult:
-    require_fresh(shown, made)
-    if not made.steps:
-        return RunResult("", ())
-    return execute_plan(ctx, made, owner=owner)
