@@ -25,6 +25,11 @@ class Asked:
     plan_only: bool
     output: Output
 
+    @property
+    def asks_nobody(self) -> bool:
+        """Whether no question is asked: then one plan, made while the site is held, will do."""
+        return self.yes and not self.plan_only
+
     def require_answer(self) -> None:
         """Raise UsageError when something is to be changed and nobody could be asked."""
         if not self.plan_only:
@@ -74,7 +79,7 @@ def change(
     ctx = open_site(asked.site)
     if not asked.plan_only:
         require_turn(ctx, f"{command} {target}")
-    if asked.yes and not asked.plan_only:
+    if asked.asks_nobody:
         with site_held(ctx, f"{command} {target}"):
             made = preview(ctx, target)
             if asked.output is Output.TEXT:

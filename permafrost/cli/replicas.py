@@ -77,7 +77,7 @@ def drain(
         "force": force,
     }
     looked: dict[str, Any] = {**given, "despite_drift": despite_drift}
-    if yes and not plan_only:  # nobody is asked: one look, while the site is held, is enough
+    if asked.asks_nobody:
         with site_held(ctx, f"drain {replica}"):
             live = look_around(ctx, as_replica(ctx, replica))
             made, _ = preview_drain(ctx, replica, **looked, live=live)
@@ -87,16 +87,12 @@ def drain(
             evidence = drain_replica(ctx, replica, **given, live=live)
     else:
         made, fingerprint = preview_drain(ctx, replica, **looked)
-
-        def document() -> dict[str, object]:
-            steps = [
-                {"id": f"{i:02}", "kind": s.value, "target": replica}
-                for i, s in enumerate(made.steps, start=1)
-            ]
-            return {"schema": 1, "command": "drain", "fingerprint": fingerprint, "steps": steps}
-
-        question, is_empty = f"Drain {replica}?", not made.steps
-        if not asked.agree(lambda: show_drain_plan(made), document, question, is_empty=is_empty):
+        if not asked.agree(
+            lambda: show_drain_plan(made),
+            lambda: made.as_dict(fingerprint),
+            f"Drain {replica}?",
+            is_empty=not made.steps,
+        ):
             return
         with site_held(ctx, f"drain {replica}"):
             require_nothing_unfinished(ctx, f"drain {replica}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from permafrost.errors import Problem, Refused
 from permafrost.planning.force import Force, floor_under, waived
@@ -40,6 +41,14 @@ class DrainPlan:
     waived: tuple[str, ...] = ()
     held_open: int = 0
     """Streams among what is in flight that clients hold open; those that only wait are ended."""
+
+    def as_dict(self, fingerprint: str) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        steps = [
+            {"id": f"{i:02}", "kind": step.value, "target": self.replica}
+            for i, step in enumerate(self.steps, start=1)
+        ]
+        return {"schema": 1, "command": "drain", "fingerprint": fingerprint, "steps": steps}
 
 
 def floor_of(site: Site, node: Node) -> int:

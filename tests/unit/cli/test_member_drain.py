@@ -57,3 +57,12 @@ def test_a_replica_is_drained_as_before(world: World) -> None:
     world.rate_per_tick = 0
     assert run(["drain", "lab-chat-01", "--plan-only"]) == ExitStatus.DONE
     assert run(["drain", "lab-nobody-01", "--plan-only"]) == ExitStatus.REFUSED
+
+
+def test_a_program_is_told_the_steps_of_a_replica(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["drain", "lab-chat-01", "--plan-only", "--output", "json"]) == ExitStatus.DONE
+    said = json.loads(capsys.readouterr().out)
+    assert list(said) == ["schema", "command", "fingerprint", "steps"]
+    assert said["steps"][0] == {"id": "01", "kind": "declare-draining", "target": "lab-chat-01"}
