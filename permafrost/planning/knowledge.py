@@ -53,6 +53,11 @@ def version_of(site: Site) -> MilvusVersion:
     return VERSIONS[milvus_of(site).version]
 
 
+def etcd_scheme(site: Site) -> str:
+    """Return how etcd is spoken to, by clients and between its members."""
+    return "https" if milvus_of(site).etcd_tls else "http"
+
+
 def plain_connections(site: Site) -> tuple[str, ...]:
     """Return what passes between members neither encrypted nor authenticated by a password."""
     milvus = milvus_of(site)

@@ -10,7 +10,6 @@ from typing import Any
 from permafrost import topology
 from permafrost.adapters.ansible.images import image_reference
 from permafrost.adapters.ansible.knowledge_watch import (
-    etcd_scheme,
     member_tls,
     waits_for_first,
     watch_settings,
@@ -18,6 +17,7 @@ from permafrost.adapters.ansible.knowledge_watch import (
 from permafrost.planning import walls
 from permafrost.planning.knowledge import (
     Unit,
+    etcd_scheme,
     members,
     members_with,
     milvus_of,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from permafrost.planning.knowledge import (
+    etcd_scheme,
     first_coordinators,
     members_with,
     milvus_of,
@@ -18,11 +19,6 @@ from permafrost.topology import Node
 COORDINATORS_UNIT = "milvus-coordinators"
 MEMBER_TLS = {"ca": "/etc/haproxy/tls/ca.pem", "own": "/etc/haproxy/tls/server.pem"}
 """Where a member has the site's authority, and its own certificate with its key."""
-
-
-def etcd_scheme(site: Site) -> str:
-    """Return how etcd is spoken to, by clients and between its members."""
-    return "https" if milvus_of(site).etcd_tls else "http"
 
 
 def member_tls(site: Site) -> dict[str, str]:

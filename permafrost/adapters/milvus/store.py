@@ -22,7 +22,7 @@ from permafrost.adapters.ssh import CommandResult, SshShell
 from permafrost.engine.secrets import own_secret
 from permafrost.errors import Failed, PermafrostError, Problem
 from permafrost.facts import CanaryAnswers, MemberDisk, MemberState
-from permafrost.planning.knowledge import members, milvus_of, proxies
+from permafrost.planning.knowledge import etcd_scheme, members, milvus_of, proxies
 from permafrost.planning.milvus_versions import DATA_FOLDER, STORE_PORTS, STORES
 from permafrost.site.load import LoadedSite
 
@@ -126,8 +126,7 @@ class MilvusStore:
     def readmit(self, member: str, *, by: str) -> None:
         """Have etcd expect the member as a new one; ``by`` says it."""
         address = next(n.address for n in members(self._loaded.site) if n.name == member)
-        scheme = "https" if milvus_of(self._loaded.site).etcd_tls else "http"
-        peer = f"{scheme}://{address}:{STORE_PORTS['etcd'][1]}"
+        peer = f"{etcd_scheme(self._loaded.site)}://{address}:{STORE_PORTS['etcd'][1]}"
         code = "KNOWLEDGE_NOT_READMITTED"
         self._told(by, ("readmit", member, peer), READMIT_S, code=code)
 
