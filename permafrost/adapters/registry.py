@@ -120,7 +120,7 @@ class OciCatalog:
         registry = self._loaded.site.registry
         password = self._loaded.resolve(registry.password_file).read_text().strip()
         return httpx.Client(
-            base_url="https://" + registry.url.removeprefix("oci://"),
+            base_url=f"https://{registry.authority}",
             auth=RegistryAuth(registry.username, password),
             transport=self._transport or httpx.HTTPTransport(verify=self._context()),
             timeout=TIMEOUT_S,

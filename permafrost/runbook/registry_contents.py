@@ -93,13 +93,13 @@ def require_contents(ctx: Context) -> dict[str, CheckpointFacts]:
 
 
 def _not_filled(site: Site, node: str, count: int) -> Problem:
-    address = site.registry.url.removeprefix("oci://")
     repositories = sorted({image_repository(pin) for _, pin in images_of(site)})
     return Problem(
         NOT_FILLED,
         f"{node} answers and lacks {count} of what the site pins",
         "registry.node",
         "push checkpoints with `permafrost model push`, images with `skopeo copy "
-        f"--preserve-digests … docker://{address}/NAME` ({', '.join(repositories)}), then run "
+        f"--preserve-digests … docker://{site.registry.authority}/NAME` "
+        f"({', '.join(repositories)}), then run "
         "`permafrost deploy` again (docs/runbook/deploy.md)",
     )

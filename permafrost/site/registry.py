@@ -66,9 +66,14 @@ class Registry(Strict):
         return NODES_USER if self.node is not None else self.username
 
     @property
+    def authority(self) -> str:
+        """Name or address and, where it is named, the port, as a URL has them."""
+        return self.url.removeprefix("oci://")
+
+    @property
     def host(self) -> str:
         """The name or address in ``url``."""
-        return self.url.removeprefix("oci://").partition(":")[0]
+        return self.authority.partition(":")[0]
 
     @property
     def host_address(self) -> IPv4Address | None:
@@ -81,4 +86,4 @@ class Registry(Strict):
     @property
     def port(self) -> int:
         """The port in ``url``, or that of HTTPS."""
-        return int(self.url.removeprefix("oci://").partition(":")[2] or HTTPS_PORT)
+        return int(self.authority.partition(":")[2] or HTTPS_PORT)

@@ -14,7 +14,7 @@ from typing import Any
 from permafrost import topology
 from permafrost.adapters.ansible import knowledge_variables as knowledge
 from permafrost.adapters.ansible import registry_variables as registry
-from permafrost.adapters.ansible.images import image_reference, registry_address
+from permafrost.adapters.ansible.images import image_reference
 from permafrost.planning import walls
 from permafrost.planning.release import Release, release_of
 from permafrost.site.model import Endpoint, GpuMode, Site
@@ -231,7 +231,7 @@ def _places(replicas: Iterable[Node]) -> list[dict[str, str]]:
 
 def _runtime(site: Site, public: PublicMaterial) -> dict[str, Any]:
     return {
-        "container_runtime_registry": registry_address(site),
+        "container_runtime_registry": site.registry.authority,
         "container_runtime_registry_username": site.registry.reader,
         "container_runtime_registry_ca": public.registry_ca,
     }
@@ -258,7 +258,7 @@ def _inference(site: Site, node: Node, public: PublicMaterial, release: Release)
         "permafrost_node_slots": slots,
         "permafrost_node_serving": _serving_class(endpoint),
         "permafrost_node_repository": checkpoint_repository(endpoint.model),
-        "permafrost_node_registry": registry_address(site),
+        "permafrost_node_registry": site.registry.authority,
         "permafrost_node_registry_username": site.registry.reader,
         "permafrost_node_registry_ca": public.registry_ca,
         "permafrost_node_baselines_signed": public.baseline_signers is not None,
