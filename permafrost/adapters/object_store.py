@@ -18,9 +18,8 @@ import httpx
 from permafrost.engine.object_store import external_store, object_store_ca, object_store_secret
 from permafrost.errors import Problem
 from permafrost.site.load import LoadedSite
-from permafrost.site.object_store import ObjectStore
+from permafrost.site.object_store import HERE, ObjectStore
 
-HERE = "knowledge.milvus.object_store"
 QUERY = "list-type=2&max-keys=1"
 TIMEOUT_S = 5.0
 NOTHING = hashlib.sha256(b"").hexdigest()

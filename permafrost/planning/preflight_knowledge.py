@@ -13,11 +13,11 @@ from permafrost.planning.knowledge import members, milvus_of, milvus_roles, stor
 from permafrost.planning.preflight_report import PreflightCheck, PreflightLevel, check
 from permafrost.site.knowledge import Collection, VectorIndex
 from permafrost.site.model import Site
+from permafrost.site.object_store import HERE
 
 MIB = 1024 * 1024
 FLOAT_BYTES, KEY_BYTES, LINK_BYTES = 4, 8, 4
 REPLICAS = 2
-STORE = "knowledge.milvus.object_store"
 SYSTEM_MIB = 1024
 """Of each member: the system, the walls, the balancer, container processes."""
 STORE_MIB = {"etcd": 512, "object_store": 1024, "queue": 1024}
@@ -107,7 +107,7 @@ def object_store_checks(site: Site, problems: Iterable[Problem]) -> Iterator[Pre
         )
     if not problems:
         seen = f"{store.place} answers"
-        yield PreflightCheck("OBJECT_STORE", STORE, PreflightLevel.OK, seen, needed)
+        yield PreflightCheck("OBJECT_STORE", HERE, PreflightLevel.OK, seen, needed)
 
 
 def _replicas(site: Site) -> int:

@@ -13,6 +13,9 @@ from permafrost.planning.release import Release
 from permafrost.site.model import Site
 from permafrost.topology import Node, edges, registry_node, replicas, service_address
 
+POWER = {True: "ON", False: "OFF", None: "UNKNOWN"}
+"""How a VM's power is told; None while vCenter does not answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
@@ -55,9 +58,6 @@ class EdgeStatus:
     is_up: bool
     reason: str = ""
     holds_vip: bool = False
-
-
-POWER = {True: "ON", False: "OFF", None: "UNKNOWN"}
 
 
 @dataclass(frozen=True, slots=True)

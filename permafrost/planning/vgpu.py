@@ -28,6 +28,8 @@ SLICES = 7
 """Compute slices of a card in MIG mode; one with four has memory for no more than four."""
 MOST_TIME_SLICED = 32
 """vGPUs on one card without MIG: no type of NVIDIA's has more, however small it is."""
+MOST_NAMED = 6
+"""Profiles that an error lists of a host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +127,6 @@ def missing_profile(profile: str, host: HostFacts) -> str:
     offered = ", ".join(host.vgpu_profiles[:MOST_NAMED]) or "none"
     more = "" if len(host.vgpu_profiles) <= MOST_NAMED else ", …"
     return f"does not offer vGPU profile {profile} (it offers {offered}{more})"
-
-
-MOST_NAMED = 6
 
 
 def _family(name: str) -> str:

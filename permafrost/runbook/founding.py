@@ -16,6 +16,7 @@ from permafrost.planning.knowledge import members, milvus_of
 from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.runbook.context import Context
 from permafrost.site.knowledge import Milvus
+from permafrost.site.object_store import HERE
 
 FOUNDED = "knowledge-founded"
 BUNDLED = "the bundled object store"
@@ -101,7 +102,7 @@ def require_place(ctx: Context) -> None:
             Problem(
                 "KNOWLEDGE_STORE_MOVED",
                 f"what the cluster knows is in {was}; nothing copies it to {wanted}",
-                "knowledge.milvus.object_store",
+                HERE,
                 "leave it where it is, or make the tier anew (`permafrost destroy`, `permafrost "
                 "deploy`) and fill it from a backup",
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from permafrost.errors import Problem
 from permafrost.site.model import Site
+from permafrost.site.object_store import HERE
 from permafrost.site.pulumi_backend import folder_named
 
 
@@ -31,9 +32,8 @@ def named_files(site: Site) -> dict[str, tuple[str, bool]]:
                 True,
             )
         if (store := site.knowledge.milvus.object_store) is not None:
-            here = "knowledge.milvus.object_store"
-            found[f"{here}.secret_key_file"] = (store.secret_key_file, True)
-            found[f"{here}.ca_file"] = (store.ca_file, False)
+            found[f"{HERE}.secret_key_file"] = (store.secret_key_file, True)
+            found[f"{HERE}.ca_file"] = (store.ca_file, False)
     if site.edge.tls is not None:
         found["edge.tls.certificate_file"] = (site.edge.tls.certificate_file, False)
         found["edge.tls.key_file"] = (site.edge.tls.key_file, True)

@@ -9,6 +9,8 @@ from pydantic import Field, StrictInt, StringConstraints
 from permafrost.site.values import FilePath, HostName, Strict, Text
 
 HTTPS_PORT = 443
+HERE = "knowledge.milvus.object_store"
+"""Where the site file names it."""
 
 
 class ObjectStore(Strict):
