@@ -11,6 +11,7 @@ import yaml
 
 from permafrost.engine.releases import release
 from permafrost.engine.state import DeclaredState, StateStore
+from permafrost.planning.placement import Slot
 from permafrost.runbook.context import Context
 from permafrost.site.load import LoadedSite
 from permafrost.site.model import Site
@@ -104,3 +105,12 @@ def context(state_dir: Path, world: World, *, is_deployed: bool = True) -> Conte
         make_converger=lambda: converger,
         knowledge=FakeVectorStore(world) if world.site.knowledge is not None else None,
     )
+
+
+def placed_context(state_dir: Path, world: World) -> Context:
+    """Return a context whose store knows where every machine stands, as after a deployment."""
+    made = context(state_dir, world)
+    made.store.record_placement(
+        {m.name: Slot(m.host, world.hosts[m.host].moid, m.gpus) for m in world.machines.values()}
+    )
+    return made

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from permafrost.errors import PermafrostError
-from permafrost.planning.placement import Slot
 from permafrost.runbook.context import Context
 from permafrost.site.model import Site
 from tests.fakes.killing import KillAt
-from tests.fakes.site import context
+from tests.fakes.site import context, placed_context
 from tests.fakes.world import Cut, World
 
 ME = "operator:me"
@@ -48,13 +47,7 @@ class SimulatedSite(RuleBasedStateMachine):
         site.inference["pulse"].__dict__["min_ready"] = 0
         self.world = World.of(site, hosts=4)
         self.world.watchers.append(self.check_effect)
-        self.ctx: Context = context(self.folder / "state", self.world)
-        self.ctx.store.record_placement(
-            {
-                m.name: Slot(m.host, self.world.hosts[m.host].moid, m.gpus)
-                for m in self.world.machines.values()
-            }
-        )
+        self.ctx: Context = placed_context(self.folder / "state", self.world)
 
     def check_effect(self, what: str, target: str) -> None:
         """Judge one effect, just before it is made."""

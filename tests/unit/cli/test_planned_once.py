@@ -10,12 +10,11 @@ import pytest
 from permafrost.cli import changing, replicas
 from permafrost.cli.options import Output
 from permafrost.errors import Problem, Refused
-from permafrost.planning.placement import Slot
 from permafrost.planning.steps import OperationPlan
 from permafrost.runbook.context import Context
 from permafrost.runbook.maintenance import enter, preview_enter
 from tests.fakes.killing import another_process
-from tests.fakes.site import context, small_site
+from tests.fakes.site import placed_context, small_site
 from tests.fakes.world import Cut, World
 
 HOST, ME = "lab-esx-01", "operator:me"
@@ -29,10 +28,7 @@ def world() -> World:
 
 @pytest.fixture
 def ctx(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Context:
-    made = context(tmp_path / "state", world)
-    made.store.record_placement(
-        {m.name: Slot(m.host, world.hosts[m.host].moid, m.gpus) for m in world.machines.values()}
-    )
+    made = placed_context(tmp_path / "state", world)
     for module in (changing, replicas):
         monkeypatch.setattr(module, "open_site", lambda _: made)
     return made

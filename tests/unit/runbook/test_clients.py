@@ -16,20 +16,10 @@ from permafrost.runbook.clients import (
     tell_edges,
 )
 from permafrost.runbook.context import Context
-from tests.fakes.site import context, small_site
+from tests.fakes.site import context
 from tests.fakes.world import Cut, World
 
 ME = "operator:me"
-
-
-@pytest.fixture
-def world() -> World:
-    return World.of(small_site())
-
-
-@pytest.fixture
-def ctx(tmp_path: Path, world: World) -> Context:
-    return context(tmp_path / "state", world)
 
 
 def test_a_key_is_known_to_the_edges_by_its_hash_and_kept_nowhere(

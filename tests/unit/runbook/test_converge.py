@@ -12,20 +12,10 @@ from permafrost.facts import ServerState
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import check_node, converge_node
 from permafrost.runbook.drain import drain_replica
-from tests.fakes.site import context, small_site
+from tests.fakes.site import context
 from tests.fakes.world import World
 
 ONE, TWO, EDGE = "lab-chat-01", "lab-chat-02", "lab-edge-01"
-
-
-@pytest.fixture
-def world() -> World:
-    return World.of(small_site())
-
-
-@pytest.fixture
-def ctx(tmp_path: Path, world: World) -> Context:
-    return context(tmp_path / "state", world)
 
 
 def test_a_serving_replica_is_drained_configured_and_admitted(ctx: Context, world: World) -> None:

@@ -20,20 +20,10 @@ from permafrost.runbook.drain import drain_replica
 from permafrost.site.model import Signatures
 from tests.fakes.catalog import FakeCatalog
 from tests.fakes.provisioner import FakeProvisioner
-from tests.fakes.site import context, small_site
+from tests.fakes.site import context
 from tests.fakes.world import Cut, World
 
 ONE = "lab-chat-01"
-
-
-@pytest.fixture
-def world() -> World:
-    return World.of(small_site())
-
-
-@pytest.fixture
-def ctx(tmp_path: Path, world: World) -> Context:
-    return context(tmp_path / "state", world)
 
 
 def settled(ctx: Context) -> Context:

@@ -31,16 +31,6 @@ ONE, TWO, THREE = "lab-chat-01", "lab-chat-02", "lab-chat-03"
 ME = "operator:me"
 
 
-@pytest.fixture
-def world() -> World:
-    return World.of(small_site())
-
-
-@pytest.fixture
-def ctx(tmp_path: Path, world: World) -> Context:
-    return context(tmp_path / "state", world)
-
-
 def state_of(ctx: Context, name: str) -> ReplicaState:
     return next(r.state for e in read_status(ctx).endpoints for r in e.replicas if r.name == name)
 

@@ -17,16 +17,11 @@ from permafrost.runbook.drift import accept_settings, read_drift, record_baselin
 from permafrost.runbook.status import read_status
 from tests.fakes.machine import Machine
 from tests.fakes.provisioner import FakeProvisioner
-from tests.fakes.site import context, small_site
+from tests.fakes.site import context
 from tests.fakes.world import World
 
 VM = "vsphere:index/virtualMachine:VirtualMachine"
 ONE, TWO = "lab-chat-01", "lab-chat-02"
-
-
-@pytest.fixture
-def world() -> World:
-    return World.of(small_site())
 
 
 @pytest.fixture

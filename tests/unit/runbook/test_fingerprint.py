@@ -18,7 +18,7 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.fingerprint import SETTLES_WITHIN_S, fingerprint_replica
 from tests.fakes.model_server import FakeModelServer
-from tests.fakes.site import context, small_site
+from tests.fakes.site import context
 from tests.fakes.world import World
 
 ONE, TWO, THREE = "lab-chat-01", "lab-chat-02", "lab-chat-03"
@@ -76,11 +76,6 @@ class Store:
     def add(self, pinned: str, fingerprint: Document) -> str:
         self.documents.append(fingerprint)
         return f"sha256:{len(self.documents):064}"
-
-
-@pytest.fixture
-def world() -> World:
-    return World.of(small_site())
 
 
 @pytest.fixture

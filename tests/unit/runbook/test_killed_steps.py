@@ -10,7 +10,6 @@ import pytest
 from permafrost.engine.runs import RunState
 from permafrost.planning.canary import canary_of
 from permafrost.planning.maintenance import HostStep
-from permafrost.planning.placement import Slot
 from permafrost.planning.slot_steps import SlotStep
 from permafrost.planning.steps import OperationPlan, OperationStep
 from permafrost.planning.upgrade import Strategy, Wish
@@ -28,7 +27,7 @@ from tests.acceptance.kills import (
     ROLLING,
 )
 from tests.fakes.killing import another_process
-from tests.fakes.site import context, small_site
+from tests.fakes.site import placed_context
 from tests.fakes.world import Cut, World
 
 ESX, ME, NEW = "lab-esx-01", "operator:me", "sha256:" + "d" * 64
@@ -41,18 +40,8 @@ def kinds(plan: OperationPlan) -> list[str]:
 
 
 @pytest.fixture
-def world() -> World:
-    return World.of(small_site())
-
-
-@pytest.fixture
 def ctx(tmp_path: Path, world: World) -> Context:
-    ctx = context(tmp_path / "state", world)
-    placed = {
-        m.name: Slot(m.host, world.hosts[m.host].moid, m.gpus) for m in world.machines.values()
-    }
-    ctx.store.record_placement(placed)
-    return ctx
+    return placed_context(tmp_path / "state", world)
 
 
 def test_of_a_maintenance(ctx: Context) -> None:

@@ -22,7 +22,7 @@ from permafrost.runbook.maintenance import (
 from permafrost.runbook.recovery import abort_run, resume_run, run_named
 from permafrost.runbook.turns import await_turn
 from tests.fakes.killing import KillAt, another_process
-from tests.fakes.site import context, small_site
+from tests.fakes.site import context, placed_context, small_site
 from tests.fakes.world import Cut, World
 
 HOST, OTHER = "lab-esx-01", "lab-esx-02"
@@ -31,23 +31,8 @@ ME = "operator:me"
 
 
 @pytest.fixture
-def world() -> World:
-    return World.of(small_site())
-
-
-@pytest.fixture
 def ctx(tmp_path: Path, world: World) -> Context:
-    ctx = context(tmp_path / "state", world)
-    ctx.store.record_placement(placement_of(world))
-    return ctx
-
-
-def placement_of(world: World) -> dict[str, object]:
-    from permafrost.planning.placement import Slot
-
-    return {
-        m.name: Slot(m.host, world.hosts[m.host].moid, m.gpus) for m in world.machines.values()
-    }
+    return placed_context(tmp_path / "state", world)
 
 
 def on(world: World, host: str) -> set[str]:

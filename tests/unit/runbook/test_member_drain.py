@@ -12,7 +12,6 @@ from permafrost.errors import Failed, Refused
 from permafrost.facts import ServerState
 from permafrost.planning.knowledge import members
 from permafrost.planning.lifecycle import DeclaredState
-from permafrost.planning.placement import Slot
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import converge_node
 from permafrost.runbook.drain import drain_replica
@@ -31,7 +30,7 @@ from permafrost.runbook.recovery import abort_run, resume_run
 from permafrost.topology import Node
 from tests.fakes.killing import KillAt, another_process
 from tests.fakes.knowledge import FakeVectorStore
-from tests.fakes.site import context
+from tests.fakes.site import placed_context
 from tests.fakes.world import Cut, World
 from tests.unit.runbook.test_members import judge, site_with_knowledge
 
@@ -49,11 +48,7 @@ def world() -> World:
 
 @pytest.fixture
 def ctx(tmp_path: Path, world: World) -> Context:
-    ctx = context(tmp_path / "state", world)
-    ctx.store.record_placement(
-        {m.name: Slot(m.host, world.hosts[m.host].moid, m.gpus) for m in world.machines.values()}
-    )
-    return ctx
+    return placed_context(tmp_path / "state", world)
 
 
 def member(ctx: Context, name: str) -> Node:

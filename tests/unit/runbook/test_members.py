@@ -9,7 +9,6 @@ import yaml
 
 from permafrost.errors import Failed, Refused
 from permafrost.planning.knowledge import members
-from permafrost.planning.placement import Slot
 from permafrost.runbook.context import Context
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.maintenance import enter, leave, preview_enter
@@ -17,7 +16,7 @@ from permafrost.runbook.recovery import abort_run, resume_run
 from permafrost.site.model import Site
 from tests.fakes.killing import KillAt, another_process
 from tests.fakes.knowledge import FakeVectorStore
-from tests.fakes.site import context, document
+from tests.fakes.site import document, placed_context
 from tests.fakes.world import Cut, World
 
 ME = "operator:me"
@@ -42,11 +41,7 @@ def world() -> World:
 
 @pytest.fixture
 def ctx(tmp_path: Path, world: World) -> Context:
-    ctx = context(tmp_path / "state", world)
-    ctx.store.record_placement(
-        {m.name: Slot(m.host, world.hosts[m.host].moid, m.gpus) for m in world.machines.values()}
-    )
-    return ctx
+    return placed_context(tmp_path / "state", world)
 
 
 def judge(world: World, what: str, target: str) -> None:

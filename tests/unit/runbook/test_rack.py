@@ -11,14 +11,13 @@ import pytest
 from permafrost.engine.runs import RunState
 from permafrost.errors import Refused
 from permafrost.planning.lifecycle import MaintenanceState
-from permafrost.planning.placement import Slot
 from permafrost.planning.steps import OperationPlan
 from permafrost.runbook.context import Context
 from permafrost.runbook.maintenance import enter, leave, preview_enter
 from permafrost.runbook.recovery import abort_run, resume_run, run_named
 from permafrost.site.model import Site
 from tests.fakes.killing import KillAt, another_process
-from tests.fakes.site import context, document
+from tests.fakes.site import document, placed_context
 from tests.fakes.world import Cut, World
 
 RACKS = {f"lab-esx-{n:02}": f"rack-{'abc'[(n - 1) // 2]}" for n in range(1, 7)}
@@ -44,11 +43,7 @@ def world() -> World:
 
 @pytest.fixture
 def ctx(tmp_path: Path, world: World) -> Context:
-    ctx = context(tmp_path / "state", world)
-    ctx.store.record_placement(
-        {m.name: Slot(m.host, world.hosts[m.host].moid, m.gpus) for m in world.machines.values()}
-    )
-    return ctx
+    return placed_context(tmp_path / "state", world)
 
 
 def judge(world: World, what: str, target: str) -> None:

@@ -25,23 +25,12 @@ from permafrost.runbook.recovery import (
 )
 from permafrost.runbook.undrain import undrain_replica
 from tests.fakes.killing import KillAt, another_process
-from tests.fakes.site import context, small_site
 from tests.fakes.world import Cut, World
 
 ONE, TWO = "lab-chat-01", "lab-chat-02"
 ME = "operator:me"
 DRAIN_MOMENTS = 8
 UNDRAIN_MOMENTS = 10
-
-
-@pytest.fixture
-def world() -> World:
-    return World.of(small_site())
-
-
-@pytest.fixture
-def ctx(tmp_path: Path, world: World) -> Context:
-    return context(tmp_path / "state", world)
 
 
 def drain(ctx: Context) -> None:

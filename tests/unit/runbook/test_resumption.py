@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from permafrost.adapters.pulumi_stack.changes import Change
@@ -19,7 +17,6 @@ from permafrost.runbook.resumption import (
     require_clean,
 )
 from tests.fakes.provisioner import FakeProvisioner
-from tests.fakes.site import context, small_site
 from tests.fakes.world import Cut, World
 
 LEFT = Interruption(
@@ -28,16 +25,6 @@ LEFT = Interruption(
     pending=("creating VirtualMachine lab-chat-01",),
     half_made=("lab-chat-02",),
 )
-
-
-@pytest.fixture
-def world() -> World:
-    return World.of(small_site())
-
-
-@pytest.fixture
-def ctx(tmp_path: Path, world: World) -> Context:
-    return context(tmp_path / "state", world)
 
 
 def provisioner(ctx: Context) -> FakeProvisioner:

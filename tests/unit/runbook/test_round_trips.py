@@ -15,13 +15,12 @@ from typing import Any
 import pytest
 
 from permafrost.engine.executor import Executor
-from permafrost.planning.placement import Slot
 from permafrost.planning.steps import OperationStep
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.maintenance import enter, leave
 from permafrost.runbook.undrain import undrain_replica
-from tests.fakes.site import context, small_site
+from tests.fakes.site import placed_context
 from tests.fakes.world import World
 
 ME, HOST, REPLICA = "operator:me", "lab-esx-01", "lab-pulse-01"
@@ -33,17 +32,8 @@ QUESTIONS = {
 
 
 @pytest.fixture
-def world() -> World:
-    return World.of(small_site())
-
-
-@pytest.fixture
 def ctx(tmp_path: Path, world: World) -> Context:
-    made = context(tmp_path / "state", world)
-    made.store.record_placement(
-        {m.name: Slot(m.host, world.hosts[m.host].moid, m.gpus) for m in world.machines.values()}
-    )
-    return made
+    return placed_context(tmp_path / "state", world)
 
 
 class Counted:

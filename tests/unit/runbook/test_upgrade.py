@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -28,7 +27,7 @@ from permafrost.runbook.upgrade import (
 )
 from tests.fakes.catalog import FakeCatalog
 from tests.fakes.killing import KillAt, another_process
-from tests.fakes.site import context, small_site
+from tests.fakes.site import small_site
 from tests.fakes.world import Cut, World
 
 ME = Wish("operator:me")
@@ -42,11 +41,6 @@ def world() -> World:
     world = World.of(small_site(pulse={"drain_deadline_s": 5}))
     world.watchers.append(lambda what, target: check(world, what, target))
     return world
-
-
-@pytest.fixture
-def ctx(tmp_path: Path, world: World) -> Context:
-    return context(tmp_path / "state", world)
 
 
 def check(world: World, what: str, target: str) -> None:
