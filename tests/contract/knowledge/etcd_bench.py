@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import shutil
 import socket
 import ssl
 import subprocess
-import tarfile
 import time
 import urllib.request
 from collections.abc import Callable
@@ -17,8 +14,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from lab.build import parts
 from permafrost.pki.store import SitePki
+from tests.contract.knowledge.images import program_of
 
 NAMES = ("bergen-knowledge-01", "bergen-knowledge-02", "bergen-knowledge-03")
 STARTED_S = 30.0
@@ -26,21 +23,7 @@ STARTED_S = 30.0
 
 def etcd_program(folder: Path) -> Path:
     """Take the server out of the lab's image."""
-    oci = parts.path("image-etcd") / "oci"
-    index = json.loads((oci / "index.json").read_text())
-    blob = lambda d: oci / "blobs" / d["digest"].replace(":", "/")  # noqa: E731
-    manifest = json.loads(blob(index["manifests"][0]).read_text())
-    for layer in reversed(manifest["layers"]):
-        with gzip.open(blob(layer)) as packed, tarfile.open(fileobj=packed, mode="r|") as archive:
-            for member in archive:
-                if member.name.removeprefix("./") == "usr/bin/etcd":
-                    inside = archive.extractfile(member)
-                    assert inside is not None
-                    with (folder / "etcd").open("wb") as file:
-                        shutil.copyfileobj(inside, file)
-                    (folder / "etcd").chmod(0o755)
-                    return folder / "etcd"
-    raise AssertionError("the image has no etcd")
+    return program_of("image-etcd", "usr/bin/etcd", folder / "etcd")
 
 
 @dataclass

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
-import shutil
 import socket
 import subprocess
-import tarfile
 import time
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from lab.build import parts
 from permafrost.adapters.object_store import probe
 from permafrost.errors import Problem
 from permafrost.pki.store import SitePki
@@ -22,25 +17,6 @@ from permafrost.site.object_store import ObjectStore
 
 STARTED_S = 60.0
 USER, SECRET = "permafrost", "a-secret-of-this-test"
-
-
-def program_of(part: str, inside: str, target: Path) -> Path:
-    """Take one program out of an image of the lab."""
-    oci = parts.path(part) / "oci"
-    blob = lambda d: oci / "blobs" / d["digest"].replace(":", "/")  # noqa: E731
-    index = json.loads((oci / "index.json").read_text())
-    manifest = json.loads(blob(index["manifests"][0]).read_text())
-    for layer in reversed(manifest["layers"]):
-        with gzip.open(blob(layer)) as packed, tarfile.open(fileobj=packed, mode="r|") as archive:
-            for member in archive:
-                if member.name.removeprefix("./") == inside:
-                    source = archive.extractfile(member)
-                    assert source is not None
-                    with target.open("wb") as file:
-                        shutil.copyfileobj(source, file)
-                    target.chmod(0o755)
-                    return target
-    raise AssertionError(f"{part} has no {inside}")
 
 
 def a_port() -> int:

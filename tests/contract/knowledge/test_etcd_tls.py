@@ -5,7 +5,6 @@ Through the balancer as well: it passes on what is encrypted, and its own questi
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 import ssl
 import subprocess
@@ -19,6 +18,7 @@ import pytest
 
 from permafrost.pki.store import SitePki
 from tests.contract.knowledge.etcd_bench import NAMES, Etcd, etcd_program
+from tests.golden.ansible.programs import knowledge_program
 from tests.golden.ansible.rendering import render
 
 pytestmark = pytest.mark.soak
@@ -41,14 +41,7 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
 
 @pytest.fixture
 def program(tmp_path: Path) -> ModuleType:
-    file = tmp_path / "permafrost_knowledge.py"
-    file.write_text(render("knowledge_state/permafrost-knowledge.py.j2", "narvik-knowledge-01"))
-    spec = importlib.util.spec_from_file_location("permafrost_knowledge", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return knowledge_program(tmp_path, "narvik-knowledge-01")
 
 
 def test_a_member_with_its_certificate_is_answered(etcd: Etcd, program: ModuleType) -> None:

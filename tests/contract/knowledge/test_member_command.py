@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import socket
 import struct
@@ -17,20 +16,12 @@ from typing import Any
 import pytest
 
 from permafrost.adapters.milvus.store import state_of
-from tests.golden.ansible.rendering import render
+from tests.golden.ansible.programs import knowledge_program
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> ModuleType:
-    file = tmp_path / "permafrost_knowledge.py"
-    text = render("knowledge_state/permafrost-knowledge.py.j2", "bergen-knowledge-01")
-    file.write_text(text)
-    spec = importlib.util.spec_from_file_location("permafrost_knowledge", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return knowledge_program(tmp_path, "bergen-knowledge-01")
 
 
 def session(name: str, address: str) -> dict[str, str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -16,8 +16,9 @@ import pytest
 from permafrost.adapters.object_store import probe
 from permafrost.pki.store import SitePki
 from permafrost.site.object_store import ObjectStore
-from tests.contract.knowledge.s3_bench import S3, SECRET, a_port, program_of
-from tests.golden.ansible.rendering import render
+from tests.contract.knowledge.images import program_of
+from tests.contract.knowledge.s3_bench import S3, SECRET, a_port
+from tests.golden.ansible.programs import knowledge_program
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_another_authority_is_not_trusted(s3: S3, tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_a_member_sees_it_by_its_certificate_alone(s3: S3, tmp_path: Path) -> None:
-    command = _member_command(tmp_path)
+    command = knowledge_program(tmp_path, "narvik-knowledge-01")
     (tmp_path / "ca.pem").write_text(s3.ca)
     (tmp_path / "other.pem").write_text(SitePki(tmp_path / "other", "oslo").ca_pem())
     told = {
@@ -132,38 +133,25 @@ def test_an_authority_that_is_none_is_said() -> None:
     )
 
 
-class _web:  # noqa: N801  (used as a block)
-    """A web server that knows nothing, with TLS or without."""
+@contextmanager
+def _web(pki: SitePki | None, folder: Path = Path()) -> Iterator[int]:
+    """Run a web server that knows nothing, with TLS or without; yield its port."""
 
-    def __init__(self, pki: SitePki | None, folder: Path = Path()) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                return None
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            return None
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        if pki is not None:
-            issued = pki.server_certificate("web", addresses=[IPv4Address("127.0.0.1")])
-            pair = folder / "pair.pem"
-            pair.write_text(issued.certificate_pem + issued.key_pem)
-            trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            trust.load_cert_chain(pair)
-            self.server.socket = trust.wrap_socket(self.server.socket, server_side=True)
-
-    def __enter__(self) -> int:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return int(self.server.server_port)
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
-def _member_command(folder: Path) -> Any:
-    file = folder / "permafrost_knowledge.py"
-    file.write_text(render("knowledge_state/permafrost-knowledge.py.j2", "narvik-knowledge-01"))
-    spec = importlib.util.spec_from_file_location("permafrost_knowledge", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if pki is not None:
+        issued = pki.server_certificate("web", addresses=[IPv4Address("127.0.0.1")])
+        pair = folder / "pair.pem"
+        pair.write_text(issued.certificate_pem + issued.key_pem)
+        trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trust.load_cert_chain(pair)
+        server.socket = trust.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield int(server.server_port)
+    finally:
+        server.shutdown()
+        server.server_close()

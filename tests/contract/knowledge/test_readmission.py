@@ -5,7 +5,6 @@ The control starts it as it was first started: etcd refuses that, and nothing wo
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from tests.contract.knowledge.etcd_bench import NAMES, Etcd, etcd_program
-from tests.golden.ansible.rendering import render
+from tests.golden.ansible.programs import knowledge_program
 
 ONE, TWO, THREE = NAMES
 pytestmark = pytest.mark.soak
@@ -22,14 +21,7 @@ pytestmark = pytest.mark.soak
 
 @pytest.fixture
 def program(tmp_path: Path) -> ModuleType:
-    file = tmp_path / "permafrost_knowledge.py"
-    file.write_text(render("knowledge_state/permafrost-knowledge.py.j2", ONE))
-    spec = importlib.util.spec_from_file_location("permafrost_knowledge", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return knowledge_program(tmp_path, ONE)
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "tls"])

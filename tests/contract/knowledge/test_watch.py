@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import subprocess
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.golden.ansible.programs import load_program
 from tests.golden.ansible.rendering import render
 
 ROLES = ("rootcoord", "datacoord", "querycoord")
@@ -26,19 +26,9 @@ SETTINGS: dict[str, Any] = json.loads(
 
 @pytest.fixture
 def program(tmp_path: Path) -> ModuleType:
-    file = tmp_path / "permafrost_knowledge_watch.py"
-    template = "knowledge_watch/permafrost-knowledge-watch.py.j2"
-    file.write_text(render(template, "bergen-knowledge-02"))
-    spec = importlib.util.spec_from_file_location("permafrost_knowledge_watch", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Its dataclass looks up where it was made.
-    monkey = pytest.MonkeyPatch()
-    monkey.setitem(__import__("sys").modules, spec.name, module)
-    spec.loader.exec_module(module)
-    monkey.undo()
-    return module
+    return load_program(
+        tmp_path, "knowledge_watch/permafrost-knowledge-watch.py.j2", "bergen-knowledge-02"
+    )
 
 
 def standing_by(address: str, number: int) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import json
 import socket
@@ -15,19 +14,12 @@ from types import ModuleType
 
 import pytest
 
-from tests.golden.ansible.rendering import render
+from tests.golden.ansible.programs import load_program
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> ModuleType:
-    file = tmp_path / "permafrost_haproxy.py"
-    file.write_text(render("haproxy/permafrost-haproxy.py.j2", "oslo-edge-01"))
-    spec = importlib.util.spec_from_file_location("permafrost_haproxy", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program(tmp_path, "haproxy/permafrost-haproxy.py.j2", "oslo-edge-01")
 
 
 @pytest.fixture
