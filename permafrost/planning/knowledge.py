@@ -120,10 +120,14 @@ def members_with(site: Site, role: str) -> tuple[Node, ...]:
 
 
 def units_of(site: Site, member: str) -> tuple[Unit, ...]:
-    """Return the processes of Milvus on a member; ports that would meet are moved apart."""
+    """Return the processes of Milvus on a member; ports that would meet are moved apart.
+
+    No port depends on how many others are there: the edges ask a proxy at its metrics port, and
+    would lose it, with all that is on its way, when query nodes are added beside it.
+    """
     roles = milvus_roles(site)[member]
     found: list[Unit] = []
-    for process in version_of(site).processes:
+    for kind, process in enumerate(version_of(site).processes):
         count = roles.get(process.role, 0)
         for i in range(count):
             ports = {name: port + STEP * i for name, port in process.ports.items()}
@@ -133,7 +137,7 @@ def units_of(site: Site, member: str) -> tuple[Unit, ...]:
                     process.role,
                     process.arguments,
                     ports,
-                    METRICS_PORT + len(found),
+                    METRICS_PORT + kind + STEP * i,
                     ports.get(process.public, 0),
                     process.environment,
                     process.stop_s,

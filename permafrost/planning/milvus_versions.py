@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 METRICS_PORT = 9191
-"""Of the first process on a member; each further one has the next."""
+"""Of the first kind of process; each further kind has the next."""
 STEP = 10
 """Between the ports of two processes of one kind on a member; all kinds end in other digits."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from permafrost.adapters.ansible.knowledge_variables import edge_variables
 from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning import canaries
 from permafrost.planning.knowledge import (
@@ -42,6 +43,8 @@ def site_with(**milvus: Any) -> Site:
 V2_3 = site_with()
 V2_6 = site_with(version="2.6", roles={"index": 0, "streaming": 3})
 
+V2_3_ROLES = {"coordinators": 2, "data": 2, "index": 1, "proxies": 2}
+
 
 @pytest.mark.parametrize("site", [V2_3, V2_6], ids=["2.3.5", "2.6"])
 def test_every_role_of_the_site_file_runs_somewhere_and_nothing_else(site: Site) -> None:
@@ -68,6 +71,17 @@ def test_no_two_processes_of_a_member_meet_on_a_port(site: Site, count: int) -> 
         assert len(taken) == len(set(taken))
         names = [u.name for u in units_of(crowded, node.name)]
         assert len(names) == len(set(names))
+
+
+def test_more_query_nodes_move_no_other_process_to_another_port() -> None:
+    """An edge asks a proxy at its metrics port: it would lose one whose port has changed."""
+    fewer, more = (
+        site_with(roles={**V2_3_ROLES, "query": count}, nodes=3) for count in (4, 6)
+    )
+    assert edge_variables(fewer) == edge_variables(more)
+    for node in members(fewer):
+        after = {u.name: u for u in units_of(more, node.name)}
+        assert all(after[u.name] == u for u in units_of(fewer, node.name))
 
 
 @pytest.mark.parametrize("site", [V2_3, V2_6], ids=["2.3.5", "2.6"])
