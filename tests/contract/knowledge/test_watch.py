@@ -83,13 +83,23 @@ def test_coordinators_give_way_to_the_first_ones_that_stay(program: ModuleType) 
     assert not watch.gives_way(2 * program.BACK_S + 1, both)  # once
 
 
+def test_coordinators_of_two_members_come_together_at_the_first_ones(program: ModuleType) -> None:
+    split = {**active(OWN, 6), **standing_by(FIRST, 8), "datacoord": f"{FIRST}:13333"}
+    watch = program.Watch(SETTINGS)
+    assert not watch.gives_way(1.0, split)
+    assert watch.gives_way(program.BACK_S + 1, split)
+    watch = program.Watch(SETTINGS)
+    moving = {key: where for key, where in split.items() if key != "rootcoord"}
+    assert not any(watch.gives_way(float(now), moving) for now in range(0, 600, 20))
+
+
 @pytest.mark.parametrize(
     "sessions",
     [
         {**active(FIRST, 5), **standing_by(OWN, 6)},  # as it is to be
         active(OWN, 6),  # nobody else is there
         {**active(OWN, 6), "rootcoord-8": f"{FIRST}:53100"},  # not whole yet
-        {**active(OWN, 6), **standing_by(FIRST, 8), "datacoord": f"{FIRST}:13333"},
+        {**active(OWN, 6), **standing_by(FIRST, 8), "datacoord": "10.0.0.9:13333"},  # a third one
     ],
 )
 def test_nobody_gives_way_without_need(program: ModuleType, sessions: dict[str, str]) -> None:
@@ -207,3 +217,35 @@ def test_a_standby_waits_until_others_are_active(
     monkeypatch.setattr(program.time, "sleep", passes)
     program.wait_for_first({**SETTINGS, "etcd": url}, 30.0)
     assert len(waits) == 2
+
+
+@pytest.mark.parametrize(
+    ("left", "first_looks"),
+    [
+        # Its ended process has its roles until its lease is over; the first ones take them then.
+        ({**active(OWN, 6), **standing_by(FIRST, 8)}, 2),
+        ({**standing_by(FIRST, 8), "rootcoord": f"{OWN}:53100"}, 2),
+        # Nobody stands by: whoever waited would be an outage.
+        (active(OWN, 6), 0),
+        ({**active(OWN, 6), "rootcoord-8": f"{FIRST}:53100"}, 0),
+    ],
+)
+def test_who_starts_anew_waits_for_those_that_take_over(
+    left: dict[str, str],
+    first_looks: int,
+    program: ModuleType,
+    etcd: tuple[Etcd, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state, url = etcd
+    state.sessions = left
+    waits: list[float] = []
+
+    def passes(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            state.sessions = active(FIRST, 8)
+
+    monkeypatch.setattr(program.time, "sleep", passes)
+    program.wait_for_first({**SETTINGS, "etcd": url}, 30.0)
+    assert len(waits) == first_looks
