@@ -154,11 +154,15 @@ def plan_deploy(
                 steps.append((kind, target, detail))
     steps = _in_rolling_order(site, steps)
     made = {target for kind, target, _ in steps if kind in ("create-vm", "replace-vm")}
+    changed = {target for kind, target, _ in steps if kind.endswith("-vm")}
     # A VM that is made has its marks from the beginning.
     steps += [("mark", d.target, d.seen) for d in unmarked(drift) if d.target not in made]
     notes: list[str] = []
     for node_ in nodes(site):
         if node_.name in touched:
+            if node_.name not in changed:
+                # Its VM stays as it is: nobody else has it run when it is to be configured.
+                steps += [s for s in _recovery(live, node_.name) if s[0] == "power-on"]
             continue
         steps += _recovery(live, node_.name)
         if node_.endpoint:

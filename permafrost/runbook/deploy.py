@@ -124,9 +124,8 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
         _require_fresh(ctx, plan)
         if plan.of_kind("place"):
             _journalled(journal, "place", ctx.site.site, lambda: _place(ctx, plan))
-        first = [s for s in plan.of_kind("power-on") if _feeds(ctx, s.target)]
+        first = [s for s in plan.of_kind("power-on") if _is_needed(ctx, plan, s.target)]
         for step in first:
-            # What Pulumi configures pulls from it.
             _power_on(ctx, journal, step)
         if plan.is_pulumis:
             ctx.guard()
@@ -185,8 +184,10 @@ def _journalled(journal: Any, kind: str, target: str, work: Any) -> None:
     journal(kind, target, Phase.DONE, {})
 
 
-def _feeds(ctx: Context, name: str) -> bool:
-    return node_named(ctx.site, name).tier is Tier.REGISTRY
+def _is_needed(ctx: Context, plan: Plan, name: str) -> bool:
+    """Whether Pulumi's part needs it on: it is configured, or waited for, or pulled from."""
+    is_configured = any(s.target == name for s in plan.of_kind("converge"))
+    return is_configured or node_named(ctx.site, name).tier in (Tier.REGISTRY, Tier.KNOWLEDGE)
 
 
 def _power_on(ctx: Context, journal: Any, step: Step) -> None:

@@ -75,9 +75,7 @@ def test_no_two_processes_of_a_member_meet_on_a_port(site: Site, count: int) -> 
 
 def test_more_query_nodes_move_no_other_process_to_another_port() -> None:
     """An edge asks a proxy at its metrics port: it would lose one whose port has changed."""
-    fewer, more = (
-        site_with(roles={**V2_3_ROLES, "query": count}, nodes=3) for count in (4, 6)
-    )
+    fewer, more = (site_with(roles={**V2_3_ROLES, "query": count}, nodes=3) for count in (4, 6))
     assert edge_variables(fewer) == edge_variables(more)
     for node in members(fewer):
         after = {u.name: u for u in units_of(more, node.name)}

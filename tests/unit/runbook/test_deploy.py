@@ -138,6 +138,25 @@ def test_vms_that_are_off_are_powered_on_and_admitted(ctx: Context, world: World
     assert world.takes_requests(ONE)
 
 
+def test_one_that_is_off_and_configured_anew_is_powered_on_before_that(
+    ctx: Context, world: World
+) -> None:
+    """Pulumi leaves its VM alone, and nothing that is off can be configured."""
+    settled(ctx)
+    world.power_off(ONE)
+    convergence = change("update", "pulumi-python:dynamic/permafrost:Convergence", ONE)
+    provisioner(ctx).changes = (convergence,)
+    assert steps(ctx) == [f"01 converge {ONE}", f"02 power-on {ONE}"]
+    was_on: list[bool] = []
+    provisioner(ctx).on_up = lambda: was_on.append(world.machines[ONE].is_on)
+    execute(ctx, make_plan(ctx))
+    assert was_on == [True]
+    world.power_off(ONE)
+    vm = change("update", "vsphere:index/virtualMachine:VirtualMachine", ONE)
+    provisioner(ctx).changes = (vm, convergence)
+    assert steps(ctx) == [f"01 update-vm {ONE}", f"02 converge {ONE}"], "Pulumi powers it on"
+
+
 def test_what_a_program_left_away_is_admitted(ctx: Context, world: World) -> None:
     settled(ctx)
     drain_replica(ctx, ONE, owner="pulumi")
