@@ -183,8 +183,19 @@ def _configured(
         raise
     if node.endpoint:
         settle_record(ctx, node.endpoint)
+    if not (vm and fingerprint):
+        vm, fingerprint = _known_as(ctx, node)
     if vm and fingerprint:
         ctx.store.record_converged(node.name, vm, fingerprint)
     evidence = ConvergeEvidence(node.name, result.changed, tuple(result.changes))
     journal("converge", node.name, Phase.DONE, evidence.as_dict())
     return evidence
+
+
+def _known_as(ctx: Context, node: Node) -> tuple[str, str]:
+    """Return as what a node was configured that was named by hand; empty where it never was.
+
+    Another certificate changes its fingerprint: the next deployment would configure it once more.
+    """
+    known = ctx.store.converged(node.name)
+    return ("", "") if known is None else (known[0], ctx.converger.fingerprint(node))

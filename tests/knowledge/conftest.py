@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,38 @@ import pytest
 from tests.acceptance.driver import Cli
 from tests.acceptance.ownsite import folder, lab, permafrost, site_like
 from tests.knowledge.driver import COLLECTION, Door
+from tests.knowledge.mending import mend
 from tests.knowledge.vectors import DIMENSION, vectors
 
 BATCH = 1000
 
 __all__ = ["folder", "lab", "permafrost"]
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note whether a scenario itself failed, for who puts things right after it."""
+    report = yield
+    if call.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def left_whole(
+    request: pytest.FixtureRequest, permafrost: Cli, lab: Cli, folder: Path
+) -> Iterator[None]:
+    """Have the site whole again after a scenario that failed half way."""
+    file = folder / "site.yaml"
+    before = file.read_bytes()
+    yield
+    if request.node.stash.get(FAILED, False) and request.node.path.name != "test_removed.py":
+        mend(permafrost, lab, file, before)
 
 
 @pytest.fixture(scope="session")

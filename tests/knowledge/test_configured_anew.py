@@ -34,7 +34,8 @@ def test_a_configuration_goes_through_the_members_one_at_a_time(
         done = [name for _, name in turns_of(permafrost)][: len(turns)]
         assert done[::-1] == [s["target"] for s in turns], "in the order of the plan"
         assert permafrost.json("deploy", "--yes", timeout=1200)["changed"] == 0
-    permafrost.run("deploy", "--yes", timeout=2400)
+    with nothing_noticed("rolling-configuration-back", permafrost, door, users, known):
+        permafrost.run("deploy", "--yes", timeout=2400)
 
 
 def test_a_certificate_is_renewed_on_each_member(
@@ -42,7 +43,11 @@ def test_a_certificate_is_renewed_on_each_member(
 ) -> None:
     with nothing_noticed("renewed-certificates", permafrost, door, users, known):
         for member in ("lab-knowledge-02", "lab-knowledge-01"):
-            permafrost.run("converge", member, "--renew-certificate", "--yes", timeout=1200)
+            permafrost.run("converge", member, "--renew-certificate", "--yes", timeout=1800)
+    latest = turns_of(permafrost)[0]
+    permafrost.run("deploy", "--yes", timeout=1800)
+    assert turns_of(permafrost)[0] == latest, "a deployment finds them configured so"
+    assert permafrost.json("deploy", "--yes", timeout=1200)["changed"] == 0
 
 
 def test_control_without_turns_clients_notice(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.driver import Cli, wait_until
-from tests.knowledge.changing import site_said
+from tests.knowledge.changing import codes, site_said
 from tests.knowledge.test_losses import ready
 
 pytestmark = [pytest.mark.soak, pytest.mark.own_lab]
@@ -17,7 +16,7 @@ MEMBERS = [f"lab-knowledge-0{i}" for i in (1, 2, 3)]
 
 def refused(permafrost: Cli, *argv: str) -> set[str]:
     done = permafrost.run(*argv, "--output", "json", expect=3, timeout=600)
-    return {str(p["code"]) for p in json.loads(done.stderr)}
+    return codes(done.stderr)
 
 
 def test_a_dead_object_store_stops_a_change_of_members(

@@ -123,6 +123,20 @@ def test_a_turn_is_in_the_journal(ctx: Context) -> None:
     ]
 
 
+def test_what_was_configured_by_hand_is_not_configured_again_by_a_deployment(
+    ctx: Context, world: World
+) -> None:
+    """Another certificate changes what it is configured as, and its disk says so already."""
+    new = ctx.converger.fingerprint(next(n for n in members(SITE) if n.name == TWO))
+    converge_node(ctx, TWO, owner="converge", renew_certificate=True)
+    assert f"configure {TWO}" in world.effects
+    world.effects.clear()
+    converge_node(ctx, TWO, vm=f"vm-{TWO}", fingerprint=new)
+    assert world.effects == []
+    converge_node(ctx, TWO, vm="another-vm", fingerprint=new)
+    assert f"configure {TWO}" in world.effects, "the control: another VM is another disk"
+
+
 def moments(tmp_path: Path) -> int:
     """Return how often a whole deployment asks whether it may go on."""
     world = World.of(SITE)
