@@ -16,7 +16,7 @@ from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem
 from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning.canaries import COLLECTION, DIMENSION, ROWS
-from permafrost.planning.knowledge import members, milvus_of, proxies
+from permafrost.planning.knowledge import first_coordinators, members, milvus_of, proxies
 from permafrost.planning.knowledge_status import (
     NOT_READY,
     KnowledgeFacts,
@@ -34,6 +34,8 @@ READY_S = 300.0
 TAKE_UP_S = 120.0
 """How long a machine that was powered on may take until it answers."""
 EVERY_S = 2.0
+HOME_S = 120.0
+"""Until coordinators have given way to the first ones: they wait a minute, then change places."""
 STEADY_S = 6.0
 """Longer than Milvus was seen to miss rows, without an error, after a query node had come back."""
 HINTS = {
@@ -130,6 +132,22 @@ def await_ready(
         raise Failed(
             *(as_problem(*p) for p in seen or [Lack("", "it is not right for long enough")])
         )
+
+
+def await_coordinators_home(ctx: Context, member: str) -> None:
+    """Wait until coordinators that are about to give way have done so, before a member gives away.
+
+    They move the segments that it hands over, and would change places meanwhile. Where they do not
+    go (the first ones are not back, or on that member) nothing is waited for, nor is it an error.
+    """
+    first = first_coordinators(ctx.site).name
+
+    def are_settled() -> bool:
+        ctx.guard()
+        seen = read_knowledge(ctx, mending=(member,)).coordinators
+        return member == first or not any(first in c["standby"] for c in seen)
+
+    wait_until(are_settled, clock=ctx.clock, deadline_s=HOME_S, every_s=EVERY_S)
 
 
 def take_up_member(ctx: Context, member: str) -> None:

@@ -31,6 +31,7 @@ from permafrost.runbook.knowledge import (
     EVERY_S,
     STEADY_S,
     TAKE_UP_S,
+    await_coordinators_home,
     await_ready,
     read_knowledge,
     take_up_member,
@@ -170,6 +171,7 @@ def readmit(ctx: Context, member: str, rebuilt: tuple[StoreRebuilt, ...]) -> str
 
 def _begin(ctx: Context, node: Node, journal: Journal, *, heals: bool) -> TurnTaken:
     """Wait until the others are whole without it, and have it give away what it has."""
+    await_coordinators_home(ctx, node.name)
     await_ready(ctx, mending=(node.name,))
     taken = TurnTaken(rebuilt=rebuild_of(ctx, node.name))
     heals = heals or bool(taken.rebuilt)

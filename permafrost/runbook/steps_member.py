@@ -14,6 +14,7 @@ from permafrost.planning.maintenance import HAND_OVER_S
 from permafrost.runbook.knowledge import (
     STEADY_S,
     TAKE_UP_S,
+    await_coordinators_home,
     await_ready,
     read_knowledge,
     take_up_member,
@@ -41,6 +42,7 @@ class HandOver(MemberAction):
     def do(self) -> None:
         """Tell it, when everything else is whole."""
         member = self.step.target
+        await_coordinators_home(self.ctx, member)
         await_ready(self.ctx, mending=(member,))
         self.ctx.guard()
         vector_store(self.ctx).hand_over(member, deadline_s=HAND_OVER_S)

@@ -47,6 +47,14 @@ class FakeVectorStore:
             self.world.etcd_leader = running[0]
         return self.world.etcd_leader
 
+    def coordinators(self) -> tuple[list[str], list[str]]:
+        """Return who has the active ones, nobody or one, and who stands by."""
+        who = self.serving("coordinators")
+        name, until_s = self.world.took_over
+        if name in who and self.world.seconds < until_s:
+            who = [name, *(n for n in who if n != name)]
+        return who[:1], who[1:]
+
     def state(self, member: str) -> MemberState:
         """Return one member's view."""
         if not self.world.works(member):
@@ -58,7 +66,7 @@ class FakeVectorStore:
         stores = {STORE_UNITS[s]: word for s in stores_on(site, member)}
         served = {u.name: "inactive" if gone else "active" for u in units_of(site, member)}
         address = {n.name: str(n.address) for n in members(site)}
-        who = self.serving("coordinators")
+        active, standby = self.coordinators()
         roles = COORDINATORS[milvus_of(site).version]
         brokers = len(self.running("queue"))
         return MemberState(
@@ -69,7 +77,10 @@ class FakeVectorStore:
             len(self.running("object_store")) >= 2,
             brokers,
             0 if brokers == len(members_with(site, "queue")) else 5,
-            tuple((role, f"{address[who[0]]}:1") for role in roles) if who else (),
+            (
+                *((role, f"{address[name]}:1") for role in roles for name in active),
+                *((f"{role}-7", f"{address[name]}:1") for role in roles for name in standby),
+            ),
             cluster_owner=self.world.owner,
         )
 

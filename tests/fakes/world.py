@@ -68,6 +68,8 @@ class World:
     handed_over: set[str] = field(default_factory=set)
     """Members of the knowledge tier on which nothing serves although they run."""
     etcd_leader: str = ""
+    took_over: tuple[str, float] = ("", 0.0)
+    """Whose coordinators took over, and at which second they give way to the first ones."""
     empty_disks: set[str] = field(default_factory=set)
     """Members whose stores have lost everything: none of them runs any more."""
     expected: set[str] = field(default_factory=set)

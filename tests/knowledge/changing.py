@@ -18,6 +18,8 @@ from tests.knowledge.test_losses import await_first_coordinators, observed, read
 
 AT_MOST_S = 15.0
 """Within which stock clients are to have their answer."""
+NOTICED_S = 2.0
+"""A gap of which an application would speak; clients ask several times a second."""
 DATA = "var/lib/permafrost-data"
 
 
@@ -42,6 +44,13 @@ def require_unnoticed(history: History, began: float, ended: float) -> None:
         assert verdict.ok > 0, verdict.sentence()
         assert verdict.wrong == verdict.failed == 0, f"{kind}: {verdict.sentence()}"
         assert verdict.outage_s < AT_MOST_S, f"{kind}: {verdict.sentence()}"
+
+
+def is_noticed(history: History, began: float, ended: float) -> bool:
+    """Whether clients noticed anything in a window: the controls must show it."""
+    verdicts = [judge(history.of(k, began, ended), began, ended) for k in ("search", "insert")]
+    print(f"the control: {'; '.join(v.sentence() for v in verdicts)}")
+    return any(v.failed or v.wrong or v.outage_s > NOTICED_S for v in verdicts)
 
 
 @contextmanager

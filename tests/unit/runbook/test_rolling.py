@@ -137,6 +137,20 @@ def test_what_was_configured_by_hand_is_not_configured_again_by_a_deployment(
     assert f"configure {TWO}" in world.effects, "the control: another VM is another disk"
 
 
+def test_nobody_gives_away_while_coordinators_are_about_to_change_places(
+    ctx: Context, world: World
+) -> None:
+    """They move the segments that are handed over."""
+    world.took_over = (TWO, 70.0)
+    at: dict[str, float] = {}
+    world.watchers.append(lambda what, target: at.setdefault(f"{what} {target}", world.seconds))
+    converge_node(ctx, THREE, vm="vm", fingerprint="new")
+    assert at[f"hand-over {THREE}"] >= 70.0
+    world.took_over = (TWO, world.seconds + 10_000.0)
+    converge_node(ctx, ONE, vm="vm", fingerprint="newer")
+    assert at[f"hand-over {ONE}"] < 200.0, "the control: who is first itself waits for nobody"
+
+
 def moments(tmp_path: Path) -> int:
     """Return how often a whole deployment asks whether it may go on."""
     world = World.of(SITE)

@@ -1,0 +1,76 @@
+"""A member is taken out of service on its running machine, and comes back: nobody notices.
+
+The control leaves the drain out: what serves on the member of all active coordinators is killed,
+and stays down for a while; the same history must show it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.acceptance.driver import Cli, wait_until
+from tests.knowledge.changing import codes, is_noticed, nothing_noticed
+from tests.knowledge.driver import Door, load_on
+from tests.knowledge.test_losses import active_member, await_first_coordinators
+
+pytestmark = [pytest.mark.soak, pytest.mark.own_lab]
+MEMBERS = [f"lab-knowledge-0{i}" for i in (1, 2, 3)]
+DOWN_S = 20.0
+
+
+def serving_on(permafrost: Cli, member: str) -> set[str]:
+    """Return the processes of Milvus that run on a member."""
+    members = permafrost.json("status")["knowledge"]["members"]
+    units = next(m["units"] for m in members if m["name"] == member)
+    return {u for u, state in units.items() if u.startswith("milvus-") and state == "active"}
+
+
+def stores_on(permafrost: Cli, member: str) -> set[str]:
+    """Return the stores that run on a member."""
+    members = permafrost.json("status")["knowledge"]["members"]
+    units = next(m["units"] for m in members if m["name"] == member)
+    return {u for u, state in units.items() if not u.startswith("milvus-") and state == "active"}
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_a_member_is_drained_and_comes_back(
+    member: str, permafrost: Cli, door: Door, users: dict[str, str], known: np.ndarray
+) -> None:
+    another = next(m for m in MEMBERS if m != member)
+    await_first_coordinators(permafrost)
+    served = serving_on(permafrost, member)
+    assert served, "the control: something serves there"
+    with nothing_noticed(f"drained-{member}", permafrost, door, users, known):
+        drained = permafrost.json("drain", member, "--reason", "its disk", "--yes", timeout=1800)
+        assert drained["state"] == "DRAINED"
+        assert serving_on(permafrost, member) == set()
+        assert stores_on(permafrost, member) == {"etcd", "kafka", "minio"}
+        refused = permafrost.run(
+            "converge", another, "--yes", "--output", "json", expect=3, timeout=600
+        )
+        assert codes(refused.stderr) == {"MEMBER_DRAINED"}
+        back = permafrost.json("undrain", member, "--yes", timeout=1800)
+        assert back["state"] == "ADMITTED"
+    assert serving_on(permafrost, member) == served
+
+
+def test_control_without_the_drain_clients_notice(
+    permafrost: Cli, lab: Cli, door: Door, users: dict[str, str], known: np.ndarray
+) -> None:
+    await_first_coordinators(permafrost)
+    member = active_member(permafrost.json("status")["knowledge"])
+    units = sorted(serving_on(permafrost, member))
+    with load_on(door, users, known, 1_800_000_000) as history:
+        wait_until("clients are at work", lambda: len(history.of("search")) > 50, 60)
+        began = history.now()
+        try:
+            for unit in units:
+                target = f"{member}:{unit}.service"
+                lab.run("fault", "apply", "service-kill", target, "stay_down=yes")
+            wait_until("it has been a while", lambda: history.now() - began > DOWN_S, 300)
+        finally:
+            lab.run("fault", "heal", "all")
+        ended = history.now()
+    assert is_noticed(history, began, ended)
+    await_first_coordinators(permafrost)
