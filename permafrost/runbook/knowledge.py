@@ -16,7 +16,7 @@ from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem
 from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning.canaries import COLLECTION, DIMENSION, ROWS
-from permafrost.planning.knowledge import first_coordinators, members, milvus_of, proxies
+from permafrost.planning.knowledge import first_coordinators, members, milvus_of, proxies, units_of
 from permafrost.planning.knowledge_status import (
     NOT_READY,
     KnowledgeFacts,
@@ -141,13 +141,17 @@ def await_coordinators_home(ctx: Context, member: str) -> None:
     go (the first ones are not back, or on that member) nothing is waited for, nor is it an error.
     """
     first = first_coordinators(ctx.site).name
+    processes = [u.name for u in units_of(ctx.site, first) if u.role == "coordinators"]
 
     def are_settled() -> bool:
         ctx.guard()
-        seen = read_knowledge(ctx, mending=(member,)).coordinators
-        return member == first or not any(first in c["standby"] for c in seen)
+        seen = read_knowledge(ctx, mending=(member,))
+        units = next(m["units"] for m in seen.members if m["name"] == first)
+        is_back = all(units.get(name) == "active" for name in processes)
+        return not is_back or all(c["active"] == first for c in seen.coordinators)
 
-    wait_until(are_settled, clock=ctx.clock, deadline_s=HOME_S, every_s=EVERY_S)
+    if member != first:
+        wait_until(are_settled, clock=ctx.clock, deadline_s=HOME_S, every_s=EVERY_S)
 
 
 def take_up_member(ctx: Context, member: str) -> None:
