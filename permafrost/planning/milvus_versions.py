@@ -151,7 +151,6 @@ V2_3 = MilvusVersion(
         ),
         Process("query", ("querynode",), {"QUERYNODE_PORT": 21123}, stop_s=_HANDS_OVER_S),
         Process("data", ("datanode",), {"DATANODE_PORT": 21224}),
-        Process("index", ("indexnode",), {"INDEXNODE_PORT": 21321}),
         Process(
             "proxies",
             ("proxy",),
@@ -159,6 +158,8 @@ V2_3 = MilvusVersion(
             public="PROXY_PORT",
             environment=_PROXY,
         ),
+        # Last: so the port at which the edges judge a proxy is the one that it always was.
+        Process("index", ("indexnode",), {"INDEXNODE_PORT": 21321}),
     ),
     _over(
         _COMMON,

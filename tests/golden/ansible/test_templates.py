@@ -127,7 +127,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "bergen-knowledge-01",
         {"__milvus_defaults_of_image": {"etcd": {"rootPath": "by-dev", "kvSubPath": "kv"}}},
     ),
-    ("milvus-proxy.container", "quadlet/milvus.container.j2", "bergen-knowledge-01", {"unit": -1}),
+    ("milvus-proxy.container", "quadlet/milvus.container.j2", "bergen-knowledge-01", {"unit": -2}),
     (
         "milvus-standby.container",
         "quadlet/milvus.container.j2",
