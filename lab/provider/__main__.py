@@ -68,7 +68,7 @@ class EngineWatch:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve until the engine goes."""
+    """Serve until the engine goes: the plugin's program, then the address that it was given."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     watch = EngineWatch(os.getppid())
     server = grpc.server(futures.ThreadPoolExecutor(WORKERS), options=OPTIONS)
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> None:
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     watch.start()
-    if arguments:
+    if len(arguments) > 1:
         watch.watch_address(arguments[-1])
     watch.wait()
     # Operations that still run have nobody to answer to, and vCenter goes on by itself.

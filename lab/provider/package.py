@@ -17,8 +17,9 @@ NAME = "pulumi-resource-vsphere"
 INSTALL_TIMEOUT_S = 120
 
 SCRIPT = """#!/bin/sh
-# The lab's stand-in for the vSphere provider plugin; production uses the real one.
-PYTHONPATH="{checkout}${{PYTHONPATH:+:$PYTHONPATH}}" exec "{checkout}/.venv/bin/python" -m lab.provider "$@"
+# The lab's stand-in for the vSphere provider plugin; production uses the real one. Its process bears
+# the plugin's name: by that whoever cleans up after a killed engine knows the real one.
+PYTHONPATH="{checkout}${{PYTHONPATH:+:$PYTHONPATH}}" exec "{checkout}/.venv/bin/python" -m lab.provider "$0" "$@"
 """  # noqa: E501 - one line of shell
 
 

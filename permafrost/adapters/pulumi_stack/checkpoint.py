@@ -10,6 +10,7 @@ from typing import Any
 
 from permafrost.adapters.pulumi_stack.ownership import site_of
 
+CREATING = "creating"
 VM_TYPE = "vsphere:index/virtualMachine:VirtualMachine"
 COMPRESSED = (".gz", ".zst")
 

@@ -5,15 +5,13 @@ Overrides of VMs are no orphans: who makes one anew replaces what is there.
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim
 
+from permafrost.adapters.pulumi_stack.removal import remove
 from permafrost.adapters.vsphere.tagging import Tagging
-from permafrost.engine.waiting import SystemClock, wait_until
-from permafrost.errors import Failed, Problem
 from permafrost.planning.ownership import category_name
 
 if TYPE_CHECKING:
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
     from permafrost.adapters.vsphere import VcenterSession
     from permafrost.site.load import LoadedSite
 
-log = logging.getLogger(__name__)
-
-TASK_DEADLINE_S = 300.0
 ATTRIBUTE = "vsphere:index/customAttribute:CustomAttribute"
 CATEGORY = "vsphere:index/tagCategory:TagCategory"
 TAG = "vsphere:index/tag:Tag"
@@ -39,7 +34,7 @@ def remove_mark(session: VcenterSession, loaded: LoadedSite, entry: Pending) -> 
     if entry.type in GROUPS:
         _remove_group(session, site.vcenter.cluster, entry.name)
     elif entry.type == ATTRIBUTE:
-        session.call(partial(_remove_attribute, entry.name))
+        remove(session, entry.name, partial(_remove_attribute, entry.name))
     elif entry.type == CATEGORY:
         Tagging(session).remove(category_name(site))
     elif entry.type == TAG:
@@ -51,14 +46,13 @@ def _remove_attribute(name: str, content: Any) -> None:
     manager = content.customFieldsManager
     for field in manager.field:
         if field.name == name:
-            log.warning("removing attribute %s, which an interrupted run left in vCenter", name)
             manager.RemoveCustomFieldDef(field.key)
 
 
 def remove_rule(session: VcenterSession, cluster: str, name: str) -> None:
     """Remove the cluster's rules of a name."""
 
-    def remove(content: Any) -> Any:
+    def ask(content: Any) -> Any:
         found = _cluster(content, cluster)
         keys = [rule.key for rule in found.configurationEx.rule or [] if rule.name == name]
         if not keys:
@@ -69,14 +63,11 @@ def remove_rule(session: VcenterSession, cluster: str, name: str) -> None:
         )
         return found.ReconfigureComputeResource_Task(change, True)
 
-    task = session.call(remove)
-    if task is not None:
-        log.warning("removing rule %s, which an interrupted run left in vCenter", name)
-        finish(session, name, task)
+    remove(session, name, ask)
 
 
 def _remove_group(session: VcenterSession, cluster: str, name: str) -> None:
-    def remove(content: Any) -> Any:
+    def ask(content: Any) -> Any:
         found = _cluster(content, cluster)
         if name not in {str(group.name) for group in found.configurationEx.group or []}:
             return None
@@ -84,10 +75,7 @@ def _remove_group(session: VcenterSession, cluster: str, name: str) -> None:
         change = make.ConfigSpecEx(groupSpec=[make.GroupSpec(operation="remove", removeKey=name)])
         return found.ReconfigureComputeResource_Task(change, True)
 
-    task = session.call(remove)
-    if task is not None:
-        log.warning("removing group %s, which an interrupted run left in vCenter", name)
-        finish(session, name, task)
+    remove(session, name, ask)
 
 
 def _cluster(content: Any, name: str) -> Any:
@@ -98,21 +86,3 @@ def _cluster(content: Any, name: str) -> Any:
         return next(c for c in view.view if c.name == name)
     finally:
         view.DestroyView()
-
-
-def finish(session: VcenterSession, name: str, task: Any) -> None:
-    """Wait for a removal; raise Failed when vCenter does not make it."""
-
-    def has_ended() -> bool:
-        return session.call(lambda _: str(task.info.state)) in ("success", "error")
-
-    ended = wait_until(has_ended, clock=SystemClock(), deadline_s=TASK_DEADLINE_S, every_s=0.5)
-    if not ended or session.call(lambda _: str(task.info.state)) == "error":
-        raise Failed(
-            Problem(
-                "ORPHAN_NOT_REMOVED",
-                "an interrupted run left it in vCenter, and vCenter does not remove it",
-                path=name,
-                hint="remove it by hand, then run the command again",
-            )
-        )

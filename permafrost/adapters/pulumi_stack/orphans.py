@@ -6,26 +6,23 @@ our annotation; a folder or pool must be empty; otherwise it is somebody's, and 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
-from permafrost.adapters.pulumi_stack.checkpoint import VM_TYPE
-from permafrost.adapters.pulumi_stack.orphan_marks import finish, remove_mark, remove_rule
+from permafrost.adapters.pulumi_stack.checkpoint import CREATING, VM_TYPE
+from permafrost.adapters.pulumi_stack.orphan_marks import remove_mark, remove_rule
 from permafrost.adapters.pulumi_stack.ownership import OWNED, ownership_prefix
+from permafrost.adapters.pulumi_stack.removal import remove
 from permafrost.adapters.vsphere import VcenterSession
+from permafrost.adapters.vsphere.tasks import named
 
 if TYPE_CHECKING:
     from permafrost.adapters.pulumi_stack.checkpoint import Pending
     from permafrost.site.load import LoadedSite
 
-log = logging.getLogger(__name__)
-
-CREATING = "creating"
-TASK_DEADLINE_S = 300.0
 KINDS = {
     VM_TYPE: vim.VirtualMachine,
     "vsphere:index/folder:Folder": vim.Folder,
@@ -57,6 +54,8 @@ def remove_half_made(loaded: LoadedSite, names: Iterable[str]) -> None:
     A provider clones first and names its owner afterwards; one that was killed between the two
     leaves a VM without our annotation, and whose name the next one cannot have. Such a VM is
     off, stands in the site's own folder, has no device passed through, and bears nobody's mark.
+    One that gets our mark, or is powered on, while it is to be removed is half made no more: it
+    stays, and is the interrupted creation's (``remove_orphans``).
     """
     wanted = frozenset(names)
     if not wanted:
@@ -64,9 +63,9 @@ def remove_half_made(loaded: LoadedSite, names: Iterable[str]) -> None:
     session = VcenterSession(loaded)
     try:
         folder = loaded.site.vcenter.folder.rpartition("/")[2]
-        for vm, name in session.call(partial(_half_made, wanted, folder)):
-            log.warning("removing %s, which an interrupted run left half made", name)
-            finish(session, name, session.call(partial(_destroy, vm)))
+        found = session.call(partial(_half_made, wanted, folder))
+        for name in sorted({name for _, name in found}):
+            remove(session, name, partial(_destroy_half_made, name, folder))
     finally:
         session.close()
 
@@ -85,25 +84,31 @@ def half_made(loaded: LoadedSite, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _half_made(wanted: frozenset[str], folder: str, content: Any) -> list[tuple[Any, str]]:
-    view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
-    try:
-        named = [(vm, str(vm.name)) for vm in view.view if vm.name in wanted]
-    finally:
-        view.DestroyView()
-    return [(vm, name) for vm, name in named if _is_half_made(vm, folder)]
+    found = named(content, vim.VirtualMachine, wanted)
+    return [(vm, name) for vm, name in found if _is_half_made(vm, folder)]
 
 
 def _is_half_made(vm: Any, folder: str) -> bool:
-    config = vm.config
-    return (
-        str(vm.runtime.powerState) == "poweredOff"
-        and str(vm.parent.name) == folder
-        and not str(config.annotation or "").startswith(OWNED)
-        and not any(
-            isinstance(device, vim.vm.device.VirtualPCIPassthrough)
-            for device in config.hardware.device
+    try:
+        config = vm.config  # unset as long as vCenter does not know it itself
+        return (
+            config is not None
+            and str(vm.runtime.powerState) == "poweredOff"
+            and str(vm.parent.name) == folder
+            and not str(config.annotation or "").startswith(OWNED)
+            and not any(
+                isinstance(device, vim.vm.device.VirtualPCIPassthrough)
+                for device in config.hardware.device
+            )
         )
-    )
+    except vmodl.fault.ManagedObjectNotFound:
+        return False
+
+
+def _destroy_half_made(name: str, folder: str, content: Any) -> Any:
+    for vm, _ in _half_made(frozenset({name}), folder, content):
+        return vm.Destroy_Task()
+    return None
 
 
 def _remove(session: VcenterSession, loaded: LoadedSite, kind: Any, name: str) -> None:
@@ -111,33 +116,22 @@ def _remove(session: VcenterSession, loaded: LoadedSite, kind: Any, name: str) -
         remove_rule(session, loaded.site.vcenter.cluster, name)
         return
     prefix = ownership_prefix(loaded.site, name)
-    found = session.call(lambda content: _orphans(content, kind, name, prefix))
-    for thing in found:
-        log.warning("removing %s, which an interrupted run left in vCenter", name)
-        task = session.call(partial(_power_off, thing))
-        if task is not None:
-            finish(session, name, task)
-        finish(session, name, session.call(partial(_destroy, thing)))
+    remove(session, name, partial(_take_down, kind, name, prefix))
 
 
-def _power_off(thing: Any, _content: Any) -> Any:
-    if isinstance(thing, vim.VirtualMachine) and str(thing.runtime.powerState) == "poweredOn":
-        return thing.PowerOffVM_Task()
+def _take_down(kind: Any, name: str, prefix: str, content: Any) -> Any:
+    """Ask for the next step: what runs is powered off, then it is destroyed."""
+    for thing, _ in named(content, kind, (name,)):
+        if _is_orphan(thing, prefix):
+            is_on = kind is vim.VirtualMachine and str(thing.runtime.powerState) == "poweredOn"
+            return thing.PowerOffVM_Task() if is_on else thing.Destroy_Task()
     return None
 
 
-def _destroy(thing: Any, _content: Any) -> Any:
-    return thing.Destroy_Task()
-
-
-def _orphans(content: Any, kind: Any, name: str, prefix: str) -> list[Any]:
-    view = content.viewManager.CreateContainerView(content.rootFolder, [kind], True)
-    try:
-        named = [thing for thing in view.view if thing.name == name]
-    finally:
-        view.DestroyView()
-    if kind is vim.VirtualMachine:
-        return [vm for vm in named if str(vm.config.annotation or "").startswith(prefix)]
-    if kind is vim.Folder:
-        return [folder for folder in named if not folder.childEntity]
-    return [pool for pool in named if not pool.vm and not pool.resourcePool]
+def _is_orphan(thing: Any, prefix: str) -> bool:
+    if isinstance(thing, vim.VirtualMachine):
+        config = thing.config
+        return config is not None and str(config.annotation or "").startswith(prefix)
+    if isinstance(thing, vim.Folder):
+        return not thing.childEntity
+    return not thing.vm and not thing.resourcePool

@@ -28,6 +28,7 @@ from permafrost.adapters.pulumi_stack.orphans import (
     remove_half_made,
     remove_orphans,
 )
+from permafrost.adapters.pulumi_stack.under_way import await_clones
 from permafrost.pki.files import locked
 from permafrost.planning.interruption import Interruption, StackHold, require_ours
 from permafrost.topology import holds_data, node_names
@@ -162,6 +163,7 @@ class PulumiStack:
         require_ours(Interruption(holds=self._holds()))
         latest = self._latest() or {}
         pending = pending_operations(latest)
+        await_clones(self._loaded, pending)
         remove_half_made(self._loaded, self._unknown(latest))
         if pending:
             log.warning("an interrupted run left %d pending operations", len(pending))

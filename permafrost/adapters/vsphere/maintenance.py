@@ -14,13 +14,12 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from permafrost.adapters.vsphere.session import VcenterSession
-from permafrost.adapters.vsphere.tasks import EVERY_S, again, await_task, find
+from permafrost.adapters.vsphere.tasks import EVERY_S, UNDER_WAY, again, await_task, find
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, Problem
 from permafrost.ports import Clock
 
 ENTERING = "HostSystem.enterMaintenanceMode"
-UNDER_WAY = ("queued", "running")
 
 
 def enter(session: VcenterSession, host: str, clock: Clock, deadline_s: float) -> None:

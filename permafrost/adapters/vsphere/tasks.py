@@ -5,6 +5,7 @@ A name is looked for with one question, however many objects there are.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from pyVmomi import vim
@@ -16,22 +17,28 @@ from permafrost.errors import Failed, Problem
 from permafrost.ports import Clock
 
 ENDED = ("success", "error")
+UNDER_WAY = ("queued", "running")
 EVERY_S = 0.3
 CODES = {vim.VirtualMachine: "VM_MISSING", vim.HostSystem: "HOST_MISSING"}
 
 
 def find(content: Any, kind: Any, name: str) -> Any:
     """Return an object by its name; raise Failed when vCenter has none."""
-    view = content.viewManager.CreateContainerView(content.rootFolder, [kind], True)
-    try:
-        for reference, row in answers(content, in_view(view, {kind: ["name"]})):
-            if row.get("name") == name:
-                return reference
-    finally:
-        view.DestroyView()
+    for reference, _ in named(content, kind, (name,)):
+        return reference
     what = "host" if kind is vim.HostSystem else "VM"
     hint = "`permafrost drift` compares vCenter with the site; was it renamed or removed there?"
     raise Failed(Problem(CODES[kind], f"vCenter has no such {what}", name, hint))
+
+
+def named(content: Any, kind: Any, names: Container[str]) -> list[tuple[Any, str]]:
+    """Return the objects that bear one of these names, each with its own."""
+    view = content.viewManager.CreateContainerView(content.rootFolder, [kind], True)
+    try:
+        rows = answers(content, in_view(view, {kind: ["name"]}))
+        return [(thing, str(row["name"])) for thing, row in rows if row.get("name") in names]
+    finally:
+        view.DestroyView()
 
 
 def again(content: Any, found: Any) -> Any:

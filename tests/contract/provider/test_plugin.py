@@ -11,6 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from lab.provider import package
+from permafrost.adapters.pulumi_stack.repair import leftovers
 from tests.contract.provider.administrator import PASSWORD, USER
 from tests.contract.provider.binding import Binding, resolve
 from tests.contract.provider.cases import load
@@ -113,3 +117,17 @@ def test_a_run_that_is_killed_leaves_no_process(vcenter_program: Path) -> None:
     while any(is_running(pid) for pid in started) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [pid for pid in started if is_running(pid)]
+
+
+def test_a_repair_knows_the_installed_plugin_as_the_engines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = package.installed(tmp_path)
+    program.parent.mkdir(parents=True)
+    program.write_text(package.script())
+    program.chmod(0o755)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "file:///nowhere/pulumi")
+    monkeypatch.setenv("PULUMI_STACK", "lab")
+    with Plugin([str(program)]) as plugin:
+        assert leftovers("file:///nowhere/pulumi", "lab") == (plugin.pid,)
+    assert leftovers("file:///nowhere/pulumi", "lab") == ()
