@@ -78,6 +78,16 @@ def await_moment(child: subprocess.Popen[bytes], said: Path, line: str, times: i
     assert len(shown.findall(said.read_text())) >= times, said.read_text()[-4000:]
 
 
+@contextmanager
+def held(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A process that stands still, and so cannot come to its end meanwhile."""
+    child.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        child.send_signal(signal.SIGCONT)
+
+
 @pytest.mark.exhaustive(1)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_and_repaired_it_ends_in_the_whole_site(
@@ -140,13 +150,15 @@ def test_of_two_at_once_one_is_told_and_the_other_ends_well(
 ) -> None:
     with running_up(program, tmp_path) as (child, said):
         await_moment(child, said, r"vsphere:index:VirtualMachine .* creating", 1)
-        second = program.pulumi("up", "--yes", "--skip-preview", f"--exclude={CONVERGENCE}")
-        assert second.returncode != 0, second.stdout
-        assert "the stack is currently locked by" in second.stdout + second.stderr
-        with pytest.raises(Held, match="PULUMI_STACK_LOCKED"):
-            program.stack.up()
-        with pytest.raises(Held, match=f"process {child.pid} on"):
-            require_ours(program.stack.interruption())
+        with held(child):
+            assert child.poll() is None, "it was over before the second one began"
+            second = program.pulumi("up", "--yes", "--skip-preview", f"--exclude={CONVERGENCE}")
+            assert second.returncode != 0, second.stdout
+            assert "the stack is currently locked by" in second.stdout + second.stderr
+            with pytest.raises(Held, match="PULUMI_STACK_LOCKED"):
+                program.stack.up()
+            with pytest.raises(Held, match=f"process {child.pid} on"):
+                require_ours(program.stack.interruption())
         assert child.wait(MOMENT_WITHIN_S) == 0, said.read_text()[-4000:]
     assert program.stack.interruption().is_none
     drift = find_drift(program.loaded.site, program.observe(), recorded=program.store.placement())
