@@ -163,17 +163,15 @@ def _show_edges(status: SiteStatus, out: Console) -> None:
 
 def _show_topology(status: SiteStatus, out: Console) -> None:
     tree = Tree("hosts")
-    for host, left in status.blast_radius().items():
-        loss = ", ".join(f"{name} keeps {count}" for name, count in left.items())
-        branch = tree.add(f"{host}  [dim]if lost: {loss}[/]")
-        for endpoint in status.endpoints:
-            for replica in endpoint.replicas:
-                if replica.host == host:
-                    gpu = f" · GPU {', '.join(replica.gpus)}" if replica.gpus else ""
-                    branch.add(f"[{COLOURS[replica.state]}]{replica.name}[/]{gpu}")
-        for edge in status.edges:
-            if edge.host == host:
-                branch.add(f"{edge.name} (edge)")
+    for host in status.hosts:
+        loss = ", ".join(f"{name} keeps {count}" for name, count in host.keeps.items())
+        branch = tree.add(f"{host.name}  [dim]if lost: {loss}[/]")
+        for vm in host.vms:
+            gpu = f" · GPU {', '.join(vm.gpus)}" if vm.gpus else ""
+            if vm.state is None:
+                branch.add(f"{vm.name} ({vm.group})")
+            else:
+                branch.add(f"[{COLOURS[vm.state]}]{vm.name}[/]{gpu}")
     out.print(tree)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,9 @@ from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.planning.lifecycle import Declared, ReplicaState
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release
+from permafrost.planning.status_hosts import HostStatus, Standing, hosts_of
 from permafrost.site.model import Site
-from permafrost.topology import Node, edges, registry_node, replicas, service_address
+from permafrost.topology import Node, Tier, edges, registry_node, replicas, service_address
 
 POWER = {True: "ON", False: "OFF", None: "UNKNOWN"}
 """How a VM's power is told; None while vCenter does not answer."""
@@ -128,23 +130,32 @@ class SiteStatus:
             "vcenter": {"state": "DOWN" if self.blind else "UP", "reason": self.blind},
             "knowledge": self.knowledge.as_dict() if self.knowledge else None,
             "registry": _registry_dict(self.registry) if self.registry else None,
+            "hosts": [h.as_dict() for h in self.hosts],
             "operation": self.operation,
             "drift": [d.as_dict() for d in self.drift],
         }
 
-    def blast_radius(self) -> dict[str, dict[str, int]]:
-        """Return for each host how many serving replicas each endpoint would keep without it."""
-        hosts = sorted({r.host for e in self.endpoints for r in e.replicas if r.host})
-        return {
-            host: {
-                e.name: sum(
-                    r.state is ReplicaState.ADMITTED and r.host != host for r in e.replicas
-                )
-                for e in self.endpoints
-                if any(r.host == host for r in e.replicas)
-            }
-            for host in hosts
-        }
+    @property
+    def hosts(self) -> tuple[HostStatus, ...]:
+        """The hosts with what stands on each, and what would be left without it."""
+        return hosts_of(self._standing())
+
+    def _standing(self) -> Iterator[Standing]:
+        for endpoint in self.endpoints:
+            for r in endpoint.replicas:
+                if r.host:
+                    serves = r.state is ReplicaState.ADMITTED
+                    yield Standing(r.name, endpoint.name, r.host, serves, r.gpus, r.state)
+        for edge in self.edges:
+            if edge.host:
+                yield Standing(edge.name, Tier.EDGE, edge.host, edge.is_up)
+        for member in self.knowledge.members if self.knowledge else ():
+            if member["host"]:
+                serves = not member["reason"]
+                yield Standing(member["name"], Tier.KNOWLEDGE, member["host"], serves)
+        if self.registry is not None and self.registry.host:
+            serves = not self.registry.silent
+            yield Standing(self.registry.name, Tier.REGISTRY, self.registry.host, serves)
 
 
 def site_status(

@@ -11,7 +11,7 @@ from permafrost.errors import Problem
 from permafrost.runbook.deploy import make_plan
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.status import read_status
-from tests.fakes.site import context, small_site
+from tests.fakes.site import context, registry_site, small_site
 from tests.fakes.world import World
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden/plans"
@@ -29,6 +29,17 @@ def test_status_shows_replicas_hosts_and_what_a_lost_host_takes(
     drain_replica(ctx, "lab-chat-02", owner="operator:me", reason="firmware [7.2]")
     show_status(read_status(ctx))
     assert plain(capsys.readouterr().out) == (GOLDEN / "status.txt").read_text(encoding="utf-8")
+
+
+def test_hosts_without_a_replica_and_the_registry_are_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World.of(registry_site(), hosts=7)
+    world.machines["lab-edge-01"].host = "lab-esx-07"
+    world.machines["lab-registry-01"].host = "lab-esx-02"
+    show_status(read_status(context(tmp_path / "state", world)))
+    golden = GOLDEN / "status-registry.txt"
+    assert plain(capsys.readouterr().out) == golden.read_text(encoding="utf-8")
 
 
 def test_a_first_plan_is_a_numbered_list(

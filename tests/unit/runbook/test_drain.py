@@ -360,7 +360,8 @@ def test_status_of_a_whole_site(ctx: Context, world: World) -> None:
     after = read_status(ctx)
     assert not after.is_healthy
     assert {r.name: r.state for e in after.endpoints for r in e.replicas}[TWO] is ReplicaState.LOST
-    assert after.blast_radius()["lab-esx-01"] == {"chat": 1, "pulse": 1}
+    keeps = {host.name: host.keeps for host in after.hosts}
+    assert keeps["lab-esx-01"] == {"chat": 1, "pulse": 1, "edge": 0}
 
 
 def test_a_site_is_worked_with_while_its_vcenter_is_down(ctx: Context, world: World) -> None:

@@ -13,6 +13,7 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.maintenance import enter, leave, preview_enter
 from permafrost.runbook.recovery import abort_run, resume_run
+from permafrost.runbook.status import read_status
 from permafrost.site.model import Site
 from tests.fakes.killing import KillAt, another_process
 from tests.fakes.knowledge import FakeVectorStore
@@ -81,6 +82,12 @@ def test_a_member_gives_away_goes_comes_back_and_the_tier_is_whole(
     leave(ctx, host, owner=ME)
     assert read_knowledge(ctx).is_ready
     assert world.machines["lab-knowledge-01"].is_on
+
+
+def test_the_status_draws_members_on_their_hosts(ctx: Context, world: World) -> None:
+    hosts = {host.name: host for host in read_status(ctx).hosts}
+    assert {world.machines[f"lab-knowledge-0{i}"].host for i in (1, 2, 3)} == set(hosts)
+    assert [host.keeps["knowledge"] for host in hosts.values()] == [2, 2, 2]
 
 
 def test_a_second_member_stays_while_the_first_is_away(ctx: Context, world: World) -> None:

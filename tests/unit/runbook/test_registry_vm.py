@@ -192,6 +192,18 @@ def test_the_status_shows_whether_it_answers(ctx: Context, world: World) -> None
     assert not status.is_healthy
 
 
+def test_the_hosts_name_it_and_what_is_left_without_one(tmp_path: Path) -> None:
+    world = World.of(registry_site(), hosts=7)
+    world.machines[NODE].host = "lab-esx-07"
+    told = read_status(context(tmp_path / "state", world)).as_dict()["hosts"]
+    (host,) = (h for h in told if h["name"] == "lab-esx-07")
+    assert host == {
+        "name": "lab-esx-07",
+        "vms": [{"name": NODE, "group": "registry"}],
+        "if_lost": {"registry": 0},
+    }
+
+
 def test_without_vcenter_it_is_asked_whether_it_answers(ctx: Context, world: World) -> None:
     world.vcenter_down = True
     told = read_status(ctx).as_dict()["registry"]
