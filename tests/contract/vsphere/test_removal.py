@@ -115,6 +115,20 @@ def test_what_vanishes_while_it_is_asked_away_is_gone(person: ByHand, tmp_path: 
     assert asked == [NAME, NAME]
 
 
+def test_a_right_that_is_lacking_is_not_waited_for(person: ByHand, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def ask(_content: Any) -> Any:
+        asked.append(NAME)
+        raise vim.fault.NoPermission(msg="Permission was denied.", privilegeId="VM.Delete")
+
+    session = VcenterSession(loaded(person, tmp_path))
+    with pytest.raises(Failed, match=r"ORPHAN_NOT_REMOVED: lab-chat-01.*Permission was denied"):
+        removal.remove(session, NAME, ask)
+    session.close()
+    assert asked == [NAME]
+
+
 def test_a_vcenter_that_takes_no_login_is_not_waited_for(person: ByHand, tmp_path: Path) -> None:
     left(person, NAME)
     (tmp_path / "password").write_text("another")
