@@ -5,6 +5,7 @@ VENV := .venv/bin
 # A run and all that it started end together, even by SIGKILL.
 RUN := exec setpriv --pdeathsig KILL -- env PATH="$(CURDIR)/$(VENV):$$PATH" $(PYTHON) -m
 SHARD ?= 1/1
+LIKE ?= sites/lab.yaml
 
 .DEFAULT_GOAL := help
 .PHONY: help bootstrap build up down status check test soak bench lint fmt clean
@@ -18,8 +19,8 @@ bootstrap: ## install what is missing on this machine
 build: bootstrap ## build engines, base image, packages, images and checkpoints
 	@$(RUN) lab.build
 
-up: bootstrap ## a small vSphere site on this machine, deployed and verified
-	@$(RUN) lab.front up
+up: bootstrap ## a small vSphere site on this machine, deployed and verified; LIKE=sites/lab-knowledge.yaml: another kind
+	@$(RUN) lab.front up --like "$(LIKE)"
 
 down: ## remove every machine, mount, bridge, cgroup and process of this instance
 	@if [ -x $(VENV)/python ]; then $(VENV)/python -m lab.testrun abandoned || :; fi

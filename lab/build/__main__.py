@@ -18,12 +18,14 @@ def main() -> int:
     """Build the parts that were named, or all; return an exit status."""
     parser = argparse.ArgumentParser(prog="lab.build", description=main.__doc__)
     parser.add_argument("part", nargs="*", help="parts to build (default: what every lab needs)")
+    parser.add_argument("--with", dest="more", action="append", default=[], help="one more part")
     parser.add_argument("--quiet", action="store_true", help="do not print where the parts lie")
     parser.add_argument("--list", action="store_true", help="only say which parts are there")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         names = arguments.part or [n for n in parts.PARTS if n not in parts.ON_DEMAND]
+        names += [name for name in arguments.more if name not in names]
         missing = set(parts.missing(names))
         if arguments.list:
             for name in names:

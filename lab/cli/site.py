@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lab.cli.options import Output, OutputOption, SiteOption, emit, instance_of, root_of
-from lab.instance.site import TEMPLATE
+from lab.instance.template import STANDARD
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,7 @@ def up(
     site: SiteOption = None,
     like: Annotated[
         Path, typer.Option(help="site file with placeholders (default: sites/lab.yaml)")
-    ] = TEMPLATE,
+    ] = STANDARD,
 ) -> None:
     """Start this lab's vCenter, registry and package source; write its site file."""
     from lab.instance import up as steps

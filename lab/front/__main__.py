@@ -1,26 +1,39 @@
-"""``python3 -m lab.front up``."""
+"""``python3 -m lab.front up [--like FILE]``."""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from pathlib import Path
 
 from lab.front.processes import CommandFailed, Stopped, stop_on_signals
 from lab.front.stages import Stages
 from lab.front.up import up
+from lab.instance.template import STANDARD, text_of
+from permafrost.errors import PermafrostError
 
-_FAILED = 4
+_USAGE, _FAILED = 2, 4
 
 
 def main() -> int:
     """Run the parts, then print their times; return an exit status."""
-    if sys.argv[1:] != ["up"]:
-        sys.stderr.write("usage: python3 -m lab.front up\n")
-        return 2
+    parser = argparse.ArgumentParser(prog="lab.front", description=main.__doc__)
+    parser.add_argument("what", choices=["up"])
+    parser.add_argument(
+        "--like", type=Path, default=STANDARD, help="site file with placeholders, of sites/"
+    )
+    like = parser.parse_args().like.absolute()
+    try:
+        text_of(like)
+    except PermafrostError as error:
+        kinds = ", ".join(f"sites/{path.name}" for path in sorted(STANDARD.parent.glob("lab*")))
+        sys.stderr.write(f"make up: {error}; those of labs are {kinds}\n")
+        return _USAGE
     stop_on_signals()
     stages = Stages()
     status = 0
     try:
-        up(stages)
+        up(stages, like)
     except (CommandFailed, Stopped) as error:
         sys.stderr.write(f"make up: {error}\n")
         status = _FAILED

@@ -12,68 +12,66 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from lab.front.closing import QUESTION, answered, found_right, guide
 from lab.front.instance import CHECKOUT, PROGRAMS, environment, instance_id, site_file
 from lab.front.processes import CommandFailed, check, start
 from lab.front.stages import Stages
+from lab.instance.template import parts_of
 
 HELD = 5
 _HELD_PATIENCE_S = 120.0
 _HELD_PAUSE_S = 2.0
 _BUILD_TIMEOUT_S = 3600.0
 _PART_TIMEOUT_S = 1800.0
-_QUESTION = "What is the capital of France?"
 
 
-def up(stages: Stages) -> None:
-    """Bring the instance up. Raises CommandFailed at the first part that does not end well."""
+def up(stages: Stages, like: Path) -> None:
+    """Bring the instance up, its site as a template says.
+
+    Raises CommandFailed at the first part that does not end well.
+    """
     identity = instance_id()
     env = environment(identity)
     permafrost, lab = str(PROGRAMS / "permafrost"), str(PROGRAMS / "permafrost-lab")
     with _alone(identity, stages):
         with stages.stage("build", "engines, base image, packages, images, checkpoints"):
-            check(
-                [sys.executable, "-m", "lab.build", "--quiet"],
-                cwd=CHECKOUT,
-                timeout_s=_BUILD_TIMEOUT_S,
-            )
+            check(build_command(like), cwd=CHECKOUT, timeout_s=_BUILD_TIMEOUT_S)
         with stages.stage("lab", f"vCenter, registry and package source of instance {identity}"):
-            check([lab, "up"], cwd=CHECKOUT, env=env, timeout_s=_PART_TIMEOUT_S)
+            argv = [lab, "up", "--like", str(like)]
+            check(argv, cwd=CHECKOUT, env=env, timeout_s=_PART_TIMEOUT_S)
         with stages.stage("deploy", "virtual machines and everything on them"):
             _deploy([permafrost, "deploy", "--yes"], env)
-        with stages.stage("verify", "ask every endpoint"):
-            status = _answer([permafrost, "status", "--output", "json"], env)
-            if not status["healthy"]:
-                check([permafrost, "status"], cwd=CHECKOUT, env=env, timeout_s=60)
-                raise CommandFailed([permafrost, "status", "is not healthy"], 4)
-            for endpoint in status["endpoints"]:
-                ask = [permafrost, "ask", endpoint["name"], _QUESTION, "--output", "json"]
-                answer = _answer(ask, env)
-                stages.say(_told(endpoint["name"], answer))
+        with stages.stage("verify", "ask every endpoint and every proxy"):
+            status = _verified(permafrost, env, stages)
     check([permafrost, "status"], cwd=CHECKOUT, env=env, timeout_s=60)
-    stages.say(_guide(identity))
+    stages.say(guide(str(site_file(identity).relative_to(CHECKOUT)), status))
 
 
-def _told(endpoint: str, answer: dict[str, Any]) -> str:
-    text = " ".join(str(answer["text"]).split())
-    return (
-        f"    {endpoint}: “{text[:90]}”\n      from {answer['replica']}, "
-        f"{answer['checkpoint'][:19]}…, {answer['total_ms']:.0f} ms"
-    )
+def build_command(like: Path) -> list[str]:
+    """Return the command that builds what a lab of a kind is made of."""
+    more = [f"--with={part}" for part in parts_of(like)]
+    return [sys.executable, "-m", "lab.build", "--quiet", *more]
 
 
-def _guide(identity: str) -> str:
-    site = site_file(identity).relative_to(CHECKOUT)
-    return (
-        f"\nThe site is described in {site}. In this folder:\n"
-        f"    export PERMAFROST_SITE={site}\n"
-        "    .venv/bin/permafrost status\n"
-        f'    .venv/bin/permafrost ask chat "{_QUESTION}"\n'
-        "    .venv/bin/permafrost drain lab-chat-02 --yes\n"
-        "    .venv/bin/permafrost-lab status\n"
-        "    make down\n"
-    )
+def _verified(permafrost: str, env: dict[str, str], stages: Stages) -> dict[str, Any]:
+    """Say what every endpoint and every proxy answers; return the status. Raises CommandFailed."""
+    status = _answer([permafrost, "status", "--output", "json"], env)
+    if not status["healthy"]:
+        check([permafrost, "status"], cwd=CHECKOUT, env=env, timeout_s=60)
+        raise CommandFailed([permafrost, "status", "is not healthy"], 4)
+    for endpoint in status["endpoints"]:
+        ask = [permafrost, "ask", endpoint["name"], QUESTION, "--output", "json"]
+        stages.say(answered(endpoint["name"], _answer(ask, env)))
+    if status["knowledge"] is not None:
+        try:
+            lines = found_right(status["knowledge"])
+        except ValueError as wrong:
+            raise CommandFailed([permafrost, "status", str(wrong)], 4) from wrong
+        stages.say("\n".join(lines))
+    return status
 
 
 def _deploy(argv: list[str], env: dict[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
@@ -10,12 +9,10 @@ from string import Template
 import yaml
 
 from lab.errors import LabError
-from lab.instance.model import CHECKOUT, Instance
+from lab.instance.model import Instance
 from lab.instance.secrets import ensure_password, write_private
+from lab.instance.template import STANDARD, text_of
 
-TEMPLATE = CHECKOUT / "sites" / "lab.yaml"
-ON_DEMAND = ("etcd_image", "kafka_image", "milvus_image", "milvus_older_image", "minio_image")
-_SECRET = re.compile(r"password_file: (users/[a-z0-9-]+)")
 FIRST_HOST, LAST_HOST = 20, 99
 VIP_HOST = 10
 REGISTRY_VM_HOST = 100
@@ -38,17 +35,6 @@ def values(instance: Instance, digests: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def images_of(template: Path) -> tuple[str, ...]:
-    """Return the images that a template asks for and that not every lab has."""
-    asked = Template(_text(template)).get_identifiers()
-    return tuple(sorted(i.removesuffix("_image") for i in asked if i in ON_DEMAND))
-
-
-def secrets_of(template: Path) -> tuple[str, ...]:
-    """Return the files below the lab's folder that hold passwords of the site's own users."""
-    return tuple(sorted(set(_SECRET.findall(_text(template)))))
-
-
 def hosts_of(template: Path) -> dict[str, str]:
     """Return the hosts that a template names, with their racks; none where it names none.
 
@@ -56,7 +42,7 @@ def hosts_of(template: Path) -> dict[str, str]:
     it has these. Raises LabError for a template that is no YAML document.
     """
     try:
-        hosts = (yaml.safe_load(_text(template)) or {}).get("hosts") or {}
+        hosts = (yaml.safe_load(text_of(template)) or {}).get("hosts") or {}
         return {str(name): str((said or {}).get("rack", "")) for name, said in hosts.items()}
     except (yaml.YAMLError, AttributeError) as error:
         raise LabError(
@@ -66,20 +52,11 @@ def hosts_of(template: Path) -> dict[str, str]:
         ) from error
 
 
-def _text(template: Path) -> str:
-    try:
-        return template.read_text()
-    except OSError as error:
-        raise LabError(
-            "SITE_TEMPLATE", f"{template}: {error.strerror}", "name a template that is there"
-        ) from error
-
-
-def render(instance: Instance, digests: Mapping[str, str], template: Path = TEMPLATE) -> bool:
+def render(instance: Instance, digests: Mapping[str, str], template: Path = STANDARD) -> bool:
     """Write the lab's site file and the passphrase it names; True when the file changed."""
     ensure_password(instance.root / "pulumi-passphrase")
     try:
-        text = Template(template.read_text()).substitute(values(instance, digests))
+        text = Template(text_of(template)).substitute(values(instance, digests))
     except (KeyError, ValueError) as error:
         raise LabError(
             "SITE_TEMPLATE",

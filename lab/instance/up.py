@@ -18,6 +18,7 @@ from lab.instance.model import Instance
 from lab.instance.parts import Parts, built
 from lab.instance.secrets import ensure_password
 from lab.instance.spawn import locked
+from lab.instance.template import STANDARD, images_of, secrets_of
 from lab.provider import package
 from lab.services import packages, push, registry, vcenter
 
@@ -34,11 +35,11 @@ def timed(say: Say, what: str) -> Iterator[None]:
     say(f"  {what:<44} {time.monotonic() - begun:6.1f} s")
 
 
-def up(root: Path, say: Say, template: Path = site.TEMPLATE) -> Instance:
+def up(root: Path, say: Say, template: Path = STANDARD) -> Instance:
     """Bring the lab in a folder up and return it; its site file is made from a template."""
     with locked(root / "run" / "locks" / "up.lock"):
         with timed(say, "parts"):
-            parts = built(ENDPOINTS, site.images_of(template))
+            parts = built(ENDPOINTS, images_of(template))
         with timed(say, "bridge and folders"):
             ensure_limits()
             instance = ensure_instance(root)
@@ -54,7 +55,7 @@ def up(root: Path, say: Say, template: Path = site.TEMPLATE) -> Instance:
         with timed(say, "vSphere plugin"):
             package.install(parts.pulumi, instance.state_dir / "pulumi-home")
         site.render(instance, {**digests, "pulumi_dir": str(parts.pulumi.parent)}, template)
-        for name in site.secrets_of(template):
+        for name in secrets_of(template):
             ensure_password(instance.root / name)
         say(f"  site file {instance.site_file}")
     return instance

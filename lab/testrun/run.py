@@ -1,21 +1,24 @@
-"""``make test``: everything that CI runs, on one lab of its own.
+"""``make test``: everything that CI runs, on labs of its own.
 
 The long builds start first; lint and unit tests run meanwhile. The lab is deployed once, by a raw
-``pulumi up``; ``deploy`` must then find nothing to change. It is removed whatever happens.
+``pulumi up``; ``deploy`` must then find nothing to change. After it comes a second one, with a
+knowledge tier: a killed ``make up`` that was run again, and on what it leaves a sample of the
+tier's scenarios. Both are removed whatever happens.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from lab.front.instance import CHECKOUT, PROGRAMS, environment
 from lab.front.processes import CommandFailed, Stopped, call, check, end, start
 from lab.front.stages import Stages
+from lab.front.up import build_command
 from lab.testrun import ownlab
 from lab.testrun.steps import (
     Step,
@@ -29,6 +32,9 @@ from lab.testrun.steps import (
 from lab.testrun.tally import Tally
 
 START_NOTHING_AFTER_S = 55 * 60.0
+KNOWLEDGE = CHECKOUT / "sites" / "lab-knowledge.yaml"
+LENT_LAB = "PERMAFROST_LENT_LAB"
+"""Names an instance that a test is to make; whoever named it goes on with it and removes it."""
 _BUILD_TIMEOUT_S = 3600.0
 _PART_TIMEOUT_S = 1200.0
 _PYTEST_TIMEOUT_S = 4200.0
@@ -79,10 +85,20 @@ class Run:
             raise
         self.tally.step(name, well=True)
 
-    def pytest(self, name: str, about: str, path: str, *options: str) -> None:
-        """Run pytest with its output seen. No test starts after the run's last moment."""
+    def pytest(
+        self,
+        name: str,
+        about: str,
+        path: str,
+        *options: str,
+        env: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Run pytest with its output seen; say whether all went well.
+
+        ``env``: of another lab than the run's first. No test starts after the run's last moment.
+        """
         if not any((CHECKOUT / path).rglob("test_*.py")):
-            return
+            return True
         until = f"--start-until={self.until}"
         told = self.folder / f"{_file(name)}-sample.json"
         sample = sample_options(self.sample, f"--sampled={told}")
@@ -90,11 +106,14 @@ class Run:
         quick = ("-m", "not soak", *sample, *slow, *options)
         step = pytest_step(name, (path,), self.folder, until, *quick)
         with suppress(_StageFailed), self.stages.stage(name, about):
-            status = call(step.argv, cwd=CHECKOUT, env=self.env, timeout_s=_PYTEST_TIMEOUT_S)
+            where = self.env if env is None else env
+            status = call(step.argv, cwd=CHECKOUT, env=where, timeout_s=_PYTEST_TIMEOUT_S)
             self.tally.pytest(name, self.folder / f"{_file(name)}.xml", status)
             self.tell_sample(told)
             if status != 0:
                 raise _StageFailed
+            return True
+        return False
 
     def tell_sample(self, told: Path) -> None:
         """Say which of the exhaustive tests ran."""
@@ -133,7 +152,7 @@ def test() -> int:
 def _all(run: Run) -> None:
     log = run.folder / "build.log"
     with log.open("wb") as out:
-        build = [sys.executable, "-m", "lab.build", "--quiet"]
+        build = build_command(KNOWLEDGE)
         building = start(build, cwd=CHECKOUT, stdout=out, stderr=subprocess.STDOUT)
         try:
             told = run.folder / "unit-sample.json"
@@ -156,7 +175,26 @@ def _all(run: Run) -> None:
         try:
             _on_a_lab(run)
         finally:
-            take_down(run)
+            take_down(run, run.identity)
+    with_knowledge(run, ownlab.new_id())
+
+
+def with_knowledge(run: Run, identity: str) -> None:
+    """Bring a lab with a knowledge tier up, killed once, and run a sample of the tier's scenarios.
+
+    ``identity``: of that lab. What did not come up well is no lab to test on.
+    """
+    with ownlab.owned(identity):
+        try:
+            # Not by PERMAFROST_LAB: who has that in its environment counts as at work on the lab.
+            lent = {LENT_LAB: identity}
+            if run.pytest("chaos", "make up, killed and run again", "tests/chaos", "-v", env=lent):
+                about, env = "a sample, on the lab that is up", environment(identity)
+                run.pytest("knowledge", about, "tests/knowledge", "-v", "-s", env=env)
+            else:
+                run.stages.say("the knowledge tier's scenarios: not run, their lab is not up")
+        finally:
+            take_down(run, identity)
 
 
 def _on_a_lab(run: Run) -> None:
@@ -164,7 +202,6 @@ def _on_a_lab(run: Run) -> None:
     nothing = ["/bin/bash", "-c", _NOTHING_TO_DO]
     run.command("deploy", "changes nothing", nothing, _PART_TIMEOUT_S)
     run.pytest("acceptance", "commands and network only", "tests/acceptance", "-v", "--maxfail=8")
-    run.pytest("chaos", "one of each family", "tests/chaos", "-v")
 
 
 def deploy_raw(run: Run) -> None:
@@ -175,16 +212,16 @@ def deploy_raw(run: Run) -> None:
     run.command("pulumi up", "a raw one makes the whole site", raw, _PART_TIMEOUT_S)
 
 
-def take_down(run: Run) -> None:
-    """Remove the run's lab; keep and show what it wrote where something failed."""
+def take_down(run: Run, identity: str) -> None:
+    """Remove a lab of the run; keep and show what it wrote where something failed."""
     if run.tally.failed:
-        logs = run.folder / "lab"
-        ownlab.collect(run.identity, logs)
+        logs = run.folder / f"lab-{identity}"
+        ownlab.collect(identity, logs)
         run.stages.say(f"what the lab wrote is in {logs.relative_to(CHECKOUT)}; its end:")
         for line in ownlab.tails(logs):
             run.stages.say(line)
     with suppress(_StageFailed), run.stages.stage("down", "everything the lab made is removed"):
-        well = ownlab.remove(run.identity)
+        well = ownlab.remove(identity)
         run.tally.step("down", well=well)
         if not well:
             raise _StageFailed

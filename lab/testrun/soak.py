@@ -13,7 +13,7 @@ from pathlib import Path
 from lab.front.instance import CHECKOUT
 from lab.front.processes import CommandFailed, Stopped, call
 from lab.testrun import ownlab
-from lab.testrun.run import Run, commit, deploy_raw, take_down
+from lab.testrun.run import LENT_LAB, Run, commit, deploy_raw, take_down
 from lab.testrun.steps import Step, examples_option, pytest_step
 
 _START_UNTIL_S = 25 * 60.0
@@ -42,8 +42,10 @@ _FAMILIES = (
 _ON_A_SITE = "tests/acceptance"
 _LONG = {"tests/contract/hours": 75 * 60.0}
 """What no shard has room for runs where ``ONLY`` names it, within so many seconds of its own."""
-_OFTEN = ("-m", "soak or exhaustive")
+_OFTEN = ("-m", "soak or exhaustive or own_lab")
 """What ``make test`` runs in full is not run here again; families on a site of their own are."""
+_NO_SITE = ("env", f"--unset={LENT_LAB}", "--unset=PERMAFROST_SITE")
+"""No family takes a site that somebody named, or the shared one that is not up, for its own."""
 
 
 def families(only: str) -> tuple[str, ...]:
@@ -121,7 +123,7 @@ class _Part:
         self.options = (f"--shard={shard}", f"--ledger={ledger}", "--over=later", "-v", examples)
         self.cut = False
 
-    def run(self, family: str) -> None:
+    def run(self, family: str, *, on_the_shared_site: bool = False) -> None:
         """Run what lies in this shard of a family; nothing of it there is no failure."""
         run, name = self.work, Path(family).stem
         until = f"--start-until={run.until}"
@@ -130,7 +132,8 @@ class _Part:
             return
         with run.stages.stage(name, family):
             left = max(1.0, self.stop_at - time.time())
-            status = call(step.argv, cwd=CHECKOUT, env=run.env, timeout_s=left)
+            argv = step.argv if on_the_shared_site else (*_NO_SITE, *step.argv)
+            status = call(argv, cwd=CHECKOUT, env=run.env, timeout_s=left)
             if status == _TOO_LONG:
                 self.cut = True
                 run.stages.say("cut: the shard's time is over")
@@ -149,9 +152,9 @@ class _Part:
         with ownlab.owned(run.identity):
             try:
                 deploy_raw(run)
-                self.run(family)
+                self.run(family, on_the_shared_site=True)
             finally:
-                take_down(run)
+                take_down(run, run.identity)
 
     def _is_empty(self, step: Step) -> bool:
         argv = (*step.argv, "--collect-only", "-q")

@@ -18,7 +18,7 @@ from tests.knowledge.driver import COLLECTION, Door
 from tests.knowledge.vectors import ROWS
 
 DENIED = (MilvusException, grpc.RpcError)
-pytestmark = [pytest.mark.soak, pytest.mark.own_lab]
+pytestmark = pytest.mark.own_lab
 
 
 def test_status_says_what_answers_right(permafrost: Cli) -> None:
@@ -38,6 +38,7 @@ def test_status_says_what_answers_right(permafrost: Cli) -> None:
     assert {"name": "permafrost_canary", "loaded": 100} in knowledge["collections"]
 
 
+@pytest.mark.soak
 def test_a_second_deployment_changes_nothing(permafrost: Cli) -> None:
     assert permafrost.json("deploy", "--yes", timeout=1200)["changed"] == 0
     for member in ("lab-knowledge-01", "lab-knowledge-03"):
@@ -112,6 +113,7 @@ def test_without_tls_or_with_another_authority_there_is_no_connection(
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.soak
 def test_no_secret_is_in_a_list_of_processes_a_journal_or_pulumis_state(
     folder: Path, users: dict[str, str]
 ) -> None:
@@ -132,6 +134,7 @@ def test_no_secret_is_in_a_list_of_processes_a_journal_or_pulumis_state(
             assert secret.encode() not in content, place
 
 
+@pytest.mark.soak
 def test_the_walls_let_nobody_in_but_members_and_edges(permafrost: Cli, lab: Cli) -> None:
     import socket
 

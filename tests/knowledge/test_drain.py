@@ -6,6 +6,9 @@ and stays down for a while; the same history must show it.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,7 +17,7 @@ from tests.knowledge.changing import codes, is_noticed, nothing_noticed
 from tests.knowledge.driver import Door, load_on
 from tests.knowledge.test_losses import active_member, await_first_coordinators
 
-pytestmark = [pytest.mark.soak, pytest.mark.own_lab]
+pytestmark = pytest.mark.own_lab
 MEMBERS = [f"lab-knowledge-0{i}" for i in (1, 2, 3)]
 DOWN_S = 20.0
 
@@ -33,6 +36,7 @@ def stores_on(permafrost: Cli, member: str) -> set[str]:
     return {u for u, state in units.items() if not u.startswith("milvus-") and state == "active"}
 
 
+@pytest.mark.exhaustive(1)
 @pytest.mark.parametrize("member", MEMBERS)
 def test_a_member_is_drained_and_comes_back(
     member: str, permafrost: Cli, door: Door, users: dict[str, str], known: np.ndarray
@@ -53,8 +57,13 @@ def test_a_member_is_drained_and_comes_back(
         back = permafrost.json("undrain", member, "--yes", timeout=1800)
         assert back["state"] == "ADMITTED"
     assert serving_on(permafrost, member) == served
+    assert "hand-over" in [step["kind"] for step in drained["steps"]]
+    for document in (drained, back):
+        receipt = json.loads(Path(document["receipt"]).read_text(encoding="utf-8"))
+        assert (receipt["state"], receipt["environment"]) == ("done", "lab")
 
 
+@pytest.mark.soak
 def test_control_without_the_drain_clients_notice(
     permafrost: Cli, lab: Cli, door: Door, users: dict[str, str], known: np.ndarray
 ) -> None:

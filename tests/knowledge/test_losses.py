@@ -19,7 +19,7 @@ from tests.acceptance.driver import ROOT, Cli, wait_until
 from tests.knowledge.driver import Door, keys_there, load_on
 from tests.knowledge.history import Asked, History, judge, lost
 
-pytestmark = [pytest.mark.soak, pytest.mark.own_lab]
+pytestmark = pytest.mark.own_lab
 
 BEFORE_S, AFTER_S = 8.0, 45.0
 LONGEST_OUTAGE_S = 30.0
@@ -116,6 +116,7 @@ def await_first_coordinators(permafrost: Cli) -> None:
     wait_until("the tier is whole, its first coordinators active", has_come, 300, 3)
 
 
+@pytest.mark.exhaustive(1)
 @pytest.mark.parametrize(
     "unit",
     ["milvus-query-1", "milvus-coordinators", "milvus-proxies", "milvus-data", "etcd", "kafka",
@@ -136,6 +137,7 @@ def test_a_role_is_killed(
     wait_until("the tier is ready again", lambda: ready(permafrost), 180, 2)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("whose", ["coordinators", "query nodes"])
 def test_a_host_is_lost_without_a_word(
     whose: str, permafrost: Cli, lab: Cli, door: Door, users: dict[str, str], known: np.ndarray
