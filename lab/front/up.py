@@ -26,6 +26,7 @@ _HELD_PATIENCE_S = 120.0
 _HELD_PAUSE_S = 2.0
 _BUILD_TIMEOUT_S = 3600.0
 _PART_TIMEOUT_S = 1800.0
+_STATUS_TIMEOUT_S = 180.0
 
 
 def up(stages: Stages, like: Path) -> None:
@@ -46,7 +47,7 @@ def up(stages: Stages, like: Path) -> None:
             _deploy([permafrost, "deploy", "--yes"], env)
         with stages.stage("verify", "ask every endpoint and every proxy"):
             status = _verified(permafrost, env, stages)
-    check([permafrost, "status"], cwd=CHECKOUT, env=env, timeout_s=60)
+    check([permafrost, "status"], cwd=CHECKOUT, env=env, timeout_s=_STATUS_TIMEOUT_S)
     stages.say(guide(str(site_file(identity).relative_to(CHECKOUT)), status))
 
 
@@ -60,7 +61,7 @@ def _verified(permafrost: str, env: dict[str, str], stages: Stages) -> dict[str,
     """Say what every endpoint and every proxy answers; return the status. Raises CommandFailed."""
     status = _answer([permafrost, "status", "--output", "json"], env)
     if not status["healthy"]:
-        check([permafrost, "status"], cwd=CHECKOUT, env=env, timeout_s=60)
+        check([permafrost, "status"], cwd=CHECKOUT, env=env, timeout_s=_STATUS_TIMEOUT_S)
         raise CommandFailed([permafrost, "status", "is not healthy"], 4)
     for endpoint in status["endpoints"]:
         ask = [permafrost, "ask", endpoint["name"], QUESTION, "--output", "json"]
@@ -90,7 +91,7 @@ def _deploy(argv: list[str], env: dict[str, str]) -> None:
 
 def _answer(argv: list[str], env: dict[str, str]) -> dict[str, Any]:
     process = start(argv, cwd=CHECKOUT, env=env, stdout=subprocess.PIPE)
-    output, _ = process.communicate(timeout=180)
+    output, _ = process.communicate(timeout=_STATUS_TIMEOUT_S)
     if process.returncode != 0:
         raise CommandFailed(argv, process.returncode)
     answer: dict[str, Any] = json.loads(output)

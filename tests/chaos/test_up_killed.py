@@ -60,7 +60,7 @@ def own(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
         return
     with owned(env["PERMAFROST_LAB"]):
         yield env
-        subprocess.run(["make", "down"], cwd=ROOT, env=env, check=True, timeout=120)
+        subprocess.run(["make", "down"], cwd=ROOT, env=env, check=True, timeout=300)
 
 
 def working(lab: str) -> list[str]:
