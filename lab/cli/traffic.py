@@ -35,7 +35,7 @@ def traffic(
     channel_every_s: Annotated[float, typer.Option(help="time between requests on one")] = 5.0,
     also: Annotated[
         list[str] | None,
-        typer.Option(help="pulse: DIGEST=FILE of weights that may answer as well"),
+        typer.Option(help="DIGEST=PATH that may answer as well: pulse's weights, or a layout"),
     ] = None,
     site: SiteOption = None,
 ) -> None:

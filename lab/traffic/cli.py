@@ -37,7 +37,8 @@ def traffic(
 ) -> int:
     """Run a load against an endpoint and record it. Returns the number of requests sent.
 
-    ``also``: ``DIGEST=FILE`` of the weights of a checkpoint that may answer as well.
+    ``also``: ``DIGEST=PATH`` of a checkpoint that may answer as well: of ``pulse`` the file of its
+    weights, of a language model the image layout with its fingerprint.
     """
     loaded = load_site(site)
     if endpoint not in loaded.site.inference:
@@ -58,7 +59,7 @@ def traffic(
         layout,
         interval_ms=interval_ms,
         max_tokens=max_tokens,
-        also=_weights(also),
+        also={digest: Path(place) for digest, _, place in (a.partition("=") for a in also)},
     )
     load = recorder.Load(
         rate_per_s,
@@ -83,17 +84,6 @@ def traffic(
         lambda name: source.channel(loaded, name, target, work),
     )
     return recorder.run(load, target, work, source.tls(loaded), out, side)
-
-
-def _weights(also: Sequence[str]) -> dict[str, bytes]:
-    found = {}
-    for given in also:
-        digest, _, file = given.partition("=")
-        try:
-            found[digest] = Path(file).read_bytes()
-        except OSError as error:
-            raise LabError("WEIGHTS_UNREADABLE", f"{given}: {error}", "DIGEST=FILE") from None
-    return found
 
 
 def marks(instance: Instance) -> Iterator[Mark]:

@@ -39,7 +39,10 @@ def manifest(layout: Path, digest: str) -> dict[str, Any]:
 
 def fingerprint(layout: Path, checkpoint: str) -> dict[str, Any]:
     """Return the fingerprint that refers to a checkpoint. Raises LabError where there is none."""
-    index = json.loads((layout / "index.json").read_text(encoding="utf-8"))
+    try:
+        index = json.loads((layout / "index.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LabError("LAYOUT_UNREADABLE", str(error), "name an OCI image layout") from None
     for entry in index["manifests"]:
         if entry["mediaType"] != MANIFEST:
             continue
@@ -85,12 +88,15 @@ def workload(
     *,
     interval_ms: int,
     max_tokens: int,
-    also: Mapping[str, bytes] | None = None,
+    also: Mapping[str, Path] | None = None,
 ) -> Workload:
-    """Return the endpoint's workload; what follows the layout matters to ``pulse`` only.
+    """Return the endpoint's workload; interval and tokens matter to ``pulse`` only.
 
-    ``also``: weights of further checkpoints that may answer, by their digests.
+    ``also``: further checkpoints that may answer, by their digests: of ``pulse`` the file of the
+    weights, of a language model the image layout with its fingerprint. Raises LabError where one
+    cannot be read, or does not say what it answers to a question that is asked.
     """
+    others = dict(also or {})
     wanted = loaded.site.inference[endpoint]
     checkpoint = wanted.model.partition("@")[2]
     if wanted.backend is Backend.PULSE:
@@ -98,9 +104,26 @@ def workload(
             weights(layout, checkpoint, "pulse.weights"),
             max_tokens=max_tokens,
             interval_ms=interval_ms,
-            others=also or {},
+            others={digest: _read(file) for digest, file in others.items()},
         )
-    return FingerprintWorkload(fingerprint(layout, checkpoint)["probes"])
+    work = FingerprintWorkload(
+        fingerprint(layout, checkpoint)["probes"],
+        {digest: fingerprint(place, digest)["probes"] for digest, place in others.items()},
+    )
+    if unknown := work.unknown():
+        raise LabError(
+            "ANSWER_UNKNOWN",
+            f"{', '.join(others)}: no recorded answer to {unknown[0]!r}",
+            "both fingerprints have to be of the same questions",
+        )
+    return work
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise LabError("WEIGHTS_UNREADABLE", str(error), "DIGEST=FILE") from None
 
 
 def channel(loaded: LoadedSite, name: str, to: Target, work: Workload) -> Channel:

@@ -108,6 +108,8 @@ class FingerprintWorkload:
     """The probes of a checkpoint's fingerprint, in turn."""
 
     probes: Sequence[Mapping[str, Any]]
+    others: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """Probes of further checkpoints that may answer, by their digests: of the same questions."""
 
     def ask(self, n: int) -> Ask:
         """Return the n-th ask: the probes one after another, round and round."""
@@ -119,4 +121,23 @@ class FingerprintWorkload:
                 "return_token_ids": True,
             },
             expected=tuple(probe["token_ids"]),
+            otherwise={
+                digest: next(
+                    tuple(other["token_ids"]) for other in probes if _asks(other) == _asks(probe)
+                )
+                for digest, probes in self.others.items()
+            },
         )
+
+    def unknown(self) -> list[str]:
+        """Return the questions of which another checkpoint's answer is not known."""
+        return [
+            str(probe["text_input"])
+            for probe in self.probes
+            for probes in self.others.values()
+            if all(_asks(other) != _asks(probe) for other in probes)
+        ]
+
+
+def _asks(probe: Mapping[str, Any]) -> tuple[Any, Any]:
+    return probe["text_input"], probe["sampling_parameters"]

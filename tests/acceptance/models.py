@@ -98,6 +98,12 @@ def name_models(
     site.write_text(yaml.safe_dump(values))
 
 
+def built(name: str) -> Path:
+    """Return the folder of a part of the lab; one that no lab begins with is built first."""
+    said = Cli(ROOT / ".venv/bin/python").run("-m", "lab.build", name, timeout=900).stdout
+    return Path(said.split()[-1])
+
+
 def pinned(site_file: Path, name: str) -> str:
     model = yaml.safe_load(site_file.read_text())["inference"][name]["model"]
     return str(model.partition("@")[2])

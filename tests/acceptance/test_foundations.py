@@ -18,11 +18,12 @@ import pytest
 
 from tests.acceptance.checkpoints import archived
 from tests.acceptance.conftest import endpoint
-from tests.acceptance.driver import ROOT, Cli
+from tests.acceptance.driver import Cli
 from tests.acceptance.models import (
     CHAT,
     PULSE,
     Models,
+    built,
     name_models,
     now,
     pinned,
@@ -56,12 +57,6 @@ def as_it_was(site_file: Path, permafrost: Cli) -> Iterator[None]:
     permafrost.run("deploy", "--yes", timeout=DEPLOY_S)
     serving = endpoint(permafrost.json("status"), "chat")["replicas"]
     assert {r["checkpoint"] for r in serving} == {pinned(site_file, "chat")}
-
-
-def built(name: str) -> Path:
-    """Return the folder of a part that no lab begins with."""
-    said = Cli(ROOT / ".venv/bin/python").run("-m", "lab.build", name, timeout=900).stdout
-    return Path(said.split()[-1])
 
 
 def same_on_all(models: Models, status: Status) -> list[str]:

@@ -24,6 +24,7 @@ from tests.bench.echo import echo_table
 from tests.bench.measure import closed_loop, in_turn
 from tests.bench.no_change import no_change_table
 from tests.bench.planned import journal_table, planned_tables
+from tests.bench.planned_chat import chat_tables
 from tests.bench.planning import planning_table
 from tests.bench.stock import stock_tables
 
@@ -86,6 +87,8 @@ def main() -> None:
     console.print(planning_table())
     console.print(journal_table())
     for table in planned_tables(site):
+        Console(width=200).print(table)
+    for table in chat_tables(site):
         Console(width=200).print(table)
     for table in stock_tables(site):
         Console(width=200).print(table)

@@ -12,7 +12,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,6 +42,7 @@ MACHINES = (
 )  # fmt: skip
 """Kinds of steps whose time is the machines': power, drain, pull, load, and the knowledge tier's
 hand-over and return. To tell edges is ours: an operator does it too, but without our checks."""
+Work = Callable[[], Callable[[], float]]
 SPENT = ("work", "wall s", "to the first step", "machines' steps", "our steps", "between", "after")
 
 
@@ -53,12 +54,7 @@ def planned_tables(site: Path) -> tuple[Table, Table]:
     env = {**os.environ, "PERMAFROST_SITE": str(site)}
     permafrost = Cli(ROOT / ".venv/bin/permafrost", env)
     lab = Cli(ROOT / ".venv/bin/permafrost-lab", env)
-    table = Table(title=f"planned work under {RATE}/s on pulse, against the same before it (lab)")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right")
-    spent = Table(title="where the seconds of each went (lab)")
-    for heading in SPENT:
-        spent.add_column(heading, justify="right")
+    table, spent = empty(f"planned work under {RATE}/s on pulse, against the same before it (lab)")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         versions = two_versions(site, permafrost, folder)
@@ -75,38 +71,63 @@ def planned_tables(site: Path) -> tuple[Table, Table]:
                 )
             file = folder / f"{number}.jsonl"
             with traffic(lab, "pulse", RATE, 900, 0.5, file, *versions.also) as load:
-                command = partial(_by_command, permafrost, work, spent)
+                command = partial(by_command, permafrost, work, spent)
                 table.add_row(*row(load, " ".join(work), command))
     return table, spent
 
 
-def row(load: Traffic, name: str, work: Callable[[], Callable[[], float]]) -> list[str]:
-    """Return one row: what a work cost the load's clients, against what they had before it.
+def empty(title: str) -> tuple[Table, Table]:
+    """Return the table of planned works, and the one of where their seconds went; no rows yet."""
+    tables = Table(title=title), Table(title="where the seconds of each went (lab)")
+    for table, headings in zip(tables, (HEADINGS, SPENT), strict=True):
+        for heading in headings:
+            table.add_column(heading, justify="right")
+    return tables
+
+
+def row(load: Traffic, name: str, work: Work) -> list[str]:
+    """Return one row: what a work cost the load's clients, against what they had before it."""
+    return rows({name: load}, work)[0]
+
+
+def rows(loads: Mapping[str, Traffic], work: Work, before_s: float = BEFORE_S) -> list[list[str]]:
+    """Return a row for each load, by name, that a work was done under; the loads are ended.
 
     ``work`` does it, and returns what tells how many seconds of it the machines needed.
     """
-    load.await_steady()
+    for load in loads.values():
+        load.await_steady()
     first = time.time()
-    wait_until("the load before", lambda: time.time() >= first + BEFORE_S, BEFORE_S + 10, 1)
+    wait_until("the load before", lambda: time.time() >= first + before_s, before_s + 10, 1)
     begun = time.time()
     floor_of = work()
     ended = time.time()
-    load.end()
-    load.finish()
-    records = [r for r in load.records() if r["kind"] in ("whole", "stream")]
+    for load in loads.values():
+        load.end()
+    for load in loads.values():
+        load.finish()
+    floor, wall = floor_of(), ended - begun
+    ratio = f"{wall / floor:.2f}" if floor else "-"
+    walls = [f"{wall:.1f}", f"{floor:.1f}", ratio]
+    return [
+        [name[:40], *_cost(load.records(), first, begun, ended), *walls]
+        for name, load in loads.items()
+    ]
+
+
+def _cost(
+    recorded: Sequence[dict[str, Any]], first: float, begun: float, ended: float
+) -> list[str]:
+    records = [r for r in recorded if r["kind"] in ("whole", "stream")]
     before = [r for r in records if first <= began(r) < begun - 5]
     during = [r for r in records if begun <= began(r) < ended]
     losses = sum(r["outcome"] != "ok" for r in records)
     p50, p99 = (_pair(before, during, cut) for cut in (50, 99))
-    floor, wall = floor_of(), ended - begun
-    ratio = f"{wall / floor:.2f}" if floor else "-"
-    return [
-        name[:40], str(len(records)), str(losses), *p50, *p99,
-        f"{wall:.1f}", f"{floor:.1f}", ratio,
-    ]  # fmt: skip
+    return [str(len(records)), str(losses), *p50, *p99]
 
 
-def _by_command(permafrost: Cli, work: Sequence[str], spent: Table) -> Callable[[], float]:
+def by_command(permafrost: Cli, work: Sequence[str], spent: Table) -> Callable[[], float]:
+    """Do a work of `permafrost`; return what adds where its seconds went, and tells its floor."""
     begun = time.time()
     done = permafrost.json(*work, "--yes", timeout=600)
     ended = time.time()
@@ -139,7 +160,10 @@ def _pair(before: list[dict[str, Any]], during: list[dict[str, Any]], cut: int) 
     found = []
     for records in (before, during):
         took = [1000 * took_s(r) for r in records if r["outcome"] == "ok"]
-        found.append(statistics.quantiles(took, n=100)[cut - 1] if len(took) > 1 else 0.0)
+        few = len(took) < 2
+        found.append(
+            0.0 if few else statistics.quantiles(took, n=100, method="inclusive")[cut - 1]
+        )
     ratio = found[1] / found[0] if found[0] else 0.0
     return [f"{found[0]:.0f}", f"{found[1]:.0f}", f"{ratio:.2f}"]
 
