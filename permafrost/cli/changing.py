@@ -71,7 +71,6 @@ def change(
     nobody is asked, the plan is made once, while the site is held, and carried out.
     """
     asked.require_answer()
-    from permafrost.cli.render_operations import show_operation_plan
     from permafrost.runbook.execution import carry_out
     from permafrost.runbook.operations import operator, site_held
     from permafrost.runbook.recovery import require_nothing_unfinished, require_turn
@@ -83,26 +82,28 @@ def change(
         with site_held(ctx, f"{command} {target}"):
             made = preview(ctx, target)
             if asked.output is Output.TEXT:
-                show_operation_plan(made)
+                _show(made)
             require_nothing_unfinished(ctx, f"{command} {target}")
             return ctx, carry_out(ctx, made, owner=operator())
     made = preview(ctx, target)
     question, is_empty = f"Do these {len(made.steps)} steps?", not made.steps
-    if not asked.agree(
-        lambda: show_operation_plan(made), made.as_dict, question, is_empty=is_empty
-    ):
+    if not asked.agree(lambda: _show(made), made.as_dict, question, is_empty=is_empty):
         return None
     with site_held(ctx, f"{command} {target}"):
         require_nothing_unfinished(ctx, f"{command} {target}")
         return ctx, execute(ctx, target, made.fingerprint)
 
 
+def _show(made: OperationPlan) -> None:
+    from permafrost.cli.render_operations import show_operation_plan
+
+    show_operation_plan(made)
+
+
 def report(
     command: str, target: str, asked: Asked, done: RunResult, now: str, more: dict[str, str]
 ) -> None:
     """Say what was done; ``now`` is what holds of the target, ``more`` what else JSON tells."""
-    from permafrost.cli.render import line
-
     changed = sum(r.changed for r in done.results)
     if asked.output is Output.JSON:
         print_json(
@@ -117,7 +118,10 @@ def report(
                 "receipt": done.receipt or None,
             }
         )
-    elif not done.operation:
+        return
+    from permafrost.cli.render import line
+
+    if not done.operation:
         line(f"{target}: nothing to do")
     else:
         line(f"{target} {now}: {changed} steps done. Receipt: {done.receipt}")

@@ -13,6 +13,7 @@ from permafrost.errors import Problem, UsageError
 from permafrost.planning.force import Force
 
 if TYPE_CHECKING:
+    from permafrost.planning.drain import DrainPlan
     from permafrost.topology import Node
 
 app = typer.Typer()
@@ -47,7 +48,6 @@ def drain(
     """Take a replica out of rotation, losing no request."""
     asked = Asked(site, yes, plan_only, output)
     asked.require_answer()
-    from permafrost.cli.render import line, show_drain_plan
     from permafrost.runbook.drain import drain_replica, preview_drain
     from permafrost.runbook.looking import as_replica, look_around
     from permafrost.runbook.member_drain import member_named
@@ -82,13 +82,13 @@ def drain(
             live = look_around(ctx, as_replica(ctx, replica))
             made, _ = preview_drain(ctx, replica, **looked, live=live)
             if output is Output.TEXT:
-                show_drain_plan(made)
+                _show_drain(made)
             require_nothing_unfinished(ctx, f"drain {replica}")
             evidence = drain_replica(ctx, replica, **given, live=live)
     else:
         made, fingerprint = preview_drain(ctx, replica, **looked)
         if not asked.agree(
-            lambda: show_drain_plan(made),
+            lambda: _show_drain(made),
             lambda: made.as_dict(fingerprint),
             f"Drain {replica}?",
             is_empty=not made.steps,
@@ -101,6 +101,8 @@ def drain(
     if output is Output.JSON:
         print_json(evidence.as_dict())
     elif evidence.changed:
+        from permafrost.cli.render import line
+
         note = f" ({evidence.note})" if evidence.note else ""
         ended = f", {evidence.idle_streams_ended} idle streams ended"
         ended = (ended if evidence.idle_streams_ended else "") + (
@@ -121,7 +123,6 @@ def undrain(
 ) -> None:
     """Bring a replica back into rotation, through its probe."""
     require_answer(yes)
-    from permafrost.cli.render import line
     from permafrost.planning.lookup import replica_named
     from permafrost.runbook.member_drain import member_named
     from permafrost.runbook.operations import operator, site_held
@@ -139,12 +140,21 @@ def undrain(
         evidence = undrain_replica(ctx, node, owner=operator())
     if output is Output.JSON:
         print_json(evidence.as_dict())
-    elif evidence.changed:
+        return
+    from permafrost.cli.render import line
+
+    if evidence.changed:
         line(
             f"{replica} is {evidence.state} after {evidence.waited_s:.1f} s: {evidence.checkpoint}"
         )
     else:
         line(f"{replica}: nothing to do, {evidence.note}")
+
+
+def _show_drain(made: DrainPlan) -> None:
+    from permafrost.cli.render import show_drain_plan
+
+    show_drain_plan(made)
 
 
 def _drain_member(node: Node, asked: Asked, reason: str) -> None:

@@ -7,7 +7,6 @@ import json
 import typer
 from typer.exceptions import TyperException
 
-from permafrost.cli.render import show_problems
 from permafrost.errors import ExitStatus, PermafrostError, Problem
 
 
@@ -51,5 +50,7 @@ def report(problems: tuple[Problem, ...], *, as_json: bool) -> None:
     """Show errors on standard error, for a person or for a program."""
     if as_json:
         typer.echo(json.dumps([p.as_dict() for p in problems], indent=2), err=True)
-    else:
-        show_problems(problems)
+        return
+    from permafrost.cli.render import show_problems
+
+    show_problems(problems)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from permafrost.engine.state import StateStore
 from permafrost.errors import PermafrostError, Problem
@@ -28,15 +29,25 @@ def observe(
 
     Whoever does not answer is listed with the reason: a site goes on serving without its vCenter.
     """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        inventory = pool.submit(_inventory, hypervisor)
+        seen = observe_serving(nodes, traffic=traffic, models=models, store=store)
+        found, blind = inventory.result()
+    return replace(seen, inventory=found, blind=blind)
+
+
+def observe_serving(
+    nodes: Iterable[Node], *, traffic: TrafficDirector, models: ModelServer, store: StateStore
+) -> LiveState:
+    """Return one snapshot of every edge and the given inference nodes.
+
+    vCenter is not asked: nothing may be concluded of VMs and hosts.
+    """
     asked = [n.name for n in nodes if n.tier is Tier.INFERENCE]
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        inventory = pool.submit(_inventory, hypervisor)
         flows = pool.submit(traffic.observe)
         answers = list(pool.map(lambda name: _state(models, name), asked))
-        found, blind = inventory.result()
         return LiveState(
-            inventory=found,
-            blind=blind,
             traffic=flows.result(),
             nodes={a.node: a for a in answers if isinstance(a, NodeFacts)},
             silent={n: a for n, a in zip(asked, answers, strict=True) if isinstance(a, str)},

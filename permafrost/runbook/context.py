@@ -10,7 +10,7 @@ from permafrost.engine.crash import CrashPoint, crash_of_environment
 from permafrost.engine.releases import release
 from permafrost.engine.state import StateStore
 from permafrost.errors import Problem
-from permafrost.facts import ClockFacts
+from permafrost.facts import ClockFacts, Traffic
 from permafrost.planning.release import Release
 from permafrost.ports import (
     Catalog,
@@ -48,6 +48,8 @@ class Context:
     """Asks the external object store; gives what speaks against it, nothing without one."""
     clocks: Callable[[Iterable[str]], Mapping[str, ClockFacts | None]] = lambda _: {}
     """Reads the clocks of nodes; None for one that cannot be asked."""
+    looked: tuple[float, Traffic] | None = None
+    """When edges were last looked at for a plan (``clock.monotonic``), and what they said."""
 
     @property
     def site(self) -> Site:

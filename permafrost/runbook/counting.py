@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from permafrost.counts import Counts, added
+from permafrost.facts import Traffic
 from permafrost.runbook.context import Context
 
+FRESH_S = 5.0
 KEPT = "counts-before"
 """One operation a site at a time: what was counted before the one that runs."""
 
 
 def begin_counting(ctx: Context, operation: str) -> None:
-    """Note what the edges have counted before an operation; it outlives a kill."""
-    ctx.store.remember(KEPT, {"operation": operation, "counts": _counted(ctx)})
+    """Note what the edges have counted before an operation; it outlives a kill.
+
+    What its plan was made from a moment ago is that: they are not asked once more.
+    """
+    looked, ctx.looked = ctx.looked, None
+    is_fresh = looked is not None and ctx.clock.monotonic() - looked[0] <= FRESH_S
+    traffic = looked[1] if looked is not None and is_fresh else ctx.traffic.observe()
+    ctx.store.remember(KEPT, {"operation": operation, "counts": _counted(traffic)})
 
 
 def counted_since(ctx: Context, operation: str) -> dict[str, Any]:
@@ -24,7 +32,7 @@ def counted_since(ctx: Context, operation: str) -> dict[str, Any]:
     kept = ctx.store.recall(KEPT) or {}
     if kept.get("operation") != operation:
         return {"not_counted": ["what was before is not known"]}
-    before, now = kept["counts"], _counted(ctx)
+    before, now = kept["counts"], _counted(ctx.traffic.observe())
     total, missed = [], sorted(set(before) ^ set(now))
     for edge in sorted(set(before) & set(now)):
         found = [
@@ -44,10 +52,10 @@ def counted_since(ctx: Context, operation: str) -> dict[str, Any]:
     }
 
 
-def _counted(ctx: Context) -> dict[str, dict[str, dict[str, int]]]:
+def _counted(traffic: Traffic) -> dict[str, dict[str, dict[str, int]]]:
     """Return counts by edge and by backend and replica."""
     found: dict[str, dict[str, dict[str, int]]] = {}
-    for backend in ctx.traffic.observe().backends:
+    for backend in traffic.backends:
         for server in backend.servers:
             place = f"{backend.name} {server.replica}"
             found.setdefault(backend.edge, {})[place] = server.counts.as_dict()

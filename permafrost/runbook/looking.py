@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from permafrost.engine.observe import observe
+from permafrost.engine.observe import observe, observe_serving
 from permafrost.engine.releases import releases
 from permafrost.errors import Refused
 from permafrost.planning.drain import DrainPlan, plan_drain
@@ -26,6 +26,7 @@ def look(ctx: Context, at: Iterable[Node] | None = None) -> LiveState:
         models=ctx.models,
         store=ctx.store,
     )
+    ctx.looked = ctx.clock.monotonic(), seen.traffic
     return replace(seen, releases=releases(ctx.store, ctx.loaded))
 
 
@@ -33,6 +34,15 @@ def look_around(ctx: Context, node: Node) -> LiveState:
     """Return a snapshot of a replica and those that serve the same endpoint."""
     members = replicas(ctx.site, node.endpoint) if node.endpoint in ctx.site.inference else ()
     return look(ctx, {n.name: n for n in (*members, node)}.values())
+
+
+def look_at_slots(ctx: Context, endpoint: str) -> LiveState:
+    """Return what edges and an endpoint's replicas say: which slot could answer.
+
+    A step on slots needs no more. vCenter would be the slowest to answer, and tells nothing of it.
+    """
+    members = replicas(ctx.site, endpoint)
+    return observe_serving(members, traffic=ctx.traffic, models=ctx.models, store=ctx.store)
 
 
 def look_to_drain(

@@ -12,9 +12,8 @@ from permafrost.planning.canary import Canary, Sides, failed_probe, sides, since
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release
 from permafrost.planning.slot_problems import edge_problems, ready_problems
-from permafrost.runbook.looking import look
+from permafrost.runbook.looking import look_at_slots
 from permafrost.runbook.steps_release import ReleaseAction
-from permafrost.topology import replicas
 
 LOOK_EVERY_S = 1.0
 
@@ -36,7 +35,7 @@ class WatchCanary(ReleaseAction):
 
     def do(self) -> None:
         """Give the share, watch, and take it back at the first sign."""
-        live, made = look(self.ctx), self.made
+        live, made = look_at_slots(self.ctx, self.step.target), self.made
         ready = ready_problems(self.ctx.site, live, made, made.spare, at_least=1)
         if problems := [*edge_problems(live), *ready]:
             raise Refused(*problems)
@@ -67,7 +66,7 @@ class WatchCanary(ReleaseAction):
         while True:
             is_last = clock.monotonic() >= end
             self.ctx.guard()
-            live = look(self.ctx, replicas(self.ctx.site, made.endpoint))
+            live = look_at_slots(self.ctx, made.endpoint)
             new, old = (
                 since(now, was) for now, was in zip(self._sides(live), before, strict=True)
             )

@@ -14,7 +14,7 @@ from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, slots_of
 from permafrost.planning.slot_problems import edge_problems, ready_problems
 from permafrost.planning.slot_steps import release_of_arguments
-from permafrost.runbook.looking import look
+from permafrost.runbook.looking import look_at_slots
 from permafrost.runbook.slots import routes, tell_slots
 from permafrost.runbook.steps_slot import EVERY_S, SlotAction
 from permafrost.topology import replicas
@@ -103,7 +103,7 @@ class SetShare(ReleaseAction):
 
     def do(self) -> None:
         """Tell every edge, unless too few would serve then."""
-        live, made = look(self.ctx), self.made
+        live, made = look_at_slots(self.ctx, self.step.target), self.made
         problems = [*edge_problems(live), *self._too_few(live, made)]
         if problems:
             raise Refused(*problems)
@@ -137,7 +137,7 @@ class CutOver(ReleaseAction):
 
     def do(self) -> None:
         """Look once more, tell every edge, then record it: it is live when all say so."""
-        live, made = look(self.ctx), self.made
+        live, made = look_at_slots(self.ctx, self.step.target), self.made
         at_least = self.floor if "part" in self.step.arguments else None
         ready = ready_problems(self.ctx.site, live, made, made.live, at_least=at_least)
         if problems := [*edge_problems(live), *ready]:

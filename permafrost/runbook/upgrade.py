@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from model_registry.errors import RegistryError
@@ -10,6 +11,7 @@ from model_registry.lockfile import read_lock
 from permafrost.engine.runs import Run
 from permafrost.errors import Problem, Refused
 from permafrost.planning.fitting import Accept
+from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, release_of
 from permafrost.planning.steps import OperationPlan
 from permafrost.planning.upgrade import UPGRADE, Strategy, Wish, plan_upgrade
@@ -27,6 +29,7 @@ from permafrost.runbook.looking import look
 from permafrost.runbook.pins import require_candidate
 from permafrost.site.lock import LOCK_NAME
 from permafrost.site.pins import digest_of
+from permafrost.topology import replicas
 
 
 def preview_upgrade(ctx: Context, endpoint: str, to: str, wish: Wish) -> OperationPlan:
@@ -36,13 +39,17 @@ def preview_upgrade(ctx: Context, endpoint: str, to: str, wish: Wish) -> Operati
 
 
 def _preview(ctx: Context, endpoint: str, model: str, wish: Wish, command: str) -> OperationPlan:
-    new = require_candidate(ctx, endpoint, model)
     held = ctx.release(endpoint)
     name = ctx.loaded.pinned(endpoint).partition("@")[0]
-    old = ctx.catalog.resolve(f"{name}@{held.checkpoint}")
+    # The registry is asked of both while edges, nodes and vCenter answer.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        live = pool.submit(_look_at, ctx, endpoint)
+        known = pool.submit(ctx.catalog.resolve, f"{name}@{held.checkpoint}")
+        new = require_candidate(ctx, endpoint, model)
+        old = known.result()
     return plan_upgrade(
         ctx.site,
-        look(ctx),
+        live.result(),
         endpoint,
         old=old,
         new=new,
@@ -50,6 +57,11 @@ def _preview(ctx: Context, endpoint: str, model: str, wish: Wish, command: str) 
         records=ctx.store.maintenance.all(),
         command=command,
     )
+
+
+def _look_at(ctx: Context, endpoint: str) -> LiveState:
+    """Return what is seen of the site, of its nodes an endpoint's alone: the plan is of them."""
+    return look(ctx, replicas(ctx.site, endpoint))
 
 
 def upgrade(
@@ -71,7 +83,9 @@ def preview_rollback(ctx: Context, endpoint: str, wish: Wish | None = None) -> O
         meant = frozenset({Accept.CONTEXT, Accept.TOKENIZER, Accept.CONTRACT})
         wish = replace(wish, accepted=wish.accepted | meant)
         return _preview(ctx, endpoint, candidate(ctx, endpoint, held.previous), wish, ROLLBACK)
-    return plan_rollback(ctx.site, look(ctx), endpoint, records=ctx.store.maintenance.all())
+    return plan_rollback(
+        ctx.site, _look_at(ctx, endpoint), endpoint, records=ctx.store.maintenance.all()
+    )
 
 
 def rollback(
@@ -85,7 +99,7 @@ def rollback(
 def preview_retire(ctx: Context, endpoint: str) -> OperationPlan:
     """Return what giving up the way back means now."""
     require_endpoint(ctx, endpoint)
-    return plan_retire(ctx.site, look(ctx), endpoint)
+    return plan_retire(ctx.site, _look_at(ctx, endpoint), endpoint)
 
 
 def retire(ctx: Context, endpoint: str, *, owner: str, shown: str | None = None) -> RunResult:
@@ -141,8 +155,8 @@ def require_endpoint(ctx: Context, endpoint: str) -> None:
 
 def undo(ctx: Context, run: Run) -> OperationPlan:
     """Return the way back to what held before an operation, from what is seen now."""
-    live = look(ctx)
     name = run.plan.target
+    live = _look_at(ctx, name)
     before: Release = release_of(
         name, digest_of(ctx.loaded.pinned(name)), dict(run.plan.facts["before"])
     )

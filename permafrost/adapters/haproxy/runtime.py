@@ -2,7 +2,7 @@
 
 What is set is first written on the edge, where HAProxy begins with it after a reload or a restart,
 and then told to every worker that runs (``templates/haproxy/permafrost-haproxy.py.j2``). Who sets
-a replica's state is answered with what the edge sees then: one round trip.
+a replica's state, or routes, is answered with what the edge sees then: one round trip.
 """
 
 from __future__ import annotations
@@ -72,9 +72,7 @@ class HaproxyRuntime:
             lambda edge: self._set_on(edge, replica, state),
             [e for e in self._edges if e not in but],
         )
-        failed = [a for a in answers.values() if isinstance(a, PermafrostError)]
-        if failed:
-            raise Failed(*(p for error in failed for p in error.problems))
+        _require(answers)
         return self._traffic(answers)
 
     def streams(self, replica: str, *, slot: str = "") -> tuple[StreamFacts, ...]:
@@ -108,12 +106,17 @@ class HaproxyRuntime:
         self._each(but, lambda edge: self._ask(edge, "--clients", stdin=json.dumps(dict(keys))))
 
     def set_routes(self, routes: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> None:
-        """Make every edge send requests so, in file and workers, one edge after the other."""
-        self._each(but, lambda edge: self._route_on(edge, dict(routes)))
+        """Make every edge send requests so, in file and workers, all edges at once.
 
-    def _route_on(self, edge: str, routes: dict[str, str]) -> None:
+        So they route differently for as short as can be.
+        """
+        told = dict(routes)
+        others = [e for e in self._edges if e not in but]
+        _require(_at_once(lambda edge: self._route_on(edge, told), others))
+
+    def _route_on(self, edge: str, routes: dict[str, str]) -> EdgeAnswer:
         said = self._ask(edge, "--slots", stdin=json.dumps(routes))
-        after = self._read(edge)
+        after = self._seen(edge, said)
         if not after.routes == routes == after.routes_in_file:
             raise Failed(
                 Problem(
@@ -123,6 +126,7 @@ class HaproxyRuntime:
                     hint="look at `journalctl -u haproxy` there",
                 )
             )
+        return after
 
     def _each(self, but: frozenset[str], do: Callable[[str], object]) -> None:
         """Do something on every edge; what went wrong is told for all of them together."""
@@ -230,6 +234,13 @@ def _at_once(
 
     with ThreadPoolExecutor(max_workers=max(1, len(edges))) as pool:
         return dict(zip(edges, pool.map(answer_of, edges), strict=True))
+
+
+def _require(answers: Mapping[str, EdgeAnswer | PermafrostError]) -> None:
+    """Raise Failed with what went wrong on any edge; all of them were told."""
+    failed = [a for a in answers.values() if isinstance(a, PermafrostError)]
+    if failed:
+        raise Failed(*(p for error in failed for p in error.problems))
 
 
 def _words(told: str) -> str:

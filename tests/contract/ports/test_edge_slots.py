@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from permafrost.adapters.haproxy import HaproxyRuntime
-from permafrost.errors import Failed
+from permafrost.adapters.ssh import CommandResult
+from permafrost.errors import Failed, Problem
 from permafrost.ports import TrafficDirector
 from tests.contract.ports.haproxy import Edge, LocalShell, running_edge
 from tests.contract.ports.test_edge_memory import AGAIN, ONE, TWO, reload, soon
@@ -22,6 +24,7 @@ from tests.fakes.world import World
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 TO_A = {"chat": "a", f"chat@{OLD}": "a"}
 TO_B = {"chat": "b", f"chat@{OLD}": "a", f"chat@{NEW}": "b"}
+GONE = "lab-edge-02"
 COMMAND = ("sudo", "-n", "/usr/local/sbin/permafrost-haproxy")
 
 
@@ -117,6 +120,57 @@ def test_between_file_and_runtime_a_reload_goes_forward(
     assert edge.slot() == "b"
     real.set_routes(TO_B)
     assert real.observe().routes_as(TO_B) == {"lab-edge-01"}
+
+
+class Asked(LocalShell):
+    """Keeps what each edge was asked; one does not answer, and one may be of an older release."""
+
+    def __init__(self, folder: Path, *, is_older: bool = False) -> None:
+        super().__init__(folder)
+        self.asked: list[tuple[str, str]] = []
+        self.is_older = is_older
+
+    def run(
+        self, node: str, argv: Sequence[str], *, stdin: str = "", deadline_s: float = 30
+    ) -> CommandResult:
+        self.asked.append((node, argv[3]))
+        if node == GONE:
+            raise Failed(Problem("NODE_UNREACHABLE", "no route", node, "switch it on"))
+        done = super().run(node, argv, stdin=stdin, deadline_s=deadline_s)
+        if not (self.is_older and argv[3] == "--slots"):
+            return done
+        said = {k: v for k, v in json.loads(done.stdout).items() if k != "observed"}
+        return replace(done, stdout=json.dumps(said))
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+def test_an_edge_that_is_told_says_in_the_same_answer_how_it_routes(
+    is_older: bool, real: HaproxyRuntime, tmp_path: Path
+) -> None:
+    shell = Asked(tmp_path, is_older=is_older)
+    HaproxyRuntime(["lab-edge-01"], shell).set_routes(TO_B)
+    assert [what for _, what in shell.asked] == ["--slots", *["--observe"] * is_older]
+    assert real.observe().routes_as(TO_B) == {"lab-edge-01"}
+
+
+def test_an_edge_that_cannot_be_told_keeps_no_other_from_it(
+    edge: Edge, real: HaproxyRuntime, tmp_path: Path
+) -> None:
+    shell = Asked(tmp_path)
+    with pytest.raises(Failed, match="no route") as caught:
+        HaproxyRuntime([GONE, "lab-edge-01"], shell).set_routes(TO_B)
+    assert [p.path for p in caught.value.problems] == [GONE]
+    assert edge.slot() == "b"
+    shell.asked.clear()
+    HaproxyRuntime([GONE, "lab-edge-01"], shell).set_routes(TO_A, but=frozenset({GONE}))
+    assert {edge for edge, _ in shell.asked} == {"lab-edge-01"}
+
+
+def test_a_node_is_not_asked_what_its_service_may_not_see(edge: Edge, tmp_path: Path) -> None:
+    """Its balancer is told which checkpoint a slot has; to list addresses is not allowed there."""
+    told = json.dumps({"a": OLD, "b": NEW})
+    done = LocalShell(tmp_path).run("lab-chat-01", [*COMMAND, "--slots"], stdin=told)
+    assert json.loads(done.stdout).keys() == {"slots", "changed"}
 
 
 def test_words_that_are_none_are_refused(edge: Edge, real: HaproxyRuntime) -> None:

@@ -16,14 +16,17 @@ import pytest
 
 from permafrost.engine.executor import Executor
 from permafrost.planning.steps import OperationStep
+from permafrost.planning.upgrade import Wish
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.maintenance import enter, leave
 from permafrost.runbook.undrain import undrain_replica
+from permafrost.runbook.upgrade import rollback, upgrade
 from tests.fakes.site import placed_context
 from tests.fakes.world import World
 
 ME, HOST, REPLICA = "operator:me", "lab-esx-01", "lab-pulse-01"
+NEW = "sha256:" + "d" * 64
 QUESTIONS = {
     "traffic": ("observe", "streams", "set_state", "set_routes"),
     "models": ("state", "probe"),
@@ -83,7 +86,7 @@ def test_a_drain(ctx: Context, world: World, monkeypatch: pytest.MonkeyPatch) ->
     with counted(ctx, monkeypatch) as seen:
         drain_replica(ctx, REPLICA, owner=ME)
     # Every replica is looked at once; then the edges alone say whether it may go.
-    at_most(seen["plan"], traffic__observe=3, models__state=3, hypervisor__observe=1)
+    at_most(seen["plan"], traffic__observe=2, models__state=3, hypervisor__observe=1)
     at_most(seen["declare-draining"], traffic__observe=1)
     at_most(seen["set-edges-to-drain"], traffic__observe=2, traffic__set_state=1)
     at_most(seen["await-idle"], traffic__observe=1, models__state=1)
@@ -120,6 +123,26 @@ def test_a_maintenance(ctx: Context, world: World, monkeypatch: pytest.MonkeyPat
     at_most(seen["enter-maintenance-mode"], hypervisor__observe=2)
     at_most(seen["exit-maintenance-mode"], hypervisor__observe=1)
     assert not {"record-maintenance", "forget-maintenance"} & seen.keys()
+
+
+def test_an_upgrade_side_by_side(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    with counted(ctx, monkeypatch) as seen:
+        upgrade(ctx, "pulse", NEW, Wish(ME))
+    # Of the nodes only those of the endpoint are asked; the edges again for the receipt.
+    at_most(seen["plan"], traffic__observe=2, models__state=3, hypervisor__observe=1)
+    at_most(seen["record-release"], traffic__observe=1, traffic__set_routes=1)
+    at_most(seen["prove-slot"], models__probe=3)
+    # vCenter tells nothing of slots.
+    at_most(seen["cut-over"], traffic__observe=1, models__state=3, traffic__set_routes=1)
+    assert seen["cut-over"]["traffic.set_routes"] == 1
+
+
+def test_a_way_back(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    upgrade(ctx, "pulse", NEW, Wish(ME))
+    with counted(ctx, monkeypatch) as seen:
+        rollback(ctx, "pulse", owner=ME)
+    at_most(seen["plan"], traffic__observe=2, models__state=3, hypervisor__observe=1)
+    at_most(seen["cut-over"], traffic__observe=1, models__state=3, traffic__set_routes=1)
 
 
 def test_the_bounds_see_one_question_more() -> None:
