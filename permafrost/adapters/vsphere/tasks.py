@@ -6,6 +6,7 @@ A name is looked for with one question, however many objects there are.
 from __future__ import annotations
 
 from collections.abc import Container
+from contextlib import closing
 from typing import Any
 
 from pyVmomi import vim
@@ -24,8 +25,14 @@ CODES = {vim.VirtualMachine: "VM_MISSING", vim.HostSystem: "HOST_MISSING"}
 
 def find(content: Any, kind: Any, name: str) -> Any:
     """Return an object by its name; raise Failed when vCenter has none."""
-    for reference, _ in named(content, kind, (name,)):
-        return reference
+    view = content.viewManager.CreateContainerView(content.rootFolder, [kind], True)
+    try:
+        with closing(answers(content, in_view(view, {kind: ["name"]}))) as found:
+            for reference, row in found:
+                if row.get("name") == name:
+                    return reference
+    finally:
+        view.DestroyView()
     what = "host" if kind is vim.HostSystem else "VM"
     hint = "`permafrost drift` compares vCenter with the site; was it renamed or removed there?"
     raise Failed(Problem(CODES[kind], f"vCenter has no such {what}", name, hint))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pyVmomi import vim, vmodl
@@ -72,14 +73,25 @@ def retrieve(content: Any, root: Any) -> dict[Any, list[Row]]:
         view.DestroyView()
 
 
-def answers(content: Any, wanted: Any) -> Iterator[Object]:
-    """Yield each object that a filter is about, with its properties, page by page."""
+def answers(content: Any, wanted: Any) -> Generator[Object]:
+    """Yield each object that a filter is about, with its properties, page by page.
+
+    Who has seen enough closes it: vCenter keeps the pages that nobody asked for until the session
+    ends, unless it is told that nobody will.
+    """
     collector = content.propertyCollector
     found, token = ask(collector, "RetrievePropertiesEx", [wanted], _query().RetrieveOptions())
-    yield from found
-    while token:
-        found, token = ask(collector, "ContinueRetrievePropertiesEx", token)
+    try:
         yield from found
+        while token:
+            found, token = ask(collector, "ContinueRetrievePropertiesEx", token)
+            yield from found
+    except GeneratorExit:
+        if token:
+            # What was found is found, whether or not vCenter lets go of the rest.
+            with suppress(vmodl.MethodFault):
+                collector.CancelRetrievePropertiesEx(token)
+        raise
 
 
 def in_view(view: Any, properties: Mapping[Any, list[str]]) -> Any:
