@@ -38,6 +38,15 @@ def model_checks(
             yield from _memory(path, endpoint, kind, checkpoints.get(name))
 
 
+def sized_by_registry(site: Site) -> tuple[str, ...]:
+    """Return the endpoints whose fit on their devices only the registry's metadata can show."""
+    return tuple(
+        name
+        for name, endpoint in sorted(site.inference.items())
+        if endpoint.gpu.vendor_device in GPUS and endpoint.backend.value not in WITHOUT_CACHE
+    )
+
+
 def _mmio(path: str, endpoint: Endpoint, kind: GpuKind) -> PreflightCheck:
     need = mmio_gib(kind, endpoint.gpu.count)
     bars = " + ".join(f"{b // 1024} GiB" if b >= 1024 else f"{b} MiB" for b in kind.bars_mib)
@@ -54,7 +63,18 @@ def _mmio(path: str, endpoint: Endpoint, kind: GpuKind) -> PreflightCheck:
 def _memory(
     path: str, endpoint: Endpoint, kind: GpuKind, checkpoint: CheckpointFacts | None
 ) -> Iterator[PreflightCheck]:
-    if checkpoint is None or endpoint.backend.value in WITHOUT_CACHE:
+    if endpoint.backend.value in WITHOUT_CACHE:
+        return
+    if checkpoint is None:
+        yield check(
+            "PREFLIGHT_CHECKPOINT_UNSEEN",
+            f"{path}.model",
+            False,
+            seen="the registry does not tell its size and its layers: it is silent, or lacks it",
+            needed=f"weights and KV cache within {kind.memory_gib * endpoint.gpu.count} GiB",
+            hint="run it again once the registry answers and is filled",
+            otherwise=PreflightLevel.ATTENTION,
+        )
         return
     architecture = checkpoint.architecture
     total_gib = kind.memory_gib * endpoint.gpu.count

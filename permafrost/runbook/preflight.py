@@ -25,11 +25,11 @@ def read_preflight(ctx: Context) -> PreflightReport:
         try:
             checkpoints[name] = ctx.catalog.resolve(endpoint.model)
         except Refused:
-            continue  # what the registry lacks, `plan` refuses with its own code
+            continue  # what the registry lacks, `plan` refuses with its own code; here it is said
         except Failed:
             if registry_node(ctx.site) is None:
                 raise
-            break  # it is a VM of the site, which may be to come
+            break  # it is a VM of the site, which may be to come; what it would tell is said
     ctx.provisioner.ensure_stack()
     return plan_preflight(
         ctx.site,

@@ -10,6 +10,7 @@ from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.facts import CheckpointFacts
 from permafrost.planning.deploy import Plan
+from permafrost.planning.preflight_model import sized_by_registry
 from permafrost.runbook.context import Context
 from permafrost.runbook.pins import require_pins
 from permafrost.site.model import Site
@@ -63,18 +64,24 @@ def unanswered(ctx: Context) -> Failed | None:
 
 
 def settled_by(site: Site, plan: Plan, silent: Failed) -> Plan:
-    """Return a plan that makes the registry answer first, with a note that says so.
+    """Return a plan that makes the registry answer first, with notes that say so.
 
+    What only the registry could tell was not looked at: that is said too.
     Raises ``silent``, why it does not answer, where no step of the plan mends that.
     """
     node = registry_node(site)
     if node is None or not any(step.target == node.name for step in plan.steps):
         raise silent
-    note = (
+    notes = [
         f"{node.name} comes first: what the site pins is looked up once it answers, and nothing "
         "is made that pulls from it before all of that is there"
-    )
-    return replace(plan, notes=(*plan.notes, note))
+    ]
+    if unsized := sized_by_registry(site):
+        notes.append(
+            f"not checked, for the registry is silent: whether the models of {', '.join(unsized)} "
+            "fit their GPUs; `permafrost preflight` checks it once they are pushed"
+        )
+    return replace(plan, notes=(*plan.notes, *notes))
 
 
 def require_contents(ctx: Context) -> dict[str, CheckpointFacts]:

@@ -251,6 +251,17 @@ def test_an_unknown_gpu_or_architecture_is_said_and_goes_on() -> None:
     assert "PREFLIGHT_ARCHITECTURE_UNKNOWN" in {c.code for c in report.checks}
 
 
+def test_a_checkpoint_that_nobody_could_look_at_is_said_and_goes_on() -> None:
+    report = made(checkpoints={})
+    assert codes(report) == set()
+    unseen = {c.target: c for c in report.checks if c.code == "PREFLIGHT_CHECKPOINT_UNSEEN"}
+    assert set(unseen) == {"inference.chat.model"}, "pulse keeps nothing on a GPU"
+    (said,) = unseen.values()
+    assert said.level is PreflightLevel.ATTENTION
+    assert "within 80 GiB" in said.needed
+    assert "PREFLIGHT_CHECKPOINT_UNSEEN" not in {c.code for c in made().checks}
+
+
 def test_a_sound_site_reads_as_it_should() -> None:
     lines = [
         f"{c.level.value} {c.code} {c.target}: {c.seen}"

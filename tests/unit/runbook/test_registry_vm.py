@@ -92,6 +92,7 @@ def test_a_first_deployment_makes_it_says_what_to_push_and_a_second_goes_on(
     catalog(ctx).missing = EVERYTHING
     plan = make_plan(ctx)
     assert any(note.startswith(f"{NODE} comes first") for note in plan.notes)
+    assert any("whether the models of chat fit their GPUs" in note for note in plan.notes)
     assert [s.kind for s in plan.steps if s.target.startswith(NODE)][-3:] == [
         "create-vm",
         "converge",
@@ -225,6 +226,19 @@ def test_its_disk_counts_where_space_is_looked_at(ctx: Context, world: World) ->
     assert needed().startswith("0 GiB"), "its VMs are all there"
     del world.machines[NODE]
     assert needed() == "548 GiB for the disks of 1 new VMs", "40 system, 500 data, 8 swap"
+
+
+def test_what_it_would_have_told_is_said_while_it_is_silent(ctx: Context) -> None:
+    def unseen() -> set[str]:
+        checks = read_preflight(ctx).checks
+        return {c.target for c in checks if c.code == "PREFLIGHT_CHECKPOINT_UNSEEN"}
+
+    assert unseen() == set()
+    catalog(ctx).unreachable = lambda: True
+    assert unseen() == {"inference.chat.model"}
+    catalog(ctx).unreachable = lambda: False
+    catalog(ctx).missing = EVERYTHING
+    assert unseen() == {"inference.chat.model"}, "one that answers and lacks it tells nothing"
 
 
 def test_its_host_may_go_and_it_moves_away_first(ctx: Context, world: World) -> None:
