@@ -1,4 +1,4 @@
-"""Two edges of the golden site: our files at their places, a real HAProxy and keepalived.
+"""Edges of the golden site: our files at their places, a real HAProxy and keepalived.
 
 What systemd does at a start and a stop (``templates/keepalived/haproxy.service.conf.j2``) is done
 here, for there is no systemd.
@@ -12,12 +12,14 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from permafrost import topology
+from permafrost.adapters.ansible.variables import host_variables
 from permafrost.pki import SitePki
+from permafrost.site.model import Site as SiteFile
 from tests.contract.vip.machines import LINK, Machine
-from tests.golden.ansible.rendering import ROOT, render, variables
+from tests.golden.ansible.rendering import PUBLIC, ROOT, SECRET, golden_site, render
 
 VIP, PORT = "10.20.0.10", 8443
-NODES = {f"oslo-chat-0{i}": f"10.20.0.{21 + i}" for i in (1, 2, 3)}
 EDGES = ("oslo-edge-01", "oslo-edge-02")
 # What only a later HAProxy than the one on the build machine knows, and what needs a syslog.
 NOT_HERE = ("log /dev", "tune.h2.")
@@ -35,12 +37,23 @@ def until(what: str, condition: Callable[[], object], within_s: float = 20) -> N
         time.sleep(0.05)
 
 
-def certify(folder: Path) -> Path:
+def site_of(edges: int) -> SiteFile:
+    """Return the golden site with so many edges."""
+    site = golden_site("oslo")
+    return site.model_copy(update={"edge": site.edge.model_copy(update={"nodes": edges})})
+
+
+def addresses(site: SiteFile, endpoint: str) -> dict[str, str]:
+    """Return where the replicas of an endpoint are; with none named, the edges."""
+    return {n.name: str(n.address) for n in topology.nodes(site) if n.endpoint == endpoint}
+
+
+def certify(folder: Path, site: SiteFile) -> Path:
     """Write a certificate of the site's for everybody, with its key; return its file."""
-    addresses = [VIP, *(str(variables(e).plain["keepalived_address"]) for e in EDGES)]
+    served = [VIP, *addresses(site, "").values()]
     pki = SitePki(folder, "oslo")
     issued = pki.server_certificate(
-        "all", names=NODES, addresses=[IPv4Address(a) for a in addresses]
+        "all", names=addresses(site, "chat"), addresses=[IPv4Address(a) for a in served]
     )
     (folder / "ca.pem").write_text(pki.ca_pem(), encoding="ascii")
     pem = folder / "server.pem"
@@ -51,8 +64,8 @@ def certify(folder: Path) -> Path:
 class Edge:
     """One edge; ``changed`` alters `permafrost-vip`, for controls."""
 
-    def __init__(self, name: str, folder: Path, tls: Path, changed: Changed) -> None:
-        self.name = name
+    def __init__(self, name: str, site: SiteFile, folder: Path, changed: Changed) -> None:
+        self.name, self.address = name, addresses(site, "")[name]
         self._folder = folder / name
         places = {
             there: self._folder / there.strip("/").replace("/", "-")
@@ -61,7 +74,10 @@ class Edge:
         for place in places.values():
             place.mkdir(parents=True)
         haproxy, keepalived, sbin, _ = places.values()
-        text = render("haproxy/edge.cfg.j2", name, **PATIENT)
+        node = next(n for n in topology.nodes(site) if n.name == name)
+        # The golden site knows of two; what another one is told takes the place of all of it.
+        told = host_variables(site, node, PUBLIC, SECRET).plain
+        text = render("haproxy/edge.cfg.j2", EDGES[0], **{**told, **PATIENT})
         kept = [line for line in text.splitlines() if not line.strip().startswith(NOT_HERE)]
         self._write(haproxy / "haproxy.cfg", "\n".join(kept) + "\n")
         self._write(haproxy / "declared.cfg", "")
@@ -69,21 +85,22 @@ class Edge:
         self._write(haproxy / "slots.map", "chat a\npulse a\n")
         (haproxy / "tls").mkdir()
         for file in ("server.pem", "ca.pem"):
-            self._write(haproxy / "tls" / file, (tls / file).read_text(encoding="ascii"))
-        vip = render("keepalived/keepalived.conf.j2", name, keepalived_interface=LINK, **RARELY)
+            self._write(haproxy / "tls" / file, (folder / file).read_text(encoding="ascii"))
+        told |= {"keepalived_interface": LINK, **RARELY}
+        vip = render("keepalived/keepalived.conf.j2", EDGES[0], **told)
         self._write(keepalived / "keepalived.conf", vip)
-        command = changed(render("keepalived/permafrost-vip.j2", name))
+        command = changed(render("keepalived/permafrost-vip.j2", EDGES[0], **told))
         self._write(sbin / "permafrost-vip", command, 0o755)
-        command = render("haproxy/permafrost-haproxy.py.j2", name)
+        command = render("haproxy/permafrost-haproxy.py.j2", EDGES[0], **told)
         self._write(sbin / "permafrost-haproxy", command, 0o755)
-        address = str(variables(name).plain["keepalived_address"])
-        self.machine = Machine(name, [f"{address}/24"], places)
-        for line in render("keepalived/sysctl.conf.j2", name).splitlines():
+        self.machine = Machine(name, [f"{self.address}/24"], places)
+        for line in render("keepalived/sysctl.conf.j2", EDGES[0], **told).splitlines():
             if "=" in line:
                 self.machine.sh("sysctl", "-qw", line.replace(" ", ""))
-        self.machine.sh("nft", "-f", "-", stdin=render("walls/nftables.conf.j2", name))
+        self.machine.sh("nft", "-f", "-", stdin=render("walls/nftables.conf.j2", EDGES[0], **told))
         self.machine.sh("mkdir", "-p", "/run/haproxy", "/run/permafrost-vip")
         self._haproxy: subprocess.Popen[bytes] | None = None
+        self._keepalived: subprocess.Popen[bytes] | None = None
 
     @staticmethod
     def _write(file: Path, text: str, mode: int = 0o644) -> None:
@@ -120,11 +137,17 @@ class Edge:
 
     def run_keepalived(self) -> None:
         """Start keepalived."""
-        self.machine.start(
+        self._keepalived = self.machine.start(
             self._folder / "keepalived.log",
             *("keepalived", "--dont-fork", "--log-console", "--vrrp", "--log-detail"),
             *("--use-file", "/etc/keepalived/keepalived.conf"),
         )
+
+    def end_keepalived(self) -> None:
+        """End keepalived as systemd does."""
+        assert self._keepalived is not None
+        self._keepalived.terminate()
+        self._keepalived.wait(10)
 
     def vip(self, verb: str) -> str:
         """Run the command about the address; return all that it says."""
@@ -144,14 +167,15 @@ def unchanged(text: str) -> str:
 
 
 class Site:
-    """The nodes, and both edges; the first has the address."""
+    """The nodes, and the edges; the first has the address."""
 
-    def __init__(self, folder: Path, changed: Changed = unchanged) -> None:
-        pem = certify(folder)
-        self.nodes = Machine("nodes", [f"{a}/24" for a in NODES.values()], {})
+    def __init__(self, folder: Path, changed: Changed = unchanged, edges: int = 2) -> None:
+        site = site_of(edges)
+        pem, served = certify(folder, site), addresses(site, "chat")
+        self.nodes = Machine("nodes", [f"{a}/24" for a in served.values()], {})
         argv = (str(ROOT / ".venv/bin/python"), "-m", "tests.contract.vip.nodes", str(pem))
-        self.nodes.start(folder / "nodes.log", *argv, *NODES.values())
-        self.edges = [Edge(name, folder, folder, changed) for name in EDGES]
+        self.nodes.start(folder / "nodes.log", *argv, *served.values())
+        self.edges = [Edge(name, site, folder, changed) for name in addresses(site, "")]
         for edge in self.edges:
             edge.start()
             edge.run_keepalived()

@@ -87,6 +87,56 @@ def deaf(folder: Path, *, changed: Changed = unchanged) -> dict[str, Any]:
     return {"said": said, "late": len(late), "moved": site.holders() == [other]}
 
 
+def unheard(text: str) -> str:
+    """Let an edge be chosen whose keepalived does not run."""
+    changed = text.replace('<<< "$refused"', '<<< ""')
+    assert changed != text
+    return changed
+
+
+def of_three(folder: Path, *, changed: Changed = unchanged) -> dict[str, Any]:
+    """Restart it on the first of three edges; no keepalived runs on the second."""
+    begin_link(ADDRESS)
+    site = Site(folder, changed, edges=3)
+    held, second, third = site.edges
+    second.end_keepalived()
+    with Load(folder) as load:
+        load.await_answers()
+        # While these go on, new ones begin elsewhere.
+        longer = [load.stream() for _ in range(STREAMS)]
+        said = held.stop()
+        moved = site.holders() == [third]
+        held.start()
+        load.await_answers()
+        for client in longer:
+            client.join()
+    return {
+        "lost": Counter(a.kind for a in load.lost()),
+        "errors": [[a.kind, a.took_s, a.error] for a in load.lost()][:9],
+        "said": said,
+        "second": second.address,
+        "third": third.address,
+        "moved": moved,
+    }
+
+
+def nobody(folder: Path) -> dict[str, Any]:
+    """Restart it while the only other edge serves, and no keepalived runs there."""
+    begin_link(ADDRESS)
+    site = Site(folder)
+    held, other = site.edges
+    other.end_keepalived()
+    with Load(folder) as load:
+        load.await_answers()
+        stream = load.stream()
+        said = held.stop()
+        held.start()
+        until("it has the address again", held.has_address)
+        load.await_answers()
+        stream.join()
+    return {"said": said}
+
+
 def alone(folder: Path) -> dict[str, Any]:
     """Restart it while no other edge answers."""
     begin_link(ADDRESS)
@@ -111,6 +161,9 @@ def main() -> None:
         "deaf": deaf,
         "deaf-trusted": partial(deaf, changed=trusting),
         "alone": alone,
+        "of-three": of_three,
+        "of-three-unheard": partial(of_three, changed=unheard),
+        "nobody": nobody,
     }
     sys.stdout.write(json.dumps(scenarios[sys.argv[1]](Path(sys.argv[2]))))
 

@@ -81,3 +81,28 @@ def test_control_clients_wait_for_an_edge_that_is_trusted_to_answer(tmp_path: Pa
     seen = run("deaf-trusted", tmp_path)
     assert "does not answer them" not in seen["said"], seen
     assert seen["late"] >= 20, seen
+
+
+def test_new_ones_go_to_the_edge_that_takes_the_address(tmp_path: Path) -> None:
+    """Of three: the second takes packets, and no keepalived runs there to take the address."""
+    seen = run("of-three", tmp_path)
+    assert f"no keepalived runs on {seen['second']}" in seen["said"], seen
+    assert f"new connections go to {seen['third']}" in seen["said"], seen
+    assert seen["moved"]
+    assert seen["lost"] == {}, seen
+
+
+def test_control_an_edge_that_cannot_take_the_address_loses_what_began_there(
+    tmp_path: Path,
+) -> None:
+    seen = run("of-three-unheard", tmp_path)
+    assert f"new connections go to {seen['second']}" in seen["said"], seen
+    assert seen["moved"]
+    assert seen["lost"].get("kept", 0) >= 1, seen
+
+
+def test_where_nobody_could_take_the_address_new_ones_stay_to_the_last(tmp_path: Path) -> None:
+    seen = run("nobody", tmp_path)
+    assert "no keepalived runs on" in seen["said"], seen
+    assert "no other edge answers" in seen["said"], seen
+    assert "new connections go" not in seen["said"], seen
