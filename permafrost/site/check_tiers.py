@@ -9,13 +9,29 @@ from permafrost.site.check_knowledge import check_knowledge
 from permafrost.site.check_registry import check_registry
 from permafrost.site.model import Site
 
+FIRST_SUITE = "trixie"
+EARLIER_SUITES = frozenset({"bookworm", "bullseye", "buster", "stretch", "oldstable"})
+"""Of Debian: HAProxy before 3.0, keepalived that counts whole seconds, Podman without quadlets."""
+
 
 def check_tiers(site: Site) -> Iterator[Problem]:
     """Yield every problem of the tiers around the replicas, and of the control plane."""
     yield from _edge(site)
     yield from check_knowledge(site)
     yield from check_registry(site)
+    yield from _packages(site)
     yield from _control(site)
+
+
+def _packages(site: Site) -> Iterator[Problem]:
+    suite = site.packages.suite
+    if suite.partition("/")[0].partition("-")[0] in EARLIER_SUITES:
+        yield Problem(
+            "PACKAGES_SUITE_TOO_OLD",
+            f"{suite}: its HAProxy, keepalived and Podman do not take what nodes are told",
+            "packages.suite",
+            f"give the nodes a source of {FIRST_SUITE} or later, and a template of that release",
+        )
 
 
 def _edge(site: Site) -> Iterator[Problem]:

@@ -55,7 +55,8 @@ def converge(folder: Path, vip: str) -> int:
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     recap = RECAP.search(done.stdout)
-    assert done.returncode == 0 and recap, done.stdout[-3000:] + done.stderr[-3000:]
+    assert recap, done.stdout[-3000:] + done.stderr[-3000:]
+    assert done.returncode == 0, done.stdout[-3000:]
     return int(recap[1])
 
 

@@ -54,5 +54,5 @@ def test_a_role_leaves_no_notification_waiting(role: str) -> None:
 
 
 def test_what_is_shared_is_what_notifies_for_those_that_depend_on_it() -> None:
-    assert SHARED == {"haproxy"}
+    assert list(SHARED) == ["haproxy"]
     assert left_waiting("haproxy"), "else nothing is seen of it here"

@@ -31,6 +31,8 @@ RULES: list[tuple[Edit, str, str]] = [
     (put(f"{CHAT}.min_ready", 3), "MIN_READY_TOO_HIGH", f"{CHAT}.min_ready"),
     (put(f"{CHAT}.port", 8444), "PORT_TAKEN", "inference.pulse.port"),
     (put(f"{CHAT}.port", 22), "PORT_TAKEN", f"{CHAT}.port"),
+    (put("packages.suite", "bookworm"), "PACKAGES_SUITE_TOO_OLD", "packages.suite"),
+    (put("packages.suite", "bookworm-backports"), "PACKAGES_SUITE_TOO_OLD", "packages.suite"),
     (renamed, "ENDPOINT_NAME_RESERVED", "inference.knowledge"),
     (
         put(f"{CHAT}.gpu", {"mode": "passthrough"}),
