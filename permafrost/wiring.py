@@ -58,6 +58,7 @@ def context_for(
 ) -> Context:
     """Return the context of a loaded site."""
     store = StateStore(loaded.state_dir)
+    store.claim(loaded.site.site)
     pinned, loaded = loaded, as_served(store, loaded)
     site = loaded.site
     ssh_key(loaded.state_dir)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -15,6 +16,7 @@ from weakref import WeakValueDictionary
 from sqlalchemy import (
     Connection,
     Engine,
+    ExceptionContext,
     QueuePool,
     create_engine,
     event,
@@ -23,9 +25,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DatabaseError
 
 from permafrost.engine.schema import meta, metadata
+from permafrost.engine.stored import reading
 from permafrost.errors import Failed, Problem, Refused
 
 FILE_NAME = "permafrost.db"
@@ -64,18 +66,8 @@ def open_database(state_dir: Path) -> Engine:
             )
         ) from None
     engine = _engine_of(path)
-    try:
-        with engine.begin() as connection:
-            found = _bring_up_to_date(connection)
-    except DatabaseError as error:
-        raise Failed(
-            Problem(
-                "STATE_UNUSABLE",
-                f"cannot open {path}: {error.orig}",
-                "control.state_dir",
-                "look for a full disk or a foreign file; else put the copy of your backup there",
-            )
-        ) from None
+    with engine.begin() as connection:
+        found = _bring_up_to_date(connection)
     if found > VERSION:
         raise Refused(
             Problem(
@@ -98,6 +90,7 @@ def _engine_of(path: Path) -> Engine:
             engine = create_engine(f"sqlite:///{path.absolute()}", poolclass=QueuePool)
             event.listen(engine, "connect", _configure)
             event.listen(engine, "begin", _begin_immediate)
+            event.listen(engine, "handle_error", partial(_translate, path))
             _engines[key] = engine
         return engine
 
@@ -109,8 +102,9 @@ def _bring_up_to_date(connection: Connection) -> int:
     if is_new:
         connection.execute(insert(meta).values(key="version", value=str(VERSION)))
         return VERSION
-    row = connection.execute(select(meta.c.value).where(meta.c.key == "version")).scalar_one()
-    found = int(row)
+    with reading("its own form"):
+        query = select(meta.c.value).where(meta.c.key == "version")
+        found = int(connection.execute(query).scalar_one_or_none() or "")
     if found >= VERSION:
         return found
     for version in range(found + 1, VERSION + 1):
@@ -118,6 +112,24 @@ def _bring_up_to_date(connection: Connection) -> int:
             connection.exec_driver_sql(statement)
     connection.execute(update(meta).where(meta.c.key == "version").values(value=str(VERSION)))
     return VERSION
+
+
+def _translate(path: Path, context: ExceptionContext) -> Failed | None:
+    """Say what the disk or the file has, wherever that was met: also in the midst of a run."""
+    error = context.original_exception
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+        return None  # a mistake of ours
+    if not isinstance(error, sqlite3.DatabaseError):
+        return None
+    return Failed(
+        Problem(
+            "STATE_UNUSABLE",
+            f"{path}: {error}",
+            "control.state_dir",
+            "look for a full disk, a foreign file, or a program that holds it; else put the "
+            "copy of your backup there. `permafrost history` shows what was under way",
+        )
+    )
 
 
 def _configure(connection: sqlite3.Connection, _: Any) -> None:

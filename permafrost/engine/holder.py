@@ -12,6 +12,8 @@ import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from permafrost.engine.stored import reading
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -35,13 +37,14 @@ class Holder:
     @classmethod
     def from_text(cls, text: str) -> Holder:
         """Return what ``to_text`` wrote."""
-        values = json.loads(text)
-        return cls(
-            str(values["machine"]),
-            str(values["boot_id"]),
-            int(values["pid"]),
-            int(values["start_ticks"]),
-        )
+        with reading("who holds something"):
+            values = json.loads(text)
+            return cls(
+                str(values["machine"]),
+                str(values["boot_id"]),
+                int(values["pid"]),
+                int(values["start_ticks"]),
+            )
 
     def to_text(self) -> str:
         """Return a form for the database."""

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from sqlalchemy import Engine, delete, insert, select
 
 from permafrost.engine import schema
+from permafrost.engine.stored import reading
 from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
 
 
@@ -22,7 +23,8 @@ class MaintenanceRecords:
         table = schema.maintenance
         with self._engine.begin() as connection:
             rows = connection.execute(select(table).order_by(table.c.host)).all()
-        return tuple(_record(row.record) for row in rows)
+        with reading("hosts in maintenance"):
+            return tuple(_record(row.record) for row in rows)
 
     def of(self, host: str) -> MaintenanceRecord | None:
         """Return the record of one host."""

@@ -156,6 +156,8 @@ def _wrong(path: Path, number: int, expected: int, digest: str, previous: str) -
         document = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         document = {}
+    if not isinstance(document, dict):
+        document = {}
     if document.get("previous") != previous or document.get("number") != number:
         said = f"does not follow receipt {number - 1} of this site"
         return Problem("RECEIPT_CHAIN_BROKEN", said, path.name, FROM_BACKUP)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from permafrost.engine import schema
 from permafrost.engine.holder import Holder
+from permafrost.engine.stored import reading
 from permafrost.planning.lifecycle import is_automatic
 from permafrost.planning.steps import OperationPlan, plan_of
 
@@ -53,7 +54,7 @@ class Run:
     state: RunState
     wish: str
     step: str
-    error: str
+    error: Mapping[str, Any] | None
     receipt: str
     owner: str
     holder: Holder
@@ -83,7 +84,7 @@ class Run:
             "owner": self.owner,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
-            "error": json.loads(self.error) if self.error else None,
+            "error": dict(self.error) if self.error else None,
         }
 
 
@@ -197,6 +198,11 @@ def _joined() -> Any:
 
 
 def _run(row: Row[Any]) -> Run:
+    with reading(f"operation {row.operation}"):
+        return _as_run(row)
+
+
+def _as_run(row: Row[Any]) -> Run:
     return Run(
         row.operation,
         plan_of(json.loads(row.plan)),
@@ -204,7 +210,7 @@ def _run(row: Row[Any]) -> Run:
         RunState(row.state),
         row.wish,
         row.step,
-        row.error,
+        dict(json.loads(row.error)) if row.error else None,
         row.receipt,
         row.owner,
         Holder.from_text(row.holder),

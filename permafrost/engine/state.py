@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from permafrost.engine import schema
 from permafrost.engine.clients import ClientKeys
@@ -23,9 +23,14 @@ from permafrost.engine.lock import SiteLock
 from permafrost.engine.maintenance import MaintenanceRecords
 from permafrost.engine.receipts import ReceiptChain
 from permafrost.engine.runs import Runs
+from permafrost.engine.stored import reading
 from permafrost.engine.timestamps import now_text
+from permafrost.errors import Problem, Refused
 from permafrost.planning.lifecycle import Declared, DeclaredState
 from permafrost.planning.placement import Placement, Slot
+
+SITE = "site"
+"""The row that says whose memory it is."""
 
 __all__ = ["Declared", "DeclaredState", "JournalEntry", "Operation", "Phase", "StateStore"]
 
@@ -88,13 +93,34 @@ class StateStore:
         self.maintenance = MaintenanceRecords(self._engine)
         self.receipts = ReceiptChain(self._engine, state_dir / "receipts")
 
+    def claim(self, site: str) -> None:
+        """Note whose memory this is; Refused (STATE_OF_ANOTHER_SITE) where it is another's.
+
+        Two sites in one folder would take each other's placement, replicas and lock for theirs.
+        """
+        with self._engine.begin() as connection:
+            query = select(schema.meta.c.value).where(schema.meta.c.key == SITE)
+            known = connection.execute(query).scalar_one_or_none()
+            if known is None:
+                connection.execute(insert(schema.meta).values(key=SITE, value=site))
+        if known not in (None, site):
+            raise Refused(
+                Problem(
+                    "STATE_OF_ANOTHER_SITE",
+                    f"{self.state_dir} is the memory of site {known}, this file is {site}",
+                    "control.state_dir",
+                    "give each site a folder of its own; a site that was renamed is another one",
+                )
+            )
+
     def placement(self) -> Placement:
         """Return the recorded placement; empty before the first deployment."""
         with self._engine.begin() as connection:
             rows = connection.execute(select(schema.placement)).all()
-        return Placement(
-            {r.node: Slot(r.host, r.host_moid, tuple(json.loads(r.gpus))) for r in rows}
-        )
+        with reading("placement"):
+            return Placement(
+                {r.node: Slot(r.host, r.host_moid, tuple(json.loads(r.gpus))) for r in rows}
+            )
 
     def record_placement(self, placement: Mapping[str, Slot]) -> None:
         """Replace the recorded placement by this one."""
@@ -197,7 +223,8 @@ class StateStore:
             text = connection.execute(
                 select(schema.meta.c.value).where(schema.meta.c.key == _document(key))
             ).scalar_one_or_none()
-        found: dict[str, Any] | None = None if text is None else json.loads(text)
+        with reading(key):
+            found: dict[str, Any] | None = None if text is None else dict(json.loads(text))
         return found
 
     def record_converged(self, node: str, vm: str, fingerprint: str) -> None:
@@ -300,26 +327,30 @@ class StateStore:
             query = query.where(schema.journal.c.operation == operation)
         with self._engine.begin() as connection:
             rows = connection.execute(query).all()
-        return tuple(
-            JournalEntry(
-                r.operation, r.step, r.kind, r.target, Phase(r.phase), r.at, json.loads(r.detail)
-            )
-            for r in rows
-        )
+        return tuple(_entry(row) for row in rows)
 
 
 def _document(key: str) -> str:
     return f"document:{key}"
 
 
+def _entry(row: Row[Any]) -> JournalEntry:
+    with reading(f"operation {row.operation}, step {row.step}"):
+        detail = dict(json.loads(row.detail))
+        return JournalEntry(
+            row.operation, row.step, row.kind, row.target, Phase(row.phase), row.at, detail
+        )
+
+
 def _declared(connection: Connection) -> dict[str, Declared]:
     rows = connection.execute(select(schema.replicas).order_by(schema.replicas.c.node)).all()
-    return {
-        r.node: Declared(
-            r.node, DeclaredState(r.state), r.owner, r.reason, r.at, r.holder, r.deadline
-        )
-        for r in rows
-    }
+    with reading("replicas"):
+        return {
+            r.node: Declared(
+                r.node, DeclaredState(r.state), r.owner, r.reason, r.at, r.holder, r.deadline
+            )
+            for r in rows
+        }
 
 
 def _declare(connection: Connection, record: Declared) -> None:
