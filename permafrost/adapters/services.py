@@ -9,13 +9,19 @@ from permafrost.site.model import Site
 
 
 def services_of(site: Site) -> tuple[tuple[str, str], ...]:
-    """Return (what, address) of vCenter, the registry and this machine, as far as known."""
-    found = [
-        *(("vCenter itself", a) for a in _addresses(site.vcenter.server.partition(":")[0])),
-        *(("the registry", a) for a in _addresses(urlsplit(site.registry.url).hostname or "")),
-        *(("the orchestrator's own machine", a) for a in _own_addresses(site)),
-    ]
-    return tuple(dict.fromkeys(found))
+    """Return (what, address) of vCenter, the registry and this machine; "" where not known."""
+    registry = urlsplit(site.registry.url).hostname
+    found = {
+        "vCenter itself": _addresses(site.vcenter.server.partition(":")[0]),
+        "the registry": _addresses(registry) if registry else None,
+        "the orchestrator's own machine": _own_addresses(site),
+    }
+    return tuple(
+        (what, address)
+        for what, addresses in found.items()
+        if addresses is not None
+        for address in addresses or ("",)
+    )
 
 
 def _addresses(host: str) -> tuple[str, ...]:

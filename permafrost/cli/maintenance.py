@@ -10,7 +10,7 @@ from permafrost.cli.changing import Asked, change, report
 from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
 from permafrost.cli.session import open_site, print_json
 from permafrost.errors import ExitStatus
-from permafrost.planning.ok_to_stop import Kind
+from permafrost.planning.stop_verdict import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from permafrost.cli.render import console
-from permafrost.planning.ok_to_stop import Verdict
 from permafrost.planning.steps import OperationPlan
+from permafrost.planning.stop_verdict import Verdict
 
 STATES = {
     "running": "yellow",

@@ -12,8 +12,8 @@ from permafrost.topology import Node, Tier, edges, nodes
 
 if TYPE_CHECKING:
     from permafrost.planning.live import LiveState
-    from permafrost.planning.ok_to_stop import Verdict
     from permafrost.planning.snapshot import VmFacts
+    from permafrost.planning.stop_verdict import Verdict
 
 
 def target_of(

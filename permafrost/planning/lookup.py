@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from permafrost.errors import Problem, Refused
+from permafrost.planning.live import LiveState
 from permafrost.site.model import Endpoint, Site
 from permafrost.topology import Node, Tier, nodes
 
@@ -37,4 +38,28 @@ def endpoint_named(site: Site, name: str) -> Endpoint:
     names = ", ".join(sorted(site.inference))
     raise Refused(
         Problem("ENDPOINT_UNKNOWN", "the site has no such endpoint", name, f"known are: {names}")
+    )
+
+
+def is_rack(site: Site, name: str) -> bool:
+    """Whether the site file puts a host into a rack of that name."""
+    return any(at.rack == name for at in site.hosts.values())
+
+
+def hosts_named(site: Site, live: LiveState, name: str) -> tuple[str, ...]:
+    """Return a host, or the hosts of a rack; Refused (HOST_UNKNOWN) lists the known ones."""
+    of_rack = tuple(sorted(h for h, at in site.hosts.items() if at.rack == name))
+    if of_rack:
+        return of_rack
+    if live.inventory.host(name) is not None:
+        return (name,)
+    known = [h.name for h in live.inventory.hosts]
+    racks = sorted({at.rack for at in site.hosts.values() if at.rack})
+    raise Refused(
+        Problem(
+            "HOST_UNKNOWN",
+            "the cluster has no such host, the site no such rack",
+            name,
+            f"hosts are: {', '.join(known)}; racks are: {', '.join(racks) or 'none'}",
+        )
     )

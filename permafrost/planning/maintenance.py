@@ -8,85 +8,33 @@ replica through the gate. A host that died meanwhile is left without it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from permafrost.errors import Problem, Refused
 from permafrost.planning.edge_target import emptiest_host, target_of
 from permafrost.planning.evacuation import is_left_to_drs
 from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
 from permafrost.planning.live import LiveState
-from permafrost.planning.ok_to_stop import Verdict
+from permafrost.planning.maintenance_steps import (
+    MODE_S,
+    POWER_S,
+    TIER_S,
+    Away,
+    HostStep,
+    is_member,
+    move_draft,
+    off_drafts,
+    record_draft,
+)
 from permafrost.planning.replicas import DECLARE_S, admit_drafts, drain_drafts
 from permafrost.planning.steps import Draft, OperationPlan, numbered
+from permafrost.planning.stop_verdict import Verdict
 from permafrost.site.model import Site
 from permafrost.topology import Node, Tier, nodes
 
 ENTER, EXIT = "maintenance enter", "maintenance exit"
-MOVE_S, POWER_S, MODE_S = 600.0, 300.0, 800.0
-HAND_OVER_S, TIER_S = 240.0, 600.0
 MAY_REMAIN = ("LAST_EDGE", "SERVICE_STOPS")
 """What speaks against stopping a host, but not against moving its VMs away first."""
-
-
-class HostStep(StrEnum):
-    """Steps on hosts and VMs."""
-
-    RECORD = "record-maintenance"
-    MOVE = "move-vm"
-    SHUT_DOWN = "shut-down"
-    ENTER = "enter-maintenance-mode"
-    EXIT = "exit-maintenance-mode"
-    POWER_ON = "power-on"
-    GIVE_UP = "declare-out"
-    FORGET = "forget-maintenance"
-    HAND_OVER = "hand-over"
-    AWAIT_TIER = "await-tier"
-    AWAIT_MEMBER = "await-member"
-    DECLARE_AWAY = "declare-member-away"
-
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """What a maintenance takes away of a set of hosts, and what brings it back."""
-
-    hosts: tuple[str, ...]
-    replicas: tuple[str, ...]
-    moved: Mapping[str, tuple[str, str]]
-    powered: tuple[str, ...]
-
-    def as_facts(self) -> dict[str, Any]:
-        """Return plain values, to be kept with the operation."""
-        return {
-            "hosts": list(self.hosts),
-            "replicas": list(self.replicas),
-            "moved": {vm: list(way) for vm, way in self.moved.items()},
-            "powered": list(self.powered),
-        }
-
-    @classmethod
-    def of_facts(cls, facts: Mapping[str, Any]) -> Away:
-        """Return what ``as_facts`` gave."""
-        return cls(
-            tuple(facts["hosts"]),
-            tuple(facts["replicas"]),
-            {vm: (way[0], way[1]) for vm, way in facts["moved"].items()},
-            tuple(facts["powered"]),
-        )
-
-    @classmethod
-    def of_records(cls, records: Iterable[MaintenanceRecord]) -> Away:
-        """Return what the records of one maintenance say."""
-        found = tuple(records)
-        ways = [m.split("=") for r in found for m in r.moved]
-        return cls(
-            tuple(r.host for r in found),
-            tuple(sorted({n for r in found for n in r.replicas})),
-            {vm: (source, target) for vm, source, target in ways},
-            tuple(sorted({n for r in found for n in r.powered})),
-        )
 
 
 def plan_enter(
@@ -164,11 +112,11 @@ def way_back(
     lost = {n for n in away.powered if (vm := live.inventory.vm(n)) is None or vm.host in dead}
     alive = [h for h in away.hosts if h not in dead]
     drafts: list[Draft] = [
-        _record(h, name, MaintenanceState.EXITING, owner, away) for h in away.hosts
+        record_draft(h, name, MaintenanceState.EXITING, owner, away) for h in away.hosts
     ]
     drafts += [Draft(HostStep.EXIT.value, host, MODE_S) for host in alive]
     drafts += [
-        _move(vm, target, source)
+        move_draft(vm, target, source)
         for vm, (source, target) in away.moved.items()
         if source in alive and live.inventory.vm(vm) is not None
     ]
@@ -176,7 +124,7 @@ def way_back(
         if node in lost:
             continue
         drafts.append(Draft(HostStep.POWER_ON.value, node, POWER_S))
-        if _is_member(by_name, node):
+        if is_member(by_name, node):
             drafts.append(Draft(HostStep.AWAIT_MEMBER.value, node, TIER_S, "whole, answers right"))
     for replica in away.replicas:
         if replica in lost:
@@ -209,7 +157,7 @@ def way_back(
 def _moves_out(site: Site, live: LiveState, away: Away) -> list[Draft]:
     """Return the moves that are ours: the rest is done by the maintenance mode of the hosts."""
     return [
-        _move(name, source, target)
+        move_draft(name, source, target)
         for name, (source, target) in away.moved.items()
         if (vm := live.inventory.vm(name)) is not None
         and not is_left_to_drs(site, live.inventory, vm, target)
@@ -227,37 +175,15 @@ def _way_in(site: Site, live: LiveState, name: str, away: Away, owner: str) -> l
     """Return the steps that take away what goes; one that the site no longer has is left."""
     by_name = {n.name: n for n in nodes(site)}
     reason = f"maintenance of {name}"
-    drafts = [_record(h, name, MaintenanceState.ENTERING, owner, away) for h in away.hosts]
+    drafts = [record_draft(h, name, MaintenanceState.ENTERING, owner, away) for h in away.hosts]
     drafts += _moves_out(site, live, away)
     for replica in away.replicas:
         if replica in by_name:
             drafts += drain_drafts(site, by_name[replica], owner=owner, reason=reason)
-    drafts += _off(site, away)
+    drafts += off_drafts(site, away)
     drafts += [Draft(HostStep.ENTER.value, host, MODE_S) for host in away.hosts]
-    drafts += [_record(h, name, MaintenanceState.IN, owner, away) for h in away.hosts]
+    drafts += [record_draft(h, name, MaintenanceState.IN, owner, away) for h in away.hosts]
     return drafts
-
-
-def _off(site: Site, away: Away) -> list[Draft]:
-    """Return how the machines go off; a member of the knowledge tier gives away first.
-
-    Leadership and segments go to the others while it still runs, and it is off only when they
-    answer right; the next step waits until they do without it.
-    """
-    by_name = {n.name: n for n in nodes(site)}
-    drafts = []
-    for vm in away.powered:
-        if _is_member(by_name, vm):
-            detail = "leadership and segments to the others"
-            drafts.append(Draft(HostStep.HAND_OVER.value, vm, HAND_OVER_S + TIER_S, detail))
-        drafts.append(Draft(HostStep.SHUT_DOWN.value, vm, POWER_S, "by its guest"))
-        if _is_member(by_name, vm):
-            drafts.append(Draft(HostStep.AWAIT_TIER.value, vm, TIER_S, "right without it"))
-    return drafts
-
-
-def _is_member(by_name: Mapping[str, Node], name: str) -> bool:
-    return name in by_name and by_name[name].tier is Tier.KNOWLEDGE
 
 
 def _away(site: Site, live: LiveState, verdict: Verdict, begun: Away) -> Away:
@@ -300,24 +226,3 @@ def _is_to_come_back(live: LiveState, node: Node) -> bool:
 def _is_connected(live: LiveState, host: str) -> bool:
     facts = live.inventory.host(host)
     return facts is not None and facts.connected
-
-
-def _record(host: str, name: str, state: MaintenanceState, owner: str, away: Away) -> Draft:
-    return Draft(
-        HostStep.RECORD.value,
-        host,
-        DECLARE_S,
-        state.value,
-        {
-            "name": name,
-            "state": state.value,
-            "owner": owner,
-            "replicas": " ".join(away.replicas),
-            "moved": " ".join(f"{vm}={a}={b}" for vm, (a, b) in away.moved.items()),
-            "powered": " ".join(away.powered),
-        },
-    )
-
-
-def _move(vm: str, source: str, target: str) -> Draft:
-    return Draft(HostStep.MOVE.value, vm, MOVE_S, f"to {target}", {"from": source, "to": target})

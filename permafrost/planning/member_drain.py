@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from permafrost.errors import Problem
 from permafrost.planning.knowledge import members
 from permafrost.planning.lifecycle import Declared, DeclaredState
-from permafrost.planning.maintenance import HAND_OVER_S, TIER_S, HostStep
+from permafrost.planning.maintenance_steps import HAND_OVER_S, TIER_S, HostStep
 from permafrost.planning.replicas import DECLARE_S
 from permafrost.planning.steps import Draft, OperationPlan, numbered
 from permafrost.site.model import Site

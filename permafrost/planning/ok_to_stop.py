@@ -8,9 +8,6 @@ that speaks against it. It promises nothing of the next minute: who stops someth
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
 
 from permafrost.errors import Problem, Refused
 from permafrost.planning.invariants import (
@@ -23,107 +20,12 @@ from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.planning.knowledge_stop import knowledge_stop_problems
 from permafrost.planning.lifecycle import MaintenanceRecord
 from permafrost.planning.live import LiveState
+from permafrost.planning.lookup import hosts_named, is_rack
 from permafrost.planning.placement import Placement
 from permafrost.planning.snapshot import VmFacts
+from permafrost.planning.stop_verdict import EndpointLeft, Kind, Verdict
 from permafrost.site.model import Site
 from permafrost.topology import Node, Tier, nodes, registry_node
-
-
-class Kind(StrEnum):
-    """What is asked about."""
-
-    REPLICA = "replica"
-    VM = "vm"
-    HOST = "host"
-    RACK = "rack"
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointLeft:
-    """One endpoint as it would be. ``places_left``: requests that the rest take at once.
-
-    ``each_would_have``: what is in flight now, spread evenly over the rest; ``each_has_had``: the
-    most that one of them was seen with at one time by one edge, so that what a site file promises
-    is told apart from what was measured.
-    """
-
-    name: str
-    stops: tuple[str, ...]
-    serves: tuple[str, ...]
-    min_ready: int
-    in_flight: int
-    places_left: int
-    each_would_have: int = 0
-    each_has_had: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {
-            "endpoint": self.name,
-            "stops": list(self.stops),
-            "serves": list(self.serves),
-            "min_ready": self.min_ready,
-            "in_flight": self.in_flight,
-            "places_left": self.places_left,
-            "each_would_have": self.each_would_have,
-            "each_has_had": self.each_has_had,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer with its evidence. ``movable`` are VMs on a host that vCenter may move."""
-
-    kind: Kind
-    name: str
-    hosts: tuple[str, ...]
-    stops: tuple[str, ...]
-    others: tuple[str, ...]
-    movable: tuple[str, ...]
-    endpoints: tuple[EndpointLeft, ...]
-    problems: tuple[Problem, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether nothing speaks against it."""
-        return not self.problems
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the machine-readable form (docs/interfaces.md)."""
-        return {
-            "schema": 1,
-            "kind": self.kind.value,
-            "name": self.name,
-            "ok": self.is_ok,
-            "hosts": list(self.hosts),
-            "stops": list(self.stops),
-            "others": list(self.others),
-            "movable": list(self.movable),
-            "endpoints": [e.as_dict() for e in self.endpoints],
-            "problems": [p.as_dict() for p in self.problems],
-            "notes": list(self.notes),
-        }
-
-
-def hosts_named(site: Site, live: LiveState, name: str) -> tuple[str, ...]:
-    """Return a host, or the hosts of a rack; Refused (HOST_UNKNOWN) lists the known ones."""
-    labels = getattr(site, "hosts", None) or {}
-    of_rack = tuple(sorted(h for h, at in labels.items() if getattr(at, "rack", None) == name))
-    if of_rack:
-        return of_rack
-    if live.inventory.host(name) is not None:
-        return (name,)
-    known = [h.name for h in live.inventory.hosts]
-    racks = sorted({str(at.rack) for at in labels.values() if getattr(at, "rack", None)})
-    raise Refused(
-        Problem(
-            "HOST_UNKNOWN",
-            "the cluster has no such host, the site no such rack",
-            name,
-            f"hosts are: {', '.join(known)}; racks are: {', '.join(racks) or 'none'}",
-        )
-    )
 
 
 def ok_to_stop(
@@ -134,13 +36,14 @@ def ok_to_stop(
     *,
     recorded: Placement,
     records: Iterable[MaintenanceRecord] = (),
-    services: Iterable[tuple[str, str]] = (),
+    services: Collection[tuple[str, str]] = (),
     knowledge: KnowledgeStatus | None = None,
 ) -> Verdict:
     """Return what stopping this means.
 
     ``services``: (what, address) of vCenter, the registry and the orchestrator's own machine;
-    one whose address is that of a VM stops with the VM. ``knowledge``: how that tier was seen.
+    one whose address is that of a VM stops with the VM; without an address it is not known where
+    it is, and that is said. ``knowledge``: how that tier was seen.
     """
     if live.blind and kind is not Kind.REPLICA:
         raise Refused(*live.blind)
@@ -155,6 +58,7 @@ def ok_to_stop(
     problems = [
         *floor_problems(site, live, stopping),
         *domain_problems(records, {*hosts, *touched}),
+        *_unseen_hosts(live, hosts),
         *quorum_problems(site, live, machines),
         *_edge_problems(live, site, stopping),
         *knowledge_stop_problems(site, stopping, knowledge),
@@ -183,7 +87,11 @@ def ok_to_stop(
         movable,
         touched_endpoints,
         tuple(problems),
-        (*_notes(live, touched_endpoints), *_registry_notes(on_them, own, is_host=is_host)),
+        (
+            *_notes(live, touched_endpoints),
+            *_registry_notes(on_them, own, is_host=is_host),
+            *(() if kind is Kind.REPLICA else _unplaced_services(services)),
+        ),
     )
 
 
@@ -202,6 +110,8 @@ def _what_stops(
     hosts = hosts_named(site, live, name)
     if kind is Kind.HOST and hosts != (name,):
         raise Refused(Problem("HOST_UNKNOWN", "it is a rack", name, f"ask `rack {name}`"))
+    if kind is Kind.RACK and not is_rack(site, name):
+        raise Refused(Problem("RACK_UNKNOWN", "it is a host", name, f"ask `host {name}`"))
     return hosts, {vm.name for vm in live.inventory.vms if vm.host in hosts}
 
 
@@ -254,6 +164,20 @@ def _edge_problems(live: LiveState, site: Site, stopping: Iterable[Node]) -> lis
     ]
 
 
+def _unseen_hosts(live: LiveState, hosts: Iterable[str]) -> list[Problem]:
+    """Return the hosts of a rack that vCenter does not show: what is on them is not looked at."""
+    return [
+        Problem(
+            "HOST_UNKNOWN",
+            "the site file puts it into this rack, and the cluster has no such host",
+            host,
+            "correct its name in `hosts`: what really stands in the rack was not looked at",
+        )
+        for host in hosts
+        if live.inventory.host(host) is None
+    ]
+
+
 def _service_problems(
     machines: Iterable[VmFacts], services: Iterable[tuple[str, str]], registry: Node | None
 ) -> list[Problem]:
@@ -270,6 +194,14 @@ def _service_problems(
         for what, address in services
         if address in at
     ]
+
+
+def _unplaced_services(services: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(
+        f"where {what} runs is not known: it may be on what is asked about"
+        for what, address in services
+        if not address
+    )
 
 
 def _drift(

@@ -8,72 +8,19 @@ from typing import Any
 
 from permafrost.planning.drift_report import Drift
 from permafrost.planning.knowledge_status import KnowledgeStatus
-from permafrost.planning.lifecycle import Declared, ReplicaState
+from permafrost.planning.lifecycle import ReplicaState
 from permafrost.planning.live import LiveState
-from permafrost.planning.release import Release
 from permafrost.planning.status_hosts import HostStatus, Standing, hosts_of
+from permafrost.planning.status_parts import (
+    EdgeStatus,
+    EndpointStatus,
+    RegistryStatus,
+    ReplicaStatus,
+    endpoint_dict,
+    registry_dict,
+)
 from permafrost.site.model import Site
 from permafrost.topology import Node, Tier, edges, registry_node, replicas, service_address
-
-POWER = {True: "ON", False: "OFF", None: "UNKNOWN"}
-"""How a VM's power is told; None while vCenter does not answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaStatus:
-    """One replica."""
-
-    name: str
-    state: ReplicaState
-    host: str | None
-    gpus: tuple[str, ...]
-    checkpoint: str | None
-    in_flight: int
-    reason: str = ""
-    declared: Declared | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointStatus:
-    """One endpoint. ``address`` is where clients go."""
-
-    name: str
-    address: str
-    live_checkpoint: str | None
-    min_ready: int
-    replicas: tuple[ReplicaStatus, ...]
-    release: Release | None = None
-
-    @property
-    def ready(self) -> int:
-        """How many replicas serve."""
-        return sum(r.state is ReplicaState.ADMITTED for r in self.replicas)
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeStatus:
-    """One edge."""
-
-    name: str
-    address: str
-    host: str | None
-    is_up: bool
-    reason: str = ""
-    holds_vip: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryStatus:
-    """The VM that is the site's registry. ``silent``: why it does not answer; empty: it does.
-
-    ``is_on``: None while vCenter does not answer.
-    """
-
-    name: str
-    address: str
-    host: str | None
-    is_on: bool | None
-    silent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +61,7 @@ class SiteStatus:
             "site": self.site,
             "environment": self.environment,
             "healthy": self.is_healthy,
-            "endpoints": [_endpoint_dict(e) for e in self.endpoints],
+            "endpoints": [endpoint_dict(e) for e in self.endpoints],
             "edges": [
                 {
                     "name": e.name,
@@ -129,7 +76,7 @@ class SiteStatus:
             "vip": {"address": self.vip, "holders": list(self.vip_holders)} if self.vip else None,
             "vcenter": {"state": "DOWN" if self.blind else "UP", "reason": self.blind},
             "knowledge": self.knowledge.as_dict() if self.knowledge else None,
-            "registry": _registry_dict(self.registry) if self.registry else None,
+            "registry": registry_dict(self.registry) if self.registry else None,
             "hosts": [h.as_dict() for h in self.hosts],
             "operation": self.operation,
             "drift": [d.as_dict() for d in self.drift],
@@ -238,17 +185,6 @@ def _registry(site: Site, live: LiveState, silent: str) -> RegistryStatus | None
     return RegistryStatus(node.name, str(node.address), vm.host if vm else None, is_on, reason)
 
 
-def _registry_dict(registry: RegistryStatus) -> dict[str, Any]:
-    return {
-        "name": registry.name,
-        "address": registry.address,
-        "host": registry.host,
-        "power": POWER[registry.is_on],
-        "state": "DOWN" if registry.silent else "UP",
-        "reason": registry.silent,
-    }
-
-
 def _astray(live: LiveState, edge: str) -> str:
     """Return where an edge sends an endpoint's requests although another slot is live."""
     seen = live.traffic.routes.get(edge)
@@ -261,47 +197,3 @@ def _astray(live: LiveState, edge: str) -> str:
     ]
     told = f"sends {'; '.join(wrong)}: `permafrost deploy`, or finish what was begun"
     return told if wrong else ""
-
-
-def _endpoint_dict(endpoint: EndpointStatus) -> dict[str, Any]:
-    return {
-        "name": endpoint.name,
-        "address": endpoint.address,
-        "live_checkpoint": endpoint.live_checkpoint,
-        "min_ready": endpoint.min_ready,
-        "ready": endpoint.ready,
-        "slot": endpoint.release.live if endpoint.release else None,
-        "kept": _kept(endpoint.release),
-        "replicas": [
-            {
-                "name": r.name,
-                "state": r.state.value,
-                "host": r.host,
-                "gpu": ", ".join(r.gpus) or None,
-                "checkpoint": r.checkpoint,
-                "in_flight": r.in_flight,
-                "reason": r.reason,
-                "declared": _declared_dict(r.declared),
-            }
-            for r in endpoint.replicas
-        ],
-    }
-
-
-def _kept(release: Release | None) -> dict[str, str] | None:
-    """Return what the other slot holds: the way back, or what is being brought in."""
-    if release is None or not release.kept:
-        return None
-    return {"slot": release.spare, "checkpoint": release.kept}
-
-
-def _declared_dict(declared: Declared | None) -> dict[str, str] | None:
-    if declared is None:
-        return None
-    return {
-        "state": declared.state.value,
-        "owner": declared.owner,
-        "reason": declared.reason,
-        "since": declared.at,
-        "deadline": declared.deadline,
-    }

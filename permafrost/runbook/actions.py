@@ -5,7 +5,7 @@ from __future__ import annotations
 from permafrost.engine.executor import Action
 from permafrost.engine.state import Phase
 from permafrost.planning.drain import DrainStep
-from permafrost.planning.maintenance import HostStep
+from permafrost.planning.maintenance_steps import HostStep
 from permafrost.planning.replicas import AdmitStep
 from permafrost.planning.slot_steps import MOVED_TO, SlotStep
 from permafrost.planning.steps import OperationStep

@@ -10,17 +10,19 @@ from permafrost.engine.runs import Run
 from permafrost.errors import Held, Problem, Refused
 from permafrost.planning.lifecycle import MaintenanceRecord
 from permafrost.planning.live import LiveState
+from permafrost.planning.lookup import hosts_named
 from permafrost.planning.maintenance import (
     ENTER,
     EXIT,
-    Away,
     plan_enter,
     plan_exit,
     way_back,
     way_in_again,
 )
-from permafrost.planning.ok_to_stop import Kind, Verdict, hosts_named, ok_to_stop
+from permafrost.planning.maintenance_steps import Away
+from permafrost.planning.ok_to_stop import ok_to_stop
 from permafrost.planning.steps import OperationPlan
+from permafrost.planning.stop_verdict import Kind, Verdict
 from permafrost.runbook.context import Context
 from permafrost.runbook.execution import RunResult, carry_out
 from permafrost.runbook.knowledge import read_knowledge

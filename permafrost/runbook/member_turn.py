@@ -23,7 +23,7 @@ from permafrost.planning.knowledge import members, milvus_roles
 from permafrost.planning.knowledge_rebuild import StoreRebuilt, lost_stores, plan_rebuild
 from permafrost.planning.knowledge_status import COPYING
 from permafrost.planning.knowledge_stop import structure_problems
-from permafrost.planning.maintenance import HAND_OVER_S
+from permafrost.planning.maintenance_steps import HAND_OVER_S
 from permafrost.planning.member_drain import drained_members, drained_problem
 from permafrost.runbook.context import Context
 from permafrost.runbook.founding import is_founded, require_ours

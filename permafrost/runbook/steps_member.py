@@ -10,7 +10,7 @@ from __future__ import annotations
 from permafrost.engine.executor import Evidence
 from permafrost.engine.state import DeclaredState
 from permafrost.errors import PermafrostError
-from permafrost.planning.maintenance import HAND_OVER_S
+from permafrost.planning.maintenance_steps import HAND_OVER_S
 from permafrost.runbook.knowledge import (
     STEADY_S,
     TAKE_UP_S,

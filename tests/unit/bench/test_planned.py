@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from permafrost.planning.drain import DrainStep
-from permafrost.planning.maintenance import HostStep
+from permafrost.planning.maintenance_steps import HostStep
 from permafrost.planning.replicas import AdmitStep
 from permafrost.planning.slot_steps import SlotStep
 from tests.bench.planned import MACHINES, parted

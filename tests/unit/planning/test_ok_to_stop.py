@@ -15,8 +15,10 @@ from permafrost.planning.lifecycle import (
     MaintenanceState,
 )
 from permafrost.planning.live import LiveState
-from permafrost.planning.ok_to_stop import Kind, Verdict, ok_to_stop
+from permafrost.planning.ok_to_stop import ok_to_stop
 from permafrost.planning.placement import Placement, Slot
+from permafrost.planning.stop_verdict import Kind, Verdict
+from permafrost.site.model import HostLabels
 from tests.fakes.hypervisor import FakeHypervisor
 from tests.fakes.model_server import FakeModelServer
 from tests.fakes.site import small_site
@@ -139,6 +141,26 @@ def test_what_the_site_needs_stops_with_it(world: World, what: str) -> None:
     assert codes(verdict) == ["SERVICE_STOPS"]
     assert what in verdict.problems[0].message
     assert ask(world, Kind.HOST, "lab-esx-03", live=live, services=[(what, "10.64.1.1")]).is_ok
+
+
+def test_what_is_not_known_to_run_elsewhere_is_said(world: World) -> None:
+    unknown = [("vCenter itself", "")]
+    for kind, name in ((Kind.HOST, HOST), (Kind.VM, "lab-chat-02")):
+        verdict = ask(world, kind, name, services=unknown)
+        assert verdict.is_ok
+        assert any("where vCenter itself runs is not known" in note for note in verdict.notes)
+    assert ask(world, Kind.REPLICA, "lab-chat-02", services=unknown).notes == ()
+
+
+def test_a_rack_is_what_the_site_file_says_and_vcenter_shows(world: World) -> None:
+    with pytest.raises(Refused, match="RACK_UNKNOWN: lab-esx-02: it is a host"):
+        ask(world, Kind.RACK, HOST)
+    labels = {HOST: HostLabels(rack="a"), "lab-esx-2": HostLabels(rack="b")}
+    world.site = world.site.model_copy(update={"hosts": labels})
+    assert ask(world, Kind.RACK, "a").stops == ("lab-chat-02", "lab-pulse-02")
+    # Its host's name is not written right: nothing on it was looked at.
+    verdict = ask(world, Kind.RACK, "b")
+    assert [(p.code, p.path) for p in verdict.problems] == [("HOST_UNKNOWN", "lab-esx-2")]
 
 
 def test_without_vcenter_a_replica_is_judged_and_a_host_is_not(world: World) -> None:

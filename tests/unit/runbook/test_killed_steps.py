@@ -9,7 +9,7 @@ import pytest
 
 from permafrost.engine.runs import RunState
 from permafrost.planning.canary import canary_of
-from permafrost.planning.maintenance import HostStep
+from permafrost.planning.maintenance_steps import HostStep
 from permafrost.planning.slot_steps import SlotStep
 from permafrost.planning.steps import OperationPlan, OperationStep
 from permafrost.planning.upgrade import Strategy, Wish

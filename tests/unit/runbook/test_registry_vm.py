@@ -10,7 +10,8 @@ import pytest
 from permafrost.adapters.pulumi_stack.changes import Change
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.planning.edge_target import emptiest_host
-from permafrost.planning.ok_to_stop import Kind, ok_to_stop
+from permafrost.planning.ok_to_stop import ok_to_stop
+from permafrost.planning.stop_verdict import Kind
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import check_node, converge_node
 from permafrost.runbook.deploy import execute, make_plan
