@@ -113,8 +113,9 @@ def _recover(verb: str, operation: str, asked: Asked) -> None:
     if not asked.agree(lambda: show_operation_plan(made), made.as_dict, question):
         return
     execute = recovery.resume_run if verb == "resume" else recovery.abort_run
+    shown = None if asked.asks_nobody else made.fingerprint
     with site_held(ctx, f"{verb} {operation}"):
-        execute(ctx, operation)
+        execute(ctx, operation, shown=shown)
     run = recovery.run_named(ctx, operation)
     if asked.output is Output.JSON:
         print_json(run.as_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,13 @@ class Output(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number of the command line; BadParameter for `nan` and `inf`, which floats are."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number to count with")
+    return value
 
 
 SiteOption = Annotated[

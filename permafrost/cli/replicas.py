@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from permafrost.cli.changing import Asked, change, report
-from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
-from permafrost.cli.session import confirm, open_site, print_json, require_answer
+from permafrost.cli.options import (
+    Output,
+    OutputOption,
+    PlanOnlyOption,
+    SiteOption,
+    YesOption,
+    finite,
+)
+from permafrost.cli.session import open_site, print_json
 from permafrost.errors import Problem, UsageError
 from permafrost.planning.force import Force
 
@@ -32,7 +39,12 @@ def drain(
     ] = False,
     deadline_s: Annotated[
         float | None,
-        typer.Option("--deadline-s", min=0, help="Wait so long; default: the endpoint's own."),
+        typer.Option(
+            "--deadline-s",
+            min=0,
+            callback=finite,
+            help="Wait so long; default: the endpoint's own.",
+        ),
     ] = None,
     cut: Annotated[
         bool, typer.Option("--cut", help="At the deadline end what is left, and count it.")
@@ -119,25 +131,37 @@ def undrain(
     replica: ReplicaArgument,
     site: SiteOption = None,
     yes: YesOption = False,
+    plan_only: PlanOnlyOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Bring a replica back into rotation, through its probe."""
-    require_answer(yes)
+    asked = Asked(site, yes, plan_only, output)
+    asked.require_answer()
+    from permafrost.cli.render_operations import show_operation_plan
     from permafrost.planning.lookup import replica_named
     from permafrost.runbook.member_drain import member_named
     from permafrost.runbook.operations import operator, site_held
-    from permafrost.runbook.recovery import require_nothing_unfinished
-    from permafrost.runbook.undrain import undrain_replica
+    from permafrost.runbook.recovery import require_nothing_unfinished, require_turn
+    from permafrost.runbook.undrain import preview_undrain, undrain_replica
 
     ctx = open_site(site)
     if (member := member_named(ctx, replica)) is not None:
-        _undrain_member(member, Asked(site, yes, False, output))
+        _undrain_member(member, asked)
         return
     node = replica_named(ctx.site, replica)
-    confirm(f"Probe {replica} and bring it back into rotation?", yes)
+    if not plan_only:
+        require_turn(ctx, f"undrain {replica}")
+    shown = None
+    if not asked.asks_nobody:
+        made = preview_undrain(ctx, node, owner=operator())
+        question = f"Probe {replica} and bring it back into rotation?"
+        show = lambda: show_operation_plan(made)  # noqa: E731
+        if not asked.agree(show, made.as_dict, question, is_empty=not made.steps):
+            return
+        shown = made.fingerprint
     with site_held(ctx, f"undrain {replica}"):
         require_nothing_unfinished(ctx, f"undrain {replica}")
-        evidence = undrain_replica(ctx, node, owner=operator())
+        evidence = undrain_replica(ctx, node, owner=operator(), shown=shown)
     if output is Output.JSON:
         print_json(evidence.as_dict())
         return

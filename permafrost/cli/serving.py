@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from permafrost.cli.options import Output, OutputOption, SiteOption
+from permafrost.cli.options import Output, OutputOption, SiteOption, finite
 from permafrost.cli.session import load, open_site, print_json
 
 app = typer.Typer()
@@ -32,7 +32,7 @@ def ask(
     text: Annotated[str, typer.Argument(help="The prompt.")],
     site: SiteOption = None,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1)] = 128,
-    timeout_s: Annotated[float, typer.Option("--timeout-s", min=1)] = 120,
+    timeout_s: Annotated[float, typer.Option("--timeout-s", min=1, callback=finite)] = 120,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Ask an endpoint as a client does: through the edge, trusting the site's CA.

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from permafrost.cli.changing import Asked, change, report
-from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
+from permafrost.cli.options import (
+    Output,
+    OutputOption,
+    PlanOnlyOption,
+    SiteOption,
+    YesOption,
+    finite,
+)
 from permafrost.planning.fitting import Accept
 from permafrost.planning.upgrade import Strategy
 
@@ -43,7 +50,10 @@ WayOption = Annotated[
 PinsOption = Annotated[
     float,
     typer.Option(
-        "--keep-pins", min=0, help="Seconds that pins keep the old version where memory is short."
+        "--keep-pins",
+        min=0,
+        callback=finite,
+        help="Seconds that pins keep the old version where memory is short.",
     ),
 ]
 EndpointArgument = Annotated[str, typer.Argument(help="An endpoint of the site file.")]
@@ -62,10 +72,14 @@ def upgrade(
     allow_mixed: MixedOption = False,
     way: WayOption = None,
     canary: Annotated[
-        float | None, typer.Option("--canary", help="First this share of requests, in percent.")
+        float | None,
+        typer.Option(
+            "--canary", callback=finite, help="First this share of requests, in percent."
+        ),
     ] = None,
     canary_for: Annotated[
-        float, typer.Option("--canary-for", help="Seconds that the canary is watched.")
+        float,
+        typer.Option("--canary-for", callback=finite, help="Seconds that the canary is watched."),
     ] = 300.0,
     keep_pins: PinsOption = 0.0,
     site: SiteOption = None,

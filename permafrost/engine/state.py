@@ -68,6 +68,8 @@ class Operation:
     started_at: str
     finished_at: str | None
     outcome: str | None
+    is_interrupted: bool = False
+    """Whether it was begun, is not over, and its process is no more; another machine's: never."""
 
     def as_dict(self) -> dict[str, str | None]:
         """Return plain values for JSON."""
@@ -260,7 +262,7 @@ class StateStore:
             ).all()
             for row in open_rows:
                 holder = Holder.from_text(row.holder)
-                if holder.is_here() and not holder.is_alive():
+                if _has_ended(holder):
                     _finish(connection, row.id, "CUT")
             connection.execute(
                 insert(schema.operations).values(
@@ -291,7 +293,14 @@ class StateStore:
             ).all()
         return tuple(
             Operation(
-                r.id, r.command, r.owner, r.fingerprint, r.started_at, r.finished_at, r.outcome
+                r.id,
+                r.command,
+                r.owner,
+                r.fingerprint,
+                r.started_at,
+                r.finished_at,
+                r.outcome,
+                r.finished_at is None and _has_ended(Holder.from_text(r.holder)),
             )
             for r in rows
         )
@@ -328,6 +337,10 @@ class StateStore:
         with self._engine.begin() as connection:
             rows = connection.execute(query).all()
         return tuple(_entry(row) for row in rows)
+
+
+def _has_ended(holder: Holder) -> bool:
+    return holder.is_here() and not holder.is_alive()
 
 
 def _document(key: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,10 +126,12 @@ def plan_deploy(
     placement: Placement,
     changes: Iterable[Change],
     drift: Iterable[Drift] = (),
+    kept_off: Collection[str] = (),
 ) -> Plan:
     """Return the steps: placement first, then Pulumi's, then marks, power and admission.
 
-    ``drift`` is what is mended by them. Raises Refused for drift that no deployment mends.
+    ``drift`` is what is mended by them; ``kept_off`` are VMs that a maintenance has shut down.
+    Raises Refused for drift that no deployment mends.
     """
     drift = tuple(drift)
     if blocking := blocks_deploy(drift):
@@ -164,7 +166,11 @@ def plan_deploy(
                 # Its VM stays as it is: nobody else has it run when it is to be configured.
                 steps += [s for s in _recovery(live, node_.name) if s[0] == "power-on"]
             continue
-        steps += _recovery(live, node_.name)
+        vm = live.inventory.vm(node_.name)
+        if node_.name in kept_off and vm is not None and not vm.is_on:
+            notes.append(f"{node_.name} stays off: {vm.host} is in maintenance")
+        else:
+            steps += _recovery(live, node_.name)
         if node_.endpoint:
             state, _ = live.state_of(node_)
             declared = live.declared.get(node_.name)

@@ -82,6 +82,15 @@ def client_problems(
                 f"{endpoint.max_context_tokens} (max_context_tokens)",
             )
         )
+    if old.context_tokens is not None and new.context_tokens is None:
+        found.append(
+            (
+                Accept.CONTEXT,
+                "UPGRADE_CONTEXT_SMALLER",
+                f"it does not tell its context, the one that serves has {old.context_tokens} "
+                f"tokens, and clients may send {endpoint.max_context_tokens} (max_context_tokens)",
+            )
+        )
     if old.tokenizer and new.tokenizer != old.tokenizer:
         seen = "has another tokenizer" if new.tokenizer else "does not tell its tokenizer"
         found.append(

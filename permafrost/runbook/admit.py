@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from permafrost.engine.state import DeclaredState
 from permafrost.errors import Held, Problem
 from permafrost.planning.lifecycle import Declared, is_automatic
+from permafrost.planning.live import LiveState
 from permafrost.planning.replicas import admit_drafts
 from permafrost.planning.steps import OperationPlan, numbered
 from permafrost.runbook.context import Context
-from permafrost.runbook.execution import execute_plan
+from permafrost.runbook.execution import execute_plan, require_fresh
 from permafrost.runbook.looking import as_replica, look_around
 from permafrost.site.pins import digest_of
 from permafrost.topology import Node, endpoint_of
@@ -51,12 +52,41 @@ class AdmitEvidence:
         }
 
 
-def admit_replica(ctx: Context, replica: Node | str, *, owner: str) -> AdmitEvidence:
-    """Bring a replica into rotation; nothing happens when it serves already."""
+def preview_admit(ctx: Context, node: Node, *, owner: str) -> OperationPlan:
+    """Return what an admission would do now, and why nothing where it would do nothing."""
+    live = look_around(ctx, node)
+    declared = live.declared.get(node.name)
+    nothing = _nothing_to_do(ctx, node, live, owner)
+    if nothing is not None:
+        return OperationPlan(COMMAND, node.name, (), notes=(nothing.note,))
+    return plan_admit(ctx, node, declared, owner=owner)
+
+
+def admit_replica(
+    ctx: Context, replica: Node | str, *, owner: str, shown: str | None = None
+) -> AdmitEvidence:
+    """Bring a replica into rotation; nothing happens when it serves already.
+
+    ``shown``: the fingerprint of the plan that was confirmed; raises Refused where it is another.
+    """
     node = as_replica(ctx, replica)
     pinned = digest_of(endpoint_of(ctx.site, node).model)
     ctx.guard()
     live = look_around(ctx, node)
+    if (nothing := _nothing_to_do(ctx, node, live, owner)) is not None:
+        return nothing
+    made = plan_admit(ctx, node, live.declared.get(node.name), owner=owner)
+    require_fresh(shown, made)
+    began = ctx.clock.monotonic()
+    done = execute_plan(ctx, made, owner=owner)
+    waited = ctx.clock.monotonic() - began
+    return AdmitEvidence(
+        node.name, "ADMITTED", pinned, waited, True, "", done.operation, done.receipt
+    )
+
+
+def _nothing_to_do(ctx: Context, node: Node, live: LiveState, owner: str) -> AdmitEvidence | None:
+    """Return that it serves already, or that a person keeps it away; None where it comes back."""
     declared = live.declared.get(node.name)
     if declared is not None and declared.state is DeclaredState.ADMITTED:
         facts = live.nodes.get(node.name)
@@ -67,12 +97,7 @@ def admit_replica(ctx: Context, replica: Node | str, *, owner: str) -> AdmitEvid
     if declared is not None and declared.is_away and not may_bring_back(ctx, declared, owner):
         note = f"left as it was: {declared}"
         return AdmitEvidence(node.name, declared.state.value, "", 0.0, False, note)
-    began = ctx.clock.monotonic()
-    done = execute_plan(ctx, plan_admit(ctx, node, declared, owner=owner), owner=owner)
-    waited = ctx.clock.monotonic() - began
-    return AdmitEvidence(
-        node.name, "ADMITTED", pinned, waited, True, "", done.operation, done.receipt
-    )
+    return None
 
 
 def plan_admit(
@@ -83,6 +108,7 @@ def plan_admit(
         COMMAND,
         node.name,
         numbered(admit_drafts(ctx.site, node, owner=owner)),
+        basis={"was": [declared.state.value, declared.owner] if declared else None},
         facts={
             "was": declared.state.value if declared else "",
             "owner": declared.owner if declared else "",

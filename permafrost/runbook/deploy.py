@@ -9,7 +9,6 @@ admitted, and in the end everything is looked at again.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from permafrost.engine.state import Phase
@@ -40,7 +39,6 @@ from permafrost.runbook.knowledge_admission import admit_members
 from permafrost.runbook.looking import look
 from permafrost.runbook.operations import operation, site_held
 from permafrost.runbook.preflight import nodes_to_start, refuse_unready
-from permafrost.runbook.receipts import write_receipt
 from permafrost.runbook.registry_contents import (
     NOT_FILLED,
     require_contents,
@@ -79,7 +77,13 @@ def make_plan(ctx: Context) -> Plan:
     placement = plan_placement(ctx.site, inventory.hosts, recorded, inventory.vms)
     changes = ctx.provisioner.preview(refresh=needs_refresh(drift)) if is_supported else ()
     plan = plan_deploy(
-        ctx.site, live, recorded=recorded, placement=placement, changes=changes, drift=drift
+        ctx.site,
+        live,
+        recorded=recorded,
+        placement=placement,
+        changes=changes,
+        drift=drift,
+        kept_off={name for record in ctx.store.maintenance.all() for name in record.powered},
     )
     if silent is not None:
         plan = settled_by(ctx.site, plan, silent)
@@ -149,16 +153,16 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
         if ctx.site.knowledge is not None:
             record_founded(ctx)
         record_baseline(ctx)
-    receipt = {
-        "command": "deploy",
-        "fingerprint": plan.fingerprint,
-        "changed": len(plan.steps),
-        "steps": plan.as_dict()["steps"],
-        "notes": list(plan.notes),
-        "healthy": status.is_healthy,
-        "status": status.as_dict(),
-    }
-    path: Path = write_receipt(ctx, receipt)
+        receipt = {
+            "command": "deploy",
+            "fingerprint": plan.fingerprint,
+            "changed": len(plan.steps),
+            "steps": plan.as_dict()["steps"],
+            "notes": list(plan.notes),
+            "healthy": status.is_healthy,
+            "status": status.as_dict(),
+        }
+        path = journal.write_receipt(receipt)
     return {"schema": 1, **receipt, "receipt": str(path)}
 
 

@@ -10,7 +10,6 @@ from permafrost.planning.deploy import Plan, fingerprint_of, plan_destroy
 from permafrost.planning.live import LiveState
 from permafrost.runbook.context import Context
 from permafrost.runbook.operations import operation, operator, site_held
-from permafrost.runbook.receipts import write_receipt
 
 
 def make_destroy_plan(ctx: Context) -> Plan:
@@ -41,13 +40,13 @@ def execute_destroy(ctx: Context, plan: Plan) -> dict[str, Any]:
         for node in {*ctx.store.placement(), *ctx.store.declared()}:
             ctx.store.forget(node)
         journal("destroy", stack, Phase.DONE, {})
-    receipt = {
-        "command": "destroy",
-        "fingerprint": plan.fingerprint,
-        "changed": len(plan.steps),
-        "steps": plan.as_dict()["steps"],
-    }
-    path = write_receipt(ctx, receipt)
+        receipt = {
+            "command": "destroy",
+            "fingerprint": plan.fingerprint,
+            "changed": len(plan.steps),
+            "steps": plan.as_dict()["steps"],
+        }
+        path = journal.write_receipt(receipt)
     return {"schema": 1, **receipt, "receipt": str(path)}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from permafrost.engine.state import Operation
 from permafrost.errors import Problem, Refused
 from permafrost.runbook.context import Context
+from permafrost.runbook.operations import RECEIPT
 
 STATES = {None: "running", "DONE": "done", "ABORTED": "aborted", "PAUSED": "paused"}
 
@@ -50,14 +51,15 @@ def _as_dict(ctx: Context, found: Operation) -> dict[str, Any]:
     if run is not None:
         return run.as_dict()
     journal = ctx.store.journal(found.id)
+    receipts = [e.detail["receipt"] for e in journal if e.kind == RECEIPT]
     return {
         "schema": 1,
         "operation": found.id,
         "command": found.command,
-        "state": STATES.get(found.outcome, "failed"),
+        "state": "paused" if found.is_interrupted else STATES.get(found.outcome, "failed"),
         "step": f"{journal[-1].step} {journal[-1].kind}" if journal else "",
-        "receipt": None,
-        "interrupted": found.outcome == "CUT",
+        "receipt": receipts[-1] if receipts else None,
+        "interrupted": found.is_interrupted or found.outcome == "CUT",
         "direction": "forward",
         "owner": found.owner,
         "started_at": found.started_at,

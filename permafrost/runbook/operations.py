@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from model_registry.person import person
@@ -11,27 +13,43 @@ from permafrost.engine.state import Phase
 from permafrost.errors import Held, PermafrostError, Refused
 from permafrost.planning.lifecycle import OPERATOR
 from permafrost.runbook.context import Context
+from permafrost.runbook.receipts import write_receipt
+
+RECEIPT = "receipt"
+"""The line of a journal that says where the receipt is."""
 
 Journal = Callable[[str, str, Phase, Mapping[str, Any]], None]
+
+
+@dataclass
+class OpenOperation:
+    """An operation that is under way; called, it writes a line of its journal."""
+
+    ctx: Context
+    id: str
+    steps: int = 0
+
+    def __call__(self, kind: str, target: str, phase: Phase, about: Mapping[str, Any]) -> None:
+        """Write a line; each intent is the next step."""
+        self.steps += phase is Phase.INTENT
+        step = f"{self.steps:02}"
+        self.ctx.store.note(self.id, step, kind=kind, target=target, phase=phase, detail=about)
+
+    def write_receipt(self, about: Mapping[str, Any]) -> Path:
+        """Write its receipt, and note where it is: before the end, so that none is without."""
+        path = write_receipt(self.ctx, {**about, "operation": self.id})
+        self(RECEIPT, self.ctx.site.site, Phase.DONE, {"receipt": str(path)})
+        return path
 
 
 @contextmanager
 def operation(
     ctx: Context, command: str, *, owner: str, fingerprint: str = "", detail: Any = None
-) -> Iterator[Journal]:
+) -> Iterator[OpenOperation]:
     """Open an operation for a block; its outcome is noted however the block ends."""
     identity = ctx.store.begin(command, owner=owner, fingerprint=fingerprint, detail=detail)
-    steps = 0
-
-    def journal(kind: str, target: str, phase: Phase, about: Mapping[str, Any]) -> None:
-        nonlocal steps
-        steps += phase is Phase.INTENT
-        ctx.store.note(
-            identity, f"{steps:02}", kind=kind, target=target, phase=phase, detail=about
-        )
-
     try:
-        yield journal
+        yield OpenOperation(ctx, identity)
     except (Refused, Held):
         ctx.store.finish(identity, "REFUSED")
         raise

@@ -18,7 +18,7 @@ from permafrost.planning.replicas import admit_drafts, drain_drafts
 from permafrost.planning.steps import Draft, OperationPlan, numbered
 from permafrost.runbook import maintenance, upgrade
 from permafrost.runbook.context import Context
-from permafrost.runbook.execution import RunResult, drive
+from permafrost.runbook.execution import RunResult, drive, require_fresh
 from permafrost.runbook.looking import look_around
 from permafrost.topology import Node, Tier, nodes
 
@@ -57,9 +57,9 @@ def preview_resume(ctx: Context, operation: str) -> OperationPlan:
     return run.plan
 
 
-def resume_run(ctx: Context, operation: str) -> RunResult:
-    """Finish an operation that was interrupted, paused or has failed."""
-    preview_resume(ctx, operation)
+def resume_run(ctx: Context, operation: str, *, shown: str | None = None) -> RunResult:
+    """Finish an operation that was interrupted, paused or has failed; ``shown`` as of abort."""
+    require_fresh(shown, preview_resume(ctx, operation))
     ctx.guard()
     ctx.store.runs.take_up(operation)
     return drive(ctx, operation)
@@ -75,9 +75,14 @@ def preview_abort(ctx: Context, operation: str) -> OperationPlan:
     return UNDO[run.plan.command](ctx, run)
 
 
-def abort_run(ctx: Context, operation: str) -> RunResult:
-    """Take back what an operation did."""
+def abort_run(ctx: Context, operation: str, *, shown: str | None = None) -> RunResult:
+    """Take back what an operation did.
+
+    ``shown``: the fingerprint of the way back that was confirmed; raises Refused (PLAN_STALE)
+    where what is seen now asks for another.
+    """
     back = preview_abort(ctx, operation)
+    require_fresh(shown, back)
     ctx.guard()
     ctx.store.runs.take_up(operation, back=back)
     return drive(ctx, operation)

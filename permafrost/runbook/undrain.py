@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from permafrost.engine.observe import observe_machines
 from permafrost.errors import Problem, Refused
-from permafrost.runbook.admit import AdmitEvidence, admit_replica
+from permafrost.planning.steps import OperationPlan
+from permafrost.runbook.admit import AdmitEvidence, admit_replica, preview_admit
 from permafrost.runbook.context import Context
 from permafrost.runbook.looking import as_replica
 from permafrost.topology import Node
 
 
-def undrain_replica(ctx: Context, replica: Node | str, *, owner: str) -> AdmitEvidence:
-    """Bring a replica back into rotation; Refused at once when its VM cannot answer."""
+def preview_undrain(ctx: Context, replica: Node | str, *, owner: str) -> OperationPlan:
+    """Return what bringing a replica back means now; raises Refused and Held as it would."""
     node = as_replica(ctx, replica)
+    _require_running(ctx, node)
+    return preview_admit(ctx, node, owner=owner)
+
+
+def undrain_replica(
+    ctx: Context, replica: Node | str, *, owner: str, shown: str | None = None
+) -> AdmitEvidence:
+    """Bring a replica back into rotation; Refused at once when its VM cannot answer.
+
+    ``shown``: the fingerprint of the plan that was confirmed; another one is refused.
+    """
+    node = as_replica(ctx, replica)
+    _require_running(ctx, node)
+    return admit_replica(ctx, node, owner=owner, shown=shown)
+
+
+def _require_running(ctx: Context, node: Node) -> None:
     live = observe_machines(ctx.hypervisor)
     vm = live.inventory.vm(node.name)
     if live.is_gone(node.name):
@@ -20,4 +38,3 @@ def undrain_replica(ctx: Context, replica: Node | str, *, owner: str) -> AdmitEv
         raise Refused(
             Problem("REPLICA_NOT_RUNNING", why, node.name, "power the VM on, then run it again")
         )
-    return admit_replica(ctx, node, owner=owner)

@@ -109,3 +109,25 @@ def test_a_plan_is_stale_when_what_it_was_made_from_has_changed(
     assert fingerprint_of(site, seen(world), Placement()) == before, "load is no change"
     alter(world)
     assert fingerprint_of(site, seen(world), Placement()) != before
+
+
+def test_what_a_maintenance_has_shut_down_is_not_switched_on() -> None:
+    """A member of the knowledge tier has no declaration that would say so."""
+    world = World.of(small_site())
+    world.power_off("lab-chat-01")
+    live = replace(seen(world), declared={})
+
+    def planned(kept_off: set[str]) -> Plan:
+        where = placed(world)
+        return plan_deploy(
+            world.site, live, recorded=where, placement=where, changes=(), kept_off=kept_off
+        )
+
+    assert [(s.kind, s.target) for s in planned(set()).of_kind("power-on")] == [
+        ("power-on", "lab-chat-01")
+    ]
+    kept = planned({"lab-chat-01", "lab-chat-02"})
+    assert kept.of_kind("power-on") == ()
+    assert [n for n in kept.notes if "stays off" in n] == [
+        f"lab-chat-01 stays off: {world.machines['lab-chat-01'].host} is in maintenance"
+    ]

@@ -17,6 +17,7 @@ from permafrost.runbook.converge import converge_node
 from permafrost.runbook.deploy import execute, make_plan
 from permafrost.runbook.destroy import execute_destroy, make_destroy_plan
 from permafrost.runbook.drain import drain_replica
+from permafrost.runbook.history import show
 from permafrost.site.model import Signatures
 from tests.fakes.catalog import FakeCatalog
 from tests.fakes.provisioner import FakeProvisioner
@@ -120,6 +121,9 @@ def test_pulumi_runs_with_the_lock_token(ctx: Context, world: World) -> None:
     stored = json.loads(Path(receipt["receipt"]).read_text(encoding="utf-8"))
     assert stored["steps"] == receipt["steps"]
     assert stored["environment"] == "lab"
+    told = show(ctx, stored["operation"])
+    assert (told["command"], told["state"]) == ("deploy", "done")
+    assert told["receipt"] == receipt["receipt"]
 
 
 def test_the_first_plan_places_every_node(ctx: Context) -> None:

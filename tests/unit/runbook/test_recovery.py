@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from permafrost.engine.runs import RunState
-from permafrost.engine.state import Phase
+from permafrost.engine.state import DeclaredState, Phase
 from permafrost.errors import Failed, Held, Refused
 from permafrost.planning.steps import OperationStep
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica, preview_drain
+from permafrost.runbook.history import history, show
 from permafrost.runbook.recovery import (
     abort_run,
     pause_run,
@@ -23,7 +24,7 @@ from permafrost.runbook.recovery import (
     resume_run,
     run_named,
 )
-from permafrost.runbook.undrain import undrain_replica
+from permafrost.runbook.undrain import preview_undrain, undrain_replica
 from tests.fakes.killing import KillAt, another_process
 from tests.fakes.world import Cut, World
 
@@ -234,3 +235,47 @@ def test_every_effect_has_its_intent_and_evidence(ctx: Context) -> None:
                 (operation, step, Phase.DONE)
             )
     assert len([s for s in seen if s[2] is Phase.DONE]) == 9
+
+
+def test_a_way_back_that_is_not_the_one_that_was_shown_is_refused(
+    ctx: Context, world: World
+) -> None:
+    after = killed(ctx, world, drain, DRAIN_MOMENTS - 1)
+    shown = preview_abort(after, latest(after)).fingerprint
+    declared = after.store.declared()[ONE]
+    after.store.declare(ONE, DeclaredState.OUT, owner=ME)
+    with pytest.raises(Refused, match="PLAN_STALE"):
+        abort_run(after, latest(after), shown=shown)
+    assert run_named(after, latest(after)).back is None
+    assert not world.takes_requests(ONE)
+    after.store.declare(ONE, declared.state, owner=ME)
+    abort_run(after, latest(after), shown=shown)
+    assert world.takes_requests(ONE)
+
+
+def test_an_admission_that_is_not_the_one_that_was_shown_is_refused(
+    ctx: Context, world: World
+) -> None:
+    drain(ctx)
+    made = preview_undrain(ctx, ONE, owner=ME)
+    assert [s.kind for s in made.steps][-1] == "declare-admitted"
+    effects = list(world.effects)
+    ctx.store.declare(ONE, DeclaredState.DRAINED, owner="operator:ada", reason="a fan of hers")
+    with pytest.raises(Refused, match="PLAN_STALE"):
+        undrain_replica(ctx, ONE, owner=ME, shown=made.fingerprint)
+    assert world.effects == effects
+    again = preview_undrain(ctx, ONE, owner=ME)
+    undrain_replica(ctx, ONE, owner=ME, shown=again.fingerprint)
+    assert world.takes_requests(ONE)
+    assert preview_undrain(ctx, ONE, owner=ME).notes == ("it serves already",)
+
+
+def test_of_a_deployment_it_is_shown_that_its_process_is_no_more(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operation = ctx.store.begin("deploy", owner="deploy")
+    assert show(ctx, operation)["state"] == "running"
+    monkeypatch.setattr("permafrost.engine.holder.Holder.is_alive", lambda _: False)
+    told = show(ctx, operation)
+    assert (told["state"], told["interrupted"]) == ("paused", True)
+    assert history(ctx, 1)[0]["state"] == "paused"

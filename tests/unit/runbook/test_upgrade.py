@@ -176,6 +176,7 @@ def test_a_pin_that_moves_has_the_last_word(ctx: Context, world: World) -> None:
     ("told", "code", "accept"),
     [
         ({"context_tokens": 1024}, "UPGRADE_CONTEXT_SMALLER", Accept.CONTEXT),
+        ({"context_tokens": None}, "UPGRADE_CONTEXT_SMALLER", Accept.CONTEXT),
         ({"tokenizer": "sha256:2"}, "UPGRADE_TOKENIZER_DIFFERS", Accept.TOKENIZER),
         ({"contract": "sha256:2"}, "UPGRADE_CONTRACT_DIFFERS", Accept.CONTRACT),
     ],
