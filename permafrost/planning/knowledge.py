@@ -58,11 +58,16 @@ def etcd_scheme(site: Site) -> str:
     return "https" if milvus_of(site).etcd_tls else "http"
 
 
+def object_store_scheme(site: Site) -> str:
+    """Return how the bundled object store is spoken to, by clients and between its nodes."""
+    return "https" if milvus_of(site).object_store_tls else "http"
+
+
 def plain_connections(site: Site) -> tuple[str, ...]:
     """Return what passes between members neither encrypted nor authenticated by a password."""
     milvus = milvus_of(site)
     encrypted = {
-        *([PLAIN_OBJECT_STORE] if milvus.object_store is not None else []),
+        *([PLAIN_OBJECT_STORE] if milvus.object_store or milvus.object_store_tls else []),
         *([PLAIN_ETCD] if milvus.etcd_tls else []),
     }
     return tuple(what for what in version_of(site).plain if what not in encrypted)

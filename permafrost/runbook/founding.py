@@ -8,6 +8,7 @@ there is: it never begins a second cluster of the same name.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from permafrost.engine.secrets import own_secret
@@ -20,6 +21,11 @@ from permafrost.site.object_store import HERE
 
 FOUNDED = "knowledge-founded"
 BUNDLED = "the bundled object store"
+ENCRYPTED: Mapping[str, tuple[str, str]] = {
+    "etcd_tls": ("KNOWLEDGE_ETCD_TLS_CHANGED", "etcd"),
+    "object_store_tls": ("KNOWLEDGE_OBJECT_STORE_TLS_CHANGED", "bundled object store"),
+}
+"""What the site file may encrypt between members: its key -> code of a change, what it is."""
 
 
 def founded_as(ctx: Context) -> dict[str, Any] | None:
@@ -32,7 +38,11 @@ def record_founded(ctx: Context) -> None:
     milvus = milvus_of(ctx.site)
     ctx.store.remember(
         FOUNDED,
-        {"version": milvus.version, "object_store": _place(milvus), "etcd_tls": milvus.etcd_tls},
+        {
+            "version": milvus.version,
+            "object_store": _place(milvus),
+            **{key: getattr(milvus, key) for key in ENCRYPTED},
+        },
     )
 
 
@@ -110,23 +120,27 @@ def require_place(ctx: Context) -> None:
 
 
 def require_same_tls(ctx: Context) -> None:
-    """Raise Refused (KNOWLEDGE_ETCD_TLS_CHANGED) where etcd runs otherwise than the file says.
+    """Raise Refused (KNOWLEDGE_..._TLS_CHANGED) where a store runs otherwise than the file says.
 
     Members that speak TLS and members that do not would be two halves without a quorum.
     """
-    known, wanted = founded_as(ctx), milvus_of(ctx.site).etcd_tls
-    was = bool((known or {}).get("etcd_tls", False))
-    if known is not None and was != wanted:
-        raise Refused(
-            Problem(
-                "KNOWLEDGE_ETCD_TLS_CHANGED",
-                f"its etcd was made {'with' if was else 'without'} TLS, and its members cannot "
-                "change that one by one",
-                "knowledge.milvus.etcd_tls",
-                f"set it to {str(was).lower()}; or make the tier anew (`permafrost destroy`, "
-                "`permafrost deploy`) and fill it from a backup",
-            )
+    known, milvus = founded_as(ctx), milvus_of(ctx.site)
+    if known is None:
+        return
+    problems = [
+        Problem(
+            code,
+            f"its {what} was made {'with' if was else 'without'} TLS, and its members cannot "
+            "change that one by one",
+            f"knowledge.milvus.{key}",
+            f"set it to {str(was).lower()}; or make the tier anew (`permafrost destroy`, "
+            "`permafrost deploy`) and fill it from a backup",
         )
+        for key, (code, what) in ENCRYPTED.items()
+        if (was := bool(known.get(key, False))) != getattr(milvus, key)
+    ]
+    if problems:
+        raise Refused(*problems)
 
 
 def _place(milvus: Milvus) -> str:

@@ -83,6 +83,14 @@ def _object_store(milvus: Milvus) -> Iterator[Problem]:
             here,
             "leave it out, or remove the external one",
         )
+    if milvus.object_store is not None and milvus.object_store_tls:
+        yield Problem(
+            "OBJECT_STORE_TLS_UNUSED",
+            f"{milvus.object_store.place} is reached by TLS alone, and the bundled store, which "
+            "this is about, is on no member",
+            f"{HERE}.object_store_tls",
+            "leave it out",
+        )
     if milvus.object_store is None and not bundled:
         yield Problem(
             "OBJECT_STORE_MISSING",

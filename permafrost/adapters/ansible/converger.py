@@ -17,9 +17,9 @@ from permafrost.adapters.ansible.variables import (
     PublicMaterial,
     SecretMaterial,
     Variables,
+    encrypts_inside,
     host_variables,
     server_names,
-    speaks_to_etcd_by_tls,
 )
 from permafrost.adapters.ansible.workspace import Workspace, control_folder, remove
 from permafrost.engine.object_store import object_store_ca, object_store_secret
@@ -86,7 +86,7 @@ class AnsibleConverger:
                 node.name,
                 names=names,
                 addresses=addresses,
-                is_client=speaks_to_etcd_by_tls(site, node),
+                is_client=encrypts_inside(site, node),
             )
         public = PublicMaterial(
             package_key=_text(resolve(site.packages.key_file)),

@@ -11,6 +11,7 @@ from permafrost import topology
 from permafrost.adapters.ansible.images import image_reference
 from permafrost.adapters.ansible.knowledge_watch import (
     member_tls,
+    object_store_ca,
     waits_for_first,
     watch_settings,
 )
@@ -21,6 +22,7 @@ from permafrost.planning.knowledge import (
     members,
     members_with,
     milvus_of,
+    object_store_scheme,
     proxies,
     stores_on,
     units_of,
@@ -28,7 +30,6 @@ from permafrost.planning.knowledge import (
 )
 from permafrost.planning.knowledge_status import COORDINATORS
 from permafrost.planning.milvus_versions import DATA_FOLDER, STORE_PORTS, STORE_UNITS
-from permafrost.site.knowledge import Milvus
 from permafrost.site.model import Site
 from permafrost.topology import Node
 
@@ -83,9 +84,10 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "knowledge_walls_edge_ports": sorted(
             port for u in units if u.public_port for port in (u.public_port, u.metrics_port)
         ),
-        **_object_store(milvus),
+        **_object_store(site),
         "store_balancer_object_store_port": BALANCED_OBJECT_STORE_PORT,
         "store_balancer_object_store_servers": _places(site, "object_store", OBJECT_STORE_PORT),
+        "store_balancer_object_store_tls": milvus.object_store_tls,
         "store_balancer_etcd_port": BALANCED_ETCD_PORT,
         "store_balancer_etcd_tls": milvus.etcd_tls,
         "store_balancer_etcd_servers": _nearest_first(_places(site, "etcd", ETCD_PORT), node),
@@ -142,6 +144,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
             "minio_image": images["object_store"],
             "minio_address": str(node.address),
             "minio_members": _places(site, "object_store", OBJECT_STORE_PORT),
+            "minio_tls": milvus.object_store_tls,
             "minio_user": OBJECT_STORE_USER,
             "minio_data_folder": f"{DATA_FOLDER}/minio",
             # The lab's machines have no disk of their own, which MinIO would refuse.
@@ -181,6 +184,7 @@ def _settings(site: Site) -> dict[str, Any]:
     minio = {
         "address": "127.0.0.1",
         "port": BALANCED_OBJECT_STORE_PORT,
+        "useSSL": milvus_of(site).object_store_tls,
         "accessKeyID": OBJECT_STORE_USER,
         "bucketName": BUCKET,
     }
@@ -212,18 +216,20 @@ def _settings(site: Site) -> dict[str, Any]:
     }
 
 
-def _object_store(milvus: Milvus) -> dict[str, Any]:
+def _object_store(site: Site) -> dict[str, Any]:
     """Return how a member asks for the object store: its own balancer's, or one elsewhere."""
-    store = milvus.object_store
+    store = milvus_of(site).object_store
     if store is None:
-        url, ready = f"http://127.0.0.1:{BALANCED_OBJECT_STORE_PORT}", "/minio/health/cluster"
+        url = f"{object_store_scheme(site)}://127.0.0.1:{BALANCED_OBJECT_STORE_PORT}"
+        ready, ca = "/minio/health/cluster", object_store_ca(site)
     else:
         url, ready = f"https://{store.authority}", f"/{store.bucket}"
+        ca = STORE_CA if store.ca_file else ""
     return {
         "knowledge_state_object_store": url,
         "knowledge_state_object_store_ready": ready,
         "knowledge_state_object_store_external": store is not None,
-        "knowledge_state_object_store_ca": STORE_CA if store is not None and store.ca_file else "",
+        "knowledge_state_object_store_ca": ca,
     }
 
 

@@ -9,6 +9,7 @@ from permafrost.planning.knowledge import (
     first_coordinators,
     members_with,
     milvus_of,
+    object_store_scheme,
     stores_on,
     units_of,
 )
@@ -24,6 +25,11 @@ MEMBER_TLS = {"ca": "/etc/haproxy/tls/ca.pem", "own": "/etc/haproxy/tls/server.p
 def member_tls(site: Site) -> dict[str, str]:
     """Return with which files a member speaks to etcd; nothing where it does so in plain text."""
     return dict(MEMBER_TLS) if milvus_of(site).etcd_tls else {}
+
+
+def object_store_ca(site: Site) -> str:
+    """Return the file with whom a member trusts to be the bundled object store; empty: nobody."""
+    return MEMBER_TLS["ca"] if milvus_of(site).object_store_tls else ""
 
 
 def watch_settings(
@@ -53,8 +59,11 @@ def watch_settings(
         "next_leaders": [f"{etcd_scheme(site)}://{n.address}:{etcd_port}" for n in others],
         "tls": member_tls(site),
         "object_store": (
-            f"http://{node.address}:{object_store_port}" if "object_store" in stores else ""
+            f"{object_store_scheme(site)}://{node.address}:{object_store_port}"
+            if "object_store" in stores
+            else ""
         ),
+        "object_store_ca": object_store_ca(site),
     }
 
 

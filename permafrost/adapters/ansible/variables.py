@@ -73,19 +73,18 @@ def server_names(site: Site, node: Node) -> tuple[tuple[str, ...], tuple[IPv4Add
     vip = site.edge.vip
     if node.tier is Tier.EDGE and vip is not None:
         return names, (node.address, vip)
-    if speaks_to_etcd_by_tls(site, node):
+    if encrypts_inside(site, node):
         return names, (node.address, LOOPBACK)
     return names, (node.address,)
 
 
-def speaks_to_etcd_by_tls(site: Site, node: Node) -> bool:
-    """Return whether a node shows its certificate to etcd, and is shown others' through its own
-    balancer, on the loopback."""
-    return (
-        node.tier is Tier.KNOWLEDGE
-        and site.knowledge is not None
-        and site.knowledge.milvus.etcd_tls
-    )
+def encrypts_inside(site: Site, node: Node) -> bool:
+    """Return whether a node shows its certificate to stores of the knowledge tier, and theirs are
+    shown to it through its own balancer, on the loopback."""
+    if node.tier is not Tier.KNOWLEDGE or site.knowledge is None:
+        return False
+    milvus = site.knowledge.milvus
+    return milvus.etcd_tls or milvus.object_store_tls
 
 
 def host_variables(
@@ -112,7 +111,9 @@ def host_variables(
         case Tier.KNOWLEDGE:
             plain |= _runtime(site, public)
             plain |= knowledge.member_variables(site, node)
-            plain["milvus_object_store_ca"] = public.object_store_ca
+            plain["milvus_object_store_ca"] = (
+                public.site_ca if _is_own_store_encrypted(site) else public.object_store_ca
+            )
             hidden |= {
                 "container_runtime_registry_password": secret.registry_password,
                 "milvus_object_store_password": secret.object_store_password,
@@ -134,6 +135,10 @@ def host_variables(
                 ),
             }
     return Variables(plain, hidden)
+
+
+def _is_own_store_encrypted(site: Site) -> bool:
+    return site.knowledge is not None and site.knowledge.milvus.object_store_tls
 
 
 def _base(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]:

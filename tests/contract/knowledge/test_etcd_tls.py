@@ -5,10 +5,7 @@ Through the balancer as well: it passes on what is encrypted, and its own questi
 
 from __future__ import annotations
 
-import socket
 import ssl
-import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +14,10 @@ from types import ModuleType
 import pytest
 
 from permafrost.pki.store import SitePki
+from tests.contract.knowledge.balancer_bench import await_checks, balancer
 from tests.contract.knowledge.etcd_bench import NAMES, Etcd, etcd_program
+from tests.contract.knowledge.s3_bench import a_port
 from tests.golden.ansible.programs import knowledge_program
-from tests.golden.ansible.rendering import render
 
 pytestmark = pytest.mark.soak
 
@@ -71,52 +69,18 @@ def test_everybody_else_is_refused(etcd: Etcd, program: ModuleType, tmp_path: Pa
 def test_the_balancer_passes_on_what_is_encrypted_and_asks_for_itself(
     etcd: Etcd, tmp_path: Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    tls = tmp_path / "tls"
-    tls.mkdir()
-    (tls / "ca.pem").write_text(etcd.pki.ca_pem())
-    (tls / "server.pem").write_text(etcd.pair(NAMES[0]).read_text())
+    port = a_port()
     places = [
         {"name": n, "address": "127.0.0.1", "port": etcd.ports[n][0]} for n in reversed(NAMES)
     ]
-    text = (
-        render(
-            "haproxy/stores.cfg.j2",
-            "narvik-knowledge-01",
-            store_balancer_etcd_port=port,
-            store_balancer_etcd_servers=places,
-        )
-        .replace("/etc/haproxy/tls", str(tls))
-        .replace("/run/haproxy/admin.sock", f"{tls}/admin")
-    )
-    drop = ("    chroot ", "    user ", "    group ", "    log /dev/log")
-    lines = [line for line in text.splitlines() if not line.startswith(drop)]
-    (tmp_path / "stores.cfg").write_text("\n".join(lines) + "\n")
-    balancer = subprocess.Popen(["haproxy", "-db", "-f", str(tmp_path / "stores.cfg")])
-    try:
-        _await_up(tls / "admin", len(NAMES))
+    with balancer(
+        tmp_path,
+        "narvik-knowledge-01",
+        (etcd.pki.ca_pem(), etcd.pair(NAMES[0]).read_text()),
+        store_balancer_etcd_port=port,
+        store_balancer_etcd_servers=places,
+    ) as ask:
+        await_checks(ask, dict.fromkeys(NAMES, "L7OK"))
         url = f"https://127.0.0.1:{port}/health"
         with urllib.request.urlopen(url, timeout=5, context=etcd.trust()) as answer:
             assert b"true" in answer.read()
-    finally:
-        balancer.kill()
-        balancer.wait()
-
-
-def _await_up(admin: Path, count: int) -> None:
-    """Wait until the balancer's own questions have been answered by so many members."""
-    end, said = time.monotonic() + 20, ""
-    while time.monotonic() < end:
-        try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.connect(str(admin))
-                connection.sendall(b"show stat\n")
-                said = connection.makefile().read()
-        except OSError:
-            said = ""
-        checked = [line for line in said.splitlines() if ",L7OK," in line]
-        if len(checked) >= count:
-            return
-        time.sleep(0.2)
-    raise AssertionError(said)

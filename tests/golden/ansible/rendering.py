@@ -33,6 +33,7 @@ FILES = {
     "oslo": "site.yaml",
     "bergen": "knowledge.yaml",
     "narvik": "external_store.yaml",
+    "hamar": "encrypted.yaml",
     "tromso": "registry.yaml",
 }
 SITES = {name: Path(__file__).parent / file for name, file in FILES.items()}

@@ -121,6 +121,23 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("kafka.container", "quadlet/kafka.container.j2", "bergen-knowledge-02", {}),
     ("minio.env", "minio/config.env.j2", "bergen-knowledge-01", {}),
     ("minio.container", "quadlet/minio.container.j2", "bergen-knowledge-01", {}),
+    ("minio-tls.env", "minio/config.env.j2", "hamar-knowledge-01", {}),
+    ("minio-tls.container", "quadlet/minio.container.j2", "hamar-knowledge-01", {}),
+    ("stores-tls.cfg", "haproxy/stores.cfg.j2", "hamar-knowledge-02", {}),
+    ("knowledge-tls.json", "knowledge_state/knowledge.json.j2", "hamar-knowledge-01", {}),
+    (
+        "knowledge-watch-tls.json",
+        "knowledge_watch/knowledge-watch.json.j2",
+        "hamar-knowledge-02",
+        {},
+    ),
+    (
+        "milvus-tls.yaml",
+        "milvus/milvus.yaml.j2",
+        "hamar-knowledge-01",
+        {"__milvus_defaults_of_image": {}},
+    ),
+    ("milvus-tls.container", "quadlet/milvus.container.j2", "hamar-knowledge-02", {"unit": 1}),
     (
         "milvus.yaml",
         "milvus/milvus.yaml.j2",

@@ -188,11 +188,19 @@ def test_an_external_store_that_is_dead_stops_what_touches_members_and_nothing_e
     assert ONE in {s.target for s in make_plan(ctx).steps}
 
 
-def test_etcd_keeps_speaking_as_it_was_made(ctx: Context) -> None:
+@pytest.mark.parametrize("key", ["etcd_tls", "object_store_tls"])
+def test_stores_keep_speaking_as_they_were_made(ctx: Context, tmp_path: Path, key: str) -> None:
+    code = f"KNOWLEDGE_{key.upper()}_CHANGED"
     made = plan_of(ctx)
-    ctx.store.remember(FOUNDED, {"version": "2.3.5", "etcd_tls": True})
-    found = refused_with(lambda: admit_members(ctx, made, look(ctx)))
-    assert found == {"KNOWLEDGE_ETCD_TLS_CHANGED"}
+    ctx.store.remember(FOUNDED, {"version": "2.3.5", key: True})
+    assert refused_with(lambda: admit_members(ctx, made, look(ctx))) == {code}
+    values = SITE.model_dump(mode="json", by_alias=True)
+    values["knowledge"]["milvus"][key] = True
+    encrypted = context(tmp_path / "state", World.of(Site.model_validate(values)))
+    assert admit_members(encrypted, made, look(encrypted)) == ()
+    encrypted.store.remember(FOUNDED, {"version": "2.3.5"})
+    found = refused_with(lambda: admit_members(encrypted, made, look(encrypted)))
+    assert found == {code}
 
 
 def test_a_full_disk_and_a_dead_object_store_stop_a_change_of_members_and_nothing_else(

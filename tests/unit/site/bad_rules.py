@@ -171,6 +171,11 @@ RULES: list[tuple[Edit, str, str]] = [
         "knowledge.milvus.roles.object_store",
     ),
     (
+        knowledge(object_store_tls=True, object_store=EXTERNAL_STORE),
+        "OBJECT_STORE_TLS_UNUSED",
+        "knowledge.milvus.object_store_tls",
+    ),
+    (
         knowledge(object_store={**EXTERNAL_STORE, "secret_key_file": "secrets/nothing"}),
         "FILE_UNREADABLE",
         "knowledge.milvus.object_store.secret_key_file",
