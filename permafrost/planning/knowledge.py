@@ -9,6 +9,7 @@ from permafrost.planning.milvus_versions import (
     METRICS_PORT,
     PLAIN_ETCD,
     PLAIN_OBJECT_STORE,
+    PLAIN_QUEUE,
     STEP,
     STORES,
     VERSIONS,
@@ -65,12 +66,18 @@ def object_store_scheme(site: Site) -> str:
 
 def plain_connections(site: Site) -> tuple[str, ...]:
     """Return what passes between members neither encrypted nor authenticated by a password."""
-    milvus = milvus_of(site)
-    encrypted = {
-        *([PLAIN_OBJECT_STORE] if milvus.object_store or milvus.object_store_tls else []),
-        *([PLAIN_ETCD] if milvus.etcd_tls else []),
-    }
+    encrypted = encrypted_connections(site)
     return tuple(what for what in version_of(site).plain if what not in encrypted)
+
+
+def encrypted_connections(site: Site) -> tuple[str, ...]:
+    """Return what passes to stores by TLS alone, in the words of what would be plain text."""
+    milvus = milvus_of(site)
+    return (
+        *([PLAIN_ETCD] if milvus.etcd_tls else []),
+        *([PLAIN_QUEUE] if milvus.queue_tls else []),
+        *([PLAIN_OBJECT_STORE] if milvus.object_store or milvus.object_store_tls else []),
+    )
 
 
 def milvus_roles(site: Site) -> dict[str, dict[str, int]]:

@@ -67,11 +67,8 @@ class MilvusVersion:
 
 PLAIN_OBJECT_STORE = "to MinIO (its keys sign requests) and between its nodes"
 PLAIN_ETCD = "to etcd and between its members"
-_PLAIN_STORES = (
-    PLAIN_ETCD,
-    "to Kafka and between its brokers",
-    PLAIN_OBJECT_STORE,
-)
+PLAIN_QUEUE = "to Kafka and between its brokers"
+_PLAIN_STORES = (PLAIN_ETCD, PLAIN_QUEUE, PLAIN_OBJECT_STORE)
 
 # Every search and insert asks the coordinator of the root for a timestamp. What a proxy does not
 # get it tells the client as an answer of its own, which pymilvus does not ask again: so a proxy

@@ -14,7 +14,7 @@ import httpx
 
 from permafrost.engine.object_store import external_store
 from permafrost.errors import PermafrostError
-from permafrost.planning.knowledge import plain_connections
+from permafrost.planning.knowledge import encrypted_connections, plain_connections
 from permafrost.runbook.context import Context
 from permafrost.runbook.doctor_registry import registry_findings
 from permafrost.runbook.doctor_time import clock_findings, nodes_on
@@ -56,8 +56,11 @@ def _object_store(ctx: Context) -> Iterator[Finding]:
 
 
 def _plain(ctx: Context) -> Iterator[Finding]:
-    """Say what passes between knowledge members as plain text."""
+    """Say what passes between knowledge members as plain text, and what does not."""
     if ctx.site.knowledge is not None:
+        if encrypted := encrypted_connections(ctx.site):
+            told = f"{'; '.join(encrypted)}: TLS alone"
+            yield Finding("knowledge, encrypted", Level.OK, told)
         plain = plain_connections(ctx.site)
         yield Finding(
             "knowledge, not encrypted",

@@ -23,6 +23,7 @@ FOUNDED = "knowledge-founded"
 BUNDLED = "the bundled object store"
 ENCRYPTED: Mapping[str, tuple[str, str]] = {
     "etcd_tls": ("KNOWLEDGE_ETCD_TLS_CHANGED", "etcd"),
+    "queue_tls": ("KNOWLEDGE_QUEUE_TLS_CHANGED", "Kafka"),
     "object_store_tls": ("KNOWLEDGE_OBJECT_STORE_TLS_CHANGED", "bundled object store"),
 }
 """What the site file may encrypt between members: its key -> code of a change, what it is."""

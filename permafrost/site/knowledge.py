@@ -115,6 +115,9 @@ class Milvus(Strict):
     object_store_tls: StrictBool = Field(
         default=False, description="TLS to the bundled object store; for a new cluster alone"
     )
+    queue_tls: StrictBool = Field(
+        default=False, description="TLS with client certificates to Kafka; for a new cluster alone"
+    )
     port: StrictInt = Field(default=19530, ge=1, le=65535, description="gRPC, on every edge")
     access: MilvusAccess = MilvusAccess()
     collections: dict[Identifier, Collection] = Field(

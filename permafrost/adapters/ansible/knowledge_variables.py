@@ -41,6 +41,19 @@ BALANCED_OBJECT_STORE_PORT = 9010
 BALANCED_ETCD_PORT = 12379
 """On the loopback of each member: what a lost member leaves hanging is cut there."""
 BUCKET = "milvus"
+OWN_CERTIFICATE, OWN_KEY = "/milvus/tls/server.pem", "/milvus/tls/server.key"
+AUTHORITY = "/milvus/tls/ca.pem"
+"""In each container of Milvus: the member's certificate, its key, and whom it trusts."""
+BROKER_TLS = {
+    "security.protocol": "ssl",
+    "ssl.ca.location": AUTHORITY,
+    "ssl.certificate.location": OWN_CERTIFICATE,
+    "ssl.key.location": OWN_KEY,
+    # By default the client of 2.3 asks for no name: any certificate of the authority would do.
+    "ssl.endpoint.identification.algorithm": "https",
+}
+"""librdkafka's own settings. Milvus 2.3.5 has none of its own for TLS to Kafka, and hands these to
+each consumer and producer that it makes; it makes no other client."""
 STORE_CA = "/etc/permafrost/milvus/tls/object-store-ca.pem"
 
 
@@ -96,7 +109,8 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "knowledge_state_coordinators": list(COORDINATORS[milvus.version]),
         "knowledge_state_address": str(node.address),
         "knowledge_state_etcd": _urls(site, "etcd", ETCD_PORT),
-        "knowledge_state_tls": member_tls(site),
+        "knowledge_state_tls": member_tls(milvus.etcd_tls),
+        "knowledge_state_queue_tls": member_tls(milvus.queue_tls),
         "knowledge_state_root": site.site,
         "knowledge_state_data": DATA_FOLDER,
         "knowledge_state_queue_members": len(members_with(site, "queue")),
@@ -135,6 +149,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
             "kafka_address": str(node.address),
             "kafka_cluster_id": cluster_id(site),
             "kafka_members": _places(site, "queue", 9093),
+            "kafka_tls": milvus.queue_tls,
             "kafka_heap_mib": heap_mib(milvus.vm.memory_mib),
             "kafka_data_folder": f"{DATA_FOLDER}/kafka",
             "kafka_container_cgroups": cgroups,
@@ -175,9 +190,9 @@ def _settings(site: Site) -> dict[str, Any]:
     if milvus_of(site).etcd_tls:
         etcd["ssl"] = {
             "enabled": True,
-            "tlsCert": "/milvus/tls/server.pem",
-            "tlsKey": "/milvus/tls/server.key",
-            "tlsCACert": "/milvus/tls/ca.pem",
+            "tlsCert": OWN_CERTIFICATE,
+            "tlsKey": OWN_KEY,
+            "tlsCACert": AUTHORITY,
             "tlsMinVersion": "1.2",
         }
     store = milvus_of(site).object_store
@@ -200,11 +215,16 @@ def _settings(site: Site) -> dict[str, Any]:
             "rootPath": site.site,
         }
     tls = {
-        "serverPemPath": "/milvus/tls/server.pem",
-        "serverKeyPath": "/milvus/tls/server.key",
-        "caPemPath": "/milvus/tls/ca.pem",
+        "serverPemPath": OWN_CERTIFICATE,
+        "serverKeyPath": OWN_KEY,
+        "caPemPath": AUTHORITY,
     }
-    kafka = {"brokerList": ",".join(_authorities(site, "queue", 9092))}
+    encryption = BROKER_TLS if milvus_of(site).queue_tls else {}
+    kafka = {
+        "brokerList": ",".join(_authorities(site, "queue", 9092)),
+        "consumer": {**base["kafka"]["consumer"], **encryption},
+        "producer": {**base["kafka"]["producer"], **encryption},
+    }
     common = {"chanNamePrefix": {"cluster": site.site}}
     return {
         **base,

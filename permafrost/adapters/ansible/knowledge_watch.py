@@ -22,9 +22,10 @@ MEMBER_TLS = {"ca": "/etc/haproxy/tls/ca.pem", "own": "/etc/haproxy/tls/server.p
 """Where a member has the site's authority, and its own certificate with its key."""
 
 
-def member_tls(site: Site) -> dict[str, str]:
-    """Return with which files a member speaks to etcd; nothing where it does so in plain text."""
-    return dict(MEMBER_TLS) if milvus_of(site).etcd_tls else {}
+def member_tls(is_encrypted: bool) -> dict[str, str]:
+    """Return with which files a member speaks to a store; nothing where it does so in plain
+    text."""
+    return dict(MEMBER_TLS) if is_encrypted else {}
 
 
 def object_store_ca(site: Site) -> str:
@@ -57,7 +58,7 @@ def watch_settings(
         "etcd": etcd,
         "own_etcd": f"{own}:{etcd_port}" if "etcd" in stores else "",
         "next_leaders": [f"{etcd_scheme(site)}://{n.address}:{etcd_port}" for n in others],
-        "tls": member_tls(site),
+        "tls": member_tls(milvus_of(site).etcd_tls),
         "object_store": (
             f"{object_store_scheme(site)}://{node.address}:{object_store_port}"
             if "object_store" in stores

@@ -84,7 +84,7 @@ def encrypts_inside(site: Site, node: Node) -> bool:
     if node.tier is not Tier.KNOWLEDGE or site.knowledge is None:
         return False
     milvus = site.knowledge.milvus
-    return milvus.etcd_tls or milvus.object_store_tls
+    return milvus.etcd_tls or milvus.object_store_tls or milvus.queue_tls
 
 
 def host_variables(

@@ -232,3 +232,21 @@ def test_an_external_object_store_is_asked_and_what_it_says_is_told(bench: Bench
     found = bench.seen()["object store"]
     assert (found.level, found.detail) == (Level.PROBLEM, "it is silent")
     assert "etcd" not in bench.seen()["knowledge, not encrypted"].detail
+
+
+def test_a_tier_says_which_of_its_stores_are_encrypted(bench: Bench) -> None:
+    def seen(site: str) -> dict[str, Finding]:
+        told = bench.ctx.site.model_copy(update={"knowledge": golden_site(site).knowledge})
+        bench.ctx = replace(bench.ctx, loaded=replace(bench.ctx.loaded, site=told))
+        return bench.seen()
+
+    stores = ("etcd", "Kafka", "MinIO")
+    plain = seen("bergen")
+    assert "knowledge, encrypted" not in plain
+    assert all(s in plain["knowledge, not encrypted"].detail for s in stores)
+    found = seen("hamar")
+    assert found["knowledge, encrypted"].level is Level.OK
+    assert all(s in found["knowledge, encrypted"].detail for s in stores)
+    left = found["knowledge, not encrypted"]
+    assert left.level is Level.EXPOSED
+    assert left.detail.startswith("between the roles of Milvus: ")

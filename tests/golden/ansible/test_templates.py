@@ -121,6 +121,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("kafka.container", "quadlet/kafka.container.j2", "bergen-knowledge-02", {}),
     ("minio.env", "minio/config.env.j2", "bergen-knowledge-01", {}),
     ("minio.container", "quadlet/minio.container.j2", "bergen-knowledge-01", {}),
+    ("kafka-tls.properties", "kafka/server.properties.j2", "hamar-knowledge-02", {}),
     ("minio-tls.env", "minio/config.env.j2", "hamar-knowledge-01", {}),
     ("minio-tls.container", "quadlet/minio.container.j2", "hamar-knowledge-01", {}),
     ("stores-tls.cfg", "haproxy/stores.cfg.j2", "hamar-knowledge-02", {}),

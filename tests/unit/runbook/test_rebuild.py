@@ -188,7 +188,7 @@ def test_an_external_store_that_is_dead_stops_what_touches_members_and_nothing_e
     assert ONE in {s.target for s in make_plan(ctx).steps}
 
 
-@pytest.mark.parametrize("key", ["etcd_tls", "object_store_tls"])
+@pytest.mark.parametrize("key", ["etcd_tls", "queue_tls", "object_store_tls"])
 def test_stores_keep_speaking_as_they_were_made(ctx: Context, tmp_path: Path, key: str) -> None:
     code = f"KNOWLEDGE_{key.upper()}_CHANGED"
     made = plan_of(ctx)

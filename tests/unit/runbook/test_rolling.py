@@ -311,6 +311,7 @@ def test_members_of_a_new_cluster_wait_for_nobody(tmp_path: Path) -> None:
         "version": "2.3.5",
         "object_store": "the bundled object store",
         "etcd_tls": False,
+        "queue_tls": False,
         "object_store_tls": False,
     }
     assert world.owner == owner_id(ctx)
