@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -155,7 +156,7 @@ def undrain(
     if not asked.asks_nobody:
         made = preview_undrain(ctx, node, owner=operator())
         question = f"Probe {replica} and bring it back into rotation?"
-        show = lambda: show_operation_plan(made)  # noqa: E731
+        show = partial(show_operation_plan, made)
         if not asked.agree(show, made.as_dict, question, is_empty=not made.steps):
             return
         shown = made.fingerprint

@@ -9,13 +9,10 @@ as well; what a ``kill -9`` leaves, ``python -m tests.bench.stock --restore`` an
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import FrameType
-from typing import NoReturn
 
 from pyVmomi import vmodl
 
@@ -24,6 +21,7 @@ from lab.faults.targets import inside
 from lab.hypervisor.machine import Machine
 from permafrost.adapters.ansible.variables import SLOT_PORTS
 from tests.acceptance.driver import VCenter, wait_until
+from tests.bench.endings import undisturbed
 from tests.bench.stock_config import DROP_IN, servers_up, stock_config
 
 CONFIGURATION = "/etc/haproxy/haproxy.cfg"
@@ -46,34 +44,7 @@ READY = (
     "import urllib.request as u;"
     f"u.urlopen('http://127.0.0.1:{SLOT_PORTS[SLOT][0]}/v2/health/ready', timeout=2)"
 )
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 UP_S = 180.0
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block as ^C does: what it changed is taken back."""
-
-    def end(number: int, _: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, end) for number in ENDINGS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ignore those signals, here and in commands begun here: a second ^C stops no way back."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDINGS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @dataclass(frozen=True)

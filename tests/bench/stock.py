@@ -28,6 +28,7 @@ from permafrost.topology import edges, replicas
 from tests.acceptance.driver import ROOT, Cli, VCenter, traffic, vcenter, wait_until
 from tests.acceptance.versions import Versions, pulse, two_versions
 from tests.bench import by_hand
+from tests.bench.endings import ended_by_signals
 from tests.bench.host_loss import loss_table
 from tests.bench.planned import HEADINGS, RATE, row
 
@@ -75,7 +76,7 @@ class Lab:
 def stock_tables(site: Path) -> Iterator[Table]:
     """Yield the table of planned work by hand, then that of a lost host."""
     lab = Lab.of(site)
-    with by_hand.ended_by_signals(), vcenter(lab.program.json("status")) as vsphere:
+    with ended_by_signals(), vcenter(lab.program.json("status")) as vsphere:
         yield work_table(lab, vsphere)
         yield loss_table(lab.program, lab.status, vsphere, lambda: by_hand.stock(lab.edges))
 

@@ -10,11 +10,9 @@ import pytest
 
 from tests.acceptance.driver import Cli
 from tests.acceptance.ownsite import folder, lab, permafrost, site_like
-from tests.knowledge.driver import COLLECTION, Door
+from tests.knowledge.driver import Door
+from tests.knowledge.filled import filled, users_of
 from tests.knowledge.mending import mend
-from tests.knowledge.vectors import DIMENSION, vectors
-
-BATCH = 1000
 
 __all__ = ["folder", "lab", "permafrost"]
 
@@ -62,32 +60,10 @@ def door(permafrost: Cli, folder: Path) -> Door:
 @pytest.fixture(scope="session")
 def users(folder: Path) -> dict[str, str]:
     """Users of the site file, and root, with their passwords."""
-    found = {file.name: file.read_text().strip() for file in (folder / "users").iterdir()}
-    return {**found, "root": (folder / "state" / "secrets" / "milvus-root").read_text()}
+    return users_of(folder)
 
 
 @pytest.fixture(scope="session")
 def known(door: Door, users: dict[str, str]) -> np.ndarray:
     """The vectors that are in the collection, loaded into two replicas; made where missing."""
-    from pymilvus import DataType
-
-    wanted = vectors()
-    root = door.client("root", users["root"])
-    if not root.has_collection(COLLECTION):
-        schema = root.create_schema(auto_id=False)
-        schema.add_field("id", DataType.INT64, is_primary=True)
-        schema.add_field("v", DataType.FLOAT_VECTOR, dim=DIMENSION)
-        root.create_collection(COLLECTION, schema=schema, num_shards=2)
-        loader = door.client("loader", users["loader"])
-        for start in range(0, len(wanted), BATCH):
-            rows = [
-                {"id": start + i, "v": vector.tolist()}
-                for i, vector in enumerate(wanted[start : start + BATCH])
-            ]
-            assert loader.insert(COLLECTION, rows, timeout=60)["insert_count"] == len(rows)
-        root.flush(COLLECTION, timeout=120)
-        index = root.prepare_index_params()
-        index.add_index("v", index_type="IVF_FLAT", metric_type="COSINE", params={"nlist": 128})
-        root.create_index(COLLECTION, index, timeout=300)
-    root.load_collection(COLLECTION, replica_number=2, timeout=300)
-    return wanted
+    return filled(door, users)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import by_hand
+from tests.bench.endings import ENDINGS, ended_by_signals, undisturbed
 from tests.bench.stock_config import stock_config
 
 OURS, NEWER = "# ours\nbackend nobody\n", "# ours, deployed since\nbackend nobody\n"
@@ -98,17 +99,17 @@ def test_an_edge_that_nobody_changed_is_not_restarted(edge: Edge) -> None:
 
 def broken_off(number: signal.Signals, way_back: list[str]) -> None:
     """Get a signal in the middle of the work and again on the way back."""
-    with by_hand.ended_by_signals():
+    with ended_by_signals():
         try:
             os.kill(os.getpid(), number)
             way_back.append("nothing ended it")
         finally:
-            with by_hand.undisturbed():
+            with undisturbed():
                 os.kill(os.getpid(), number)
                 way_back.append("done")
 
 
-@pytest.mark.parametrize("number", by_hand.ENDINGS)
+@pytest.mark.parametrize("number", ENDINGS)
 def test_a_signal_ends_the_work_and_never_the_way_back(number: signal.Signals) -> None:
     handler, way_back = signal.getsignal(number), list[str]()
     with pytest.raises(KeyboardInterrupt):

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
+from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.bench.knowledge import Once, closed_loop, rows_of
+from tests.bench.knowledge import INSERTED, closed_loop, inserting, rows_of, searching
 from tests.bench.measure import Figures
+from tests.knowledge.vectors import vectors
 
 
-def test_every_answer_of_every_client_counts_and_making_one_takes_none_of_the_time() -> None:
-    made: list[int] = []
+def test_every_answer_of_every_client_counts() -> None:
     asked = threading.Semaphore(0)
 
-    def client() -> Once:
-        time.sleep(0.05)
-        made.append(1)
+    def once() -> None:
+        asked.release()
+        time.sleep(0.002)
 
-        def once() -> None:
-            asked.release()
-            time.sleep(0.002)
-
-        return once
-
-    found = closed_loop(client, 3, 0.3)
-    assert len(made) == 3
+    found = closed_loop([once, once, once], 0.3)
     count = 0
     while asked.acquire(blocking=False):
         count += 1
@@ -35,17 +31,49 @@ def test_every_answer_of_every_client_counts_and_making_one_takes_none_of_the_ti
     assert 2 <= found.p50_ms <= found.p99_ms
 
 
+def fails() -> None:
+    raise RuntimeError("row 7 was not found")
+
+
 def test_a_failure_is_raised_and_ends_the_others() -> None:
-    def client() -> Once:
-        def once() -> None:
-            raise RuntimeError("row 7 was not found")
-
-        return once
-
     began = time.monotonic()
     with pytest.raises(RuntimeError, match="row 7"):
-        closed_loop(client, 2, 60)
+        closed_loop([fails, lambda: time.sleep(0.01)], 60)
     assert time.monotonic() - began < 30
+
+
+class Client:
+    """Stands for pymilvus': finds what it was asked for, or another row."""
+
+    def __init__(self, known: np.ndarray, off_by: int = 0) -> None:
+        self.known, self.off_by = known, off_by
+        self.inserted: list[dict[str, Any]] = []
+
+    def search(self, _: str, data: list[list[float]], **more: object) -> list[list[Any]]:
+        nearest = int(np.argmax(self.known @ np.asarray(data[0], np.float32)))
+        return [[{"id": nearest + self.off_by}]]
+
+    def insert(self, _: str, rows: list[dict[str, Any]], **more: object) -> None:
+        self.inserted += rows
+
+
+def test_a_search_that_finds_another_row_is_no_figure() -> None:
+    known = vectors(500)
+    right, wrong = searching(Client(known), known), searching(Client(known, 1), known)
+    for _ in range(7):
+        right()
+    with pytest.raises(RuntimeError, match="row 0"):
+        wrong()
+
+
+def test_rows_that_are_inserted_have_keys_of_their_own_and_are_no_known_ones() -> None:
+    known, keys, clients = vectors(500), itertools.count(1000), [Client(vectors(500))] * 2
+    for client in clients:
+        inserting(client, known, keys)()
+    rows = [row for client in clients[:1] for row in client.inserted]
+    assert len({row["id"] for row in rows}) == len(rows) == 2 * INSERTED
+    nearest = np.asarray([row["v"] for row in rows], np.float32) @ known.T
+    assert nearest.max() < 0.99
 
 
 def test_the_ratio_is_of_the_edges_to_the_proxys_own() -> None:
