@@ -14,7 +14,7 @@ from lab.testrun.soak import soak
 from lab.testrun.steps import Step, go_steps, lint_steps, run_steps, sample_options, unit_step
 from lab.testrun.tally import Tally
 
-_BENCH_TIMEOUT_S = 5400.0
+_BENCH_TIMEOUT_S = 7200.0
 
 
 def main() -> int:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,36 +9,24 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.build import parts
-from lab.faults import targets
-from lab.hypervisor.machine import Machine
-from lab.instance.model import default_root, load
 from lab.traffic import source
 from permafrost.site.load import load_site
 from permafrost.topology import replicas
 from tests.bench import path, registry
 from tests.bench.detection import detection_table
 from tests.bench.echo import echo_table
+from tests.bench.knowledge import throughput_table
+from tests.bench.knowledge_gaps import gap_tables
 from tests.bench.measure import closed_loop, in_turn
 from tests.bench.no_change import no_change_table
 from tests.bench.planned import journal_table, planned_tables
 from tests.bench.planned_chat import chat_tables
 from tests.bench.planning import planning_table
+from tests.bench.site import let_in, named_site
 from tests.bench.stock import stock_tables
 
 NODE_PORT = 8443
 FIGURES = (("requests/s", "rate_per_s"), ("p50 ms", "p50_ms"), ("p99 ms", "p99_ms"))
-
-
-@contextmanager
-def let_in(replica: str, address: object) -> Iterator[None]:
-    """Let this computer ask a replica itself, which its walls keep for the edges."""
-    machine = Machine(load(default_root()), replica)
-    element = ("element", "inet", "permafrost_walls", "edges", f"{{ {address} }}")
-    targets.inside(machine, "nft", "add", *element)
-    try:
-        yield
-    finally:
-        targets.inside(machine, "nft", "delete", *element)
 
 
 def path_table(site: Path) -> Table:
@@ -78,7 +63,7 @@ def main() -> None:
     """Measure and print every table."""
     console = Console(width=100)
     console.print(echo_table())
-    site = Path(os.environ["PERMAFROST_SITE"])
+    site = named_site()
     console.print(path_table(site))
     console.print(path.path_table(site))
     console.print(path.memory_table())
@@ -94,6 +79,10 @@ def main() -> None:
         Console(width=200).print(table)
     for table in registry.tables():
         console.print(table)
+    if load_site(site).site.knowledge is not None:
+        console.print(throughput_table(site))
+        for table in gap_tables(site):
+            Console(width=160).print(table)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,134 @@
+"""A deployed knowledge tier as a bench handles it: what is there, is killed, and is whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.faults.targets import inside
+from lab.hypervisor.machine import Machine
+from lab.instance.model import default_root, load
+from permafrost.planning.knowledge import (
+    first_coordinators,
+    members,
+    members_with,
+    units_of,
+    version_of,
+)
+from permafrost.site.load import load_site
+from tests.acceptance.driver import ROOT, Cli, wait_until
+from tests.bench.milvus_members import Member, anew_script
+from tests.knowledge.test_losses import active_member
+
+COORDINATORS, QUERY, QUEUE = "milvus-coordinators", "milvus-query", "kafka"
+ETCD_PORT = 2379
+WHOLE_S = 600.0
+"""Within which a tier that started anew as a whole is ready, by Milvus' own patience."""
+UNIT = f"{COORDINATORS}.service"
+STOP = f"systemctl kill --signal=SIGKILL {UNIT} || true; systemctl stop {UNIT}"
+ANEW = anew_script([COORDINATORS])
+
+
+@dataclass(frozen=True)
+class Tier:
+    """``etcd``: its members as Milvus is told of them; ``environment``: what our units set."""
+
+    permafrost: Cli
+    lab: Cli
+    members: tuple[Member, ...]
+    first: str
+    standbys: tuple[str, ...]
+    etcd: str
+    environment: tuple[str, ...]
+
+    @classmethod
+    def of(cls, site_file: Path) -> Tier:
+        """Return the tier of a rendered site file of the lab."""
+        site, instance = load_site(site_file).site, load(default_root())
+        env = {**os.environ, "PERMAFROST_SITE": str(site_file)}
+        first = first_coordinators(site).name
+        return cls(
+            Cli(ROOT / ".venv/bin/permafrost", env),
+            Cli(ROOT / ".venv/bin/permafrost-lab", env),
+            tuple(
+                Member(
+                    node.name,
+                    _sh(Machine(instance, node.name)),
+                    tuple(unit.name for unit in units_of(site, node.name)),
+                )
+                for node in members(site)
+            ),
+            first,
+            tuple(n.name for n in members_with(site, "coordinators") if n.name != first),
+            ",".join(f"{n.address}:{ETCD_PORT}" for n in members_with(site, "etcd")),
+            tuple(sorted({n for p in version_of(site).processes for n in p.environment})),
+        )
+
+    def status(self) -> dict[str, Any]:
+        """Return what ``permafrost status`` says of the tier."""
+        found: dict[str, Any] = self.permafrost.json("status")["knowledge"]
+        return found
+
+    def member_with(self, unit: str) -> tuple[str, str]:
+        """Return the first member that has a unit whose name begins so, and the unit."""
+        return next((m.name, u) for m, u in self._running() if u.startswith(unit))
+
+    def kill(self, member: str, unit: str) -> None:
+        """Kill a unit's processes; systemd starts them anew."""
+        self.lab.run("fault", "apply", "service-kill", f"{member}:{unit}.service")
+
+    def lose(self, host: str) -> None:
+        """Lose a host without a word."""
+        self.lab.run("fault", "apply", "host-lost", host)
+
+    def regain(self) -> None:
+        """Bring every host back; a deployment switches on what was there."""
+        self.lab.run("fault", "heal", "all")
+        self.permafrost.run("deploy", "--yes", timeout=1800)
+
+    def await_whole(self) -> None:
+        """Wait until the tier answers right, and each coordinator has a standby."""
+        places = {self.first, *self.standbys}
+        wait_until("the tier is whole", lambda: is_whole(self.status(), places), WHOLE_S, 2)
+
+    def settle(self) -> None:
+        """Have every event begin alike: the first coordinators active, standbys fresh.
+
+        By the defaults a standby may be one that lost its session and never takes over: that is
+        an event's outcome, and not to be the beginning of the next one.
+        """
+        if active_member(self.status()) != self.first:
+            for name in self.standbys:
+                self._at(name, STOP)
+            self._at(self.first, ANEW)
+            wait_until(
+                "the first coordinators are active",
+                lambda: active_member(self.status()) == self.first,
+                WHOLE_S,
+                2,
+            )
+        for name in self.standbys:
+            self._at(name, ANEW)
+        self.await_whole()
+
+    def _at(self, name: str, script: str) -> None:
+        (member,) = (m for m in self.members if m.name == name)
+        member.sh(script, None)
+
+    def _running(self) -> list[tuple[Member, str]]:
+        units = {m["name"]: m["units"] for m in self.status()["members"]}
+        return [(m, unit) for m in self.members for unit in sorted(units[m.name])]
+
+
+def is_whole(status: dict[str, Any], places: Collection[str]) -> bool:
+    """Whether the tier is ready, and each coordinator is active or stands by on every place."""
+    return bool(status["ready"]) and all(
+        {*c["standby"], c["active"]} >= set(places) for c in status["coordinators"]
+    )
+
+
+def _sh(machine: Machine) -> Callable[[str, str | None], str]:
+    return lambda script, stdin: inside(machine, "sh", "-ec", script, stdin=stdin)
