@@ -28,6 +28,10 @@ STAYS: Mapping[str, str] = {
     "kafka/saslPassword": "who speaks to the queue at all",
     "kafka/saslMechanisms": "who speaks to the queue at all",
     "kafka/securityProtocol": "who speaks to the queue at all",
+    "kafka/consumer/security": "who speaks to the queue at all",
+    "kafka/consumer/ssl": "who speaks to the queue at all",
+    "kafka/producer/security": "who speaks to the queue at all",
+    "kafka/producer/ssl": "who speaks to the queue at all",
     "queryNode/enableDisk": "drives that these machines lack",
     "indexNode/enableDisk": "drives that these machines lack",
     "common/storageType": "where this cluster's data is",
@@ -40,7 +44,8 @@ STAYS: Mapping[str, str] = {
     "dataCoord/enableActiveStandby": "a standby: without it there is nothing to compare",
     "queryCoord/enableActiveStandby": "a standby: without it there is nothing to compare",
 }
-"""What no default could be put in for, and why. A section stands for all that is in it."""
+"""What no default could be put in for, and why. A section stands for all that is in it, and
+the first word of a setting of librdkafka for all that begin with it."""
 KERNEL: Mapping[str, str] = {
     "net.ipv4.tcp_retries2": "15",
     "net.ipv4.tcp_syn_retries": "6",
@@ -69,8 +74,13 @@ def tuned(shipped: Mapping[str, Any], deployed: Mapping[str, Any]) -> dict[str, 
     return {
         path: values
         for path, values in differences(shipped, deployed).items()
-        if path != ETCD and not any(path == s or path.startswith(f"{s}/") for s in STAYS)
+        if path != ETCD and not stays(path)
     }
+
+
+def stays(path: str) -> bool:
+    """Return whether no default can be put in for a setting."""
+    return any(path == s or path.startswith((f"{s}/", f"{s}.")) for s in STAYS)
 
 
 def by_default(

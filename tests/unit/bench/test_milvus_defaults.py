@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from permafrost.adapters.ansible.knowledge_variables import BROKER_TLS
 from permafrost.planning.milvus_versions import V2_3
 from tests.bench.milvus_defaults import (
     KERNEL,
@@ -92,9 +93,23 @@ def test_a_setting_that_is_tuned_later_is_found_by_itself(deployed: dict[str, An
 def test_each_reason_to_stay_is_of_a_setting_of_ours(deployed: dict[str, Any]) -> None:
     deployed["etcd"]["ssl"] = {"enabled": True}  # with etcd_tls
     deployed["queryNode"]["enableDisk"] = True  # a default that ours agree with
+    encrypted(deployed)
     changed = differences(SHIPPED, deployed)
-    for stays in STAYS:
-        assert any(path == stays or path.startswith(f"{stays}/") for path in changed), stays
+    for name in STAYS:
+        assert any(p == name or p.startswith((f"{name}/", f"{name}.")) for p in changed), name
+
+
+def encrypted(deployed: dict[str, Any]) -> None:
+    """Have Milvus speak TLS to its brokers, as with ``queue_tls``."""
+    for client in ("consumer", "producer"):
+        deployed["kafka"][client] |= BROKER_TLS
+
+
+def test_by_the_defaults_it_still_shows_brokers_its_certificate(deployed: dict[str, Any]) -> None:
+    encrypted(deployed)
+    assert tuned(SHIPPED, deployed) == TUNED
+    found = by_default(SHIPPED, deployed, ETCD)["kafka"]
+    assert found["consumer"] == found["producer"] == BROKER_TLS
 
 
 def test_with_the_defaults_nothing_tuned_is_left_and_the_cluster_is_the_same(
@@ -109,8 +124,8 @@ def test_with_the_defaults_nothing_tuned_is_left_and_the_cluster_is_the_same(
         "brokerList": "10.20.0.24:9092,10.20.0.25:9092,10.20.0.26:9092",
         "saslMechanisms": "", "saslPassword": "", "saslUsername": "", "securityProtocol": "",
     }  # fmt: skip
-    for stays in ("minio", "tls", "mq", "log"):
-        assert found[stays] == deployed[stays]
+    for section in ("minio", "tls", "mq", "log"):
+        assert found[section] == deployed[section]
     assert found["common"]["security"] == deployed["common"]["security"]
     assert found["rootCoord"] == deployed["rootCoord"]
     assert yaml.safe_dump(deployed) == before, "what was given is left alone"
