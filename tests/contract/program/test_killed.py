@@ -127,6 +127,12 @@ def test_killed_while_vms_are_changed(program: Program, tmp_path: Path) -> None:
     program.change(vm={"cpus": 8, "memory_mib": 8192, "disk_gib": 40})
     with running_up(program, tmp_path) as (child, said):
         await_moment(child, said, r"vsphere:index:VirtualMachine .* updating", 1)
+        # The engine prints a step before it saves that it has begun it.
+        wait_until(
+            "the state says what is under way",
+            lambda: bool(program.stack.interruption().pending) or child.poll() is not None,
+            MOMENT_WITHIN_S,
+        )
         assert child.poll() is None, "it was over before it could be killed"
         os.kill(child.pid, signal.SIGKILL)
         child.wait(10)
