@@ -17,7 +17,7 @@ from tests.contract.vip.nodes import TOKENS
 
 RATE, KEPT = 15, 4
 TIMEOUT_S = 20
-SLOW_S = 1.5
+SLOW_S = 4.5
 """What is between the first two packets that an edge hears from a slow client."""
 
 

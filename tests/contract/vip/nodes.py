@@ -11,7 +11,7 @@ from pathlib import Path
 
 PORT = 8443
 ANSWER_S = 0.3
-TOKENS, EVERY_S = 40, 0.1
+TOKENS, EVERY_S = 100, 0.1
 
 
 class Node(http.server.BaseHTTPRequestHandler):

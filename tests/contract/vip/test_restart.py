@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.vip.clients import KEPT
+from tests.contract.vip.clients import KEPT, RATE
 
 pytestmark = pytest.mark.soak
 ROOT = Path(__file__).resolve().parents[3]
@@ -59,8 +59,8 @@ def test_a_stream_that_lasts_longer_is_cut_and_counted_and_nothing_else_is(tmp_p
     assert seen["lost"].get("new", 0) == 0, seen
     left = re.search(r'"left": (\d+)', seen["said"][0])
     assert left is not None, seen
-    # Perhaps one that had just been asked on a kept connection, too.
-    assert STREAMS <= int(left[1]) <= STREAMS + KEPT, seen
+    # Those whose handshake took so long as well; beside them whoever had just asked or come.
+    assert 2 * STREAMS <= int(left[1]) <= 2 * STREAMS + KEPT + RATE, seen
 
 
 def test_without_another_edge_that_answers_it_comes_back_and_serves(tmp_path: Path) -> None:
