@@ -203,25 +203,10 @@ def test_units_that_run_are_known_by_their_process(
     assert program.pids_of(["milvus-query-1", "milvus-proxies"]) == {"milvus-query-1": 90}
 
 
-def test_a_standby_waits_until_others_are_active(
-    program: ModuleType, etcd: tuple[Etcd, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state, url = etcd
-    waits: list[float] = []
-
-    def passes(seconds: float) -> None:
-        waits.append(seconds)
-        if len(waits) == 2:
-            state.sessions = active(FIRST, 5)
-
-    monkeypatch.setattr(program.time, "sleep", passes)
-    program.wait_for_first({**SETTINGS, "etcd": url}, 30.0)
-    assert len(waits) == 2
-
-
 @pytest.mark.parametrize(
     ("left", "first_looks"),
     [
+        ({}, 2),  # all begin: the first ones are to be active
         # Its ended process has its roles until its lease is over; the first ones take them then.
         ({**active(OWN, 6), **standing_by(FIRST, 8)}, 2),
         ({**standing_by(FIRST, 8), "rootcoord": f"{OWN}:53100"}, 2),
@@ -230,7 +215,7 @@ def test_a_standby_waits_until_others_are_active(
         ({**active(OWN, 6), "rootcoord-8": f"{FIRST}:53100"}, 0),
     ],
 )
-def test_who_starts_anew_waits_for_those_that_take_over(
+def test_a_standby_waits_for_those_that_are_or_become_active(
     left: dict[str, str],
     first_looks: int,
     program: ModuleType,
