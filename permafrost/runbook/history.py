@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from permafrost.engine.state import Operation
+from permafrost.engine.state import Operation, Phase
 from permafrost.errors import Problem, Refused
 from permafrost.runbook.context import Context
 from permafrost.runbook.operations import RECEIPT
@@ -51,14 +51,14 @@ def _as_dict(ctx: Context, found: Operation) -> dict[str, Any]:
     if run is not None:
         return run.as_dict()
     journal = ctx.store.journal(found.id)
-    receipts = [e.detail["receipt"] for e in journal if e.kind == RECEIPT]
+    written = [e for e in journal if e.kind == RECEIPT and e.phase is Phase.DONE]
     return {
         "schema": 1,
         "operation": found.id,
         "command": found.command,
         "state": "paused" if found.is_interrupted else STATES.get(found.outcome, "failed"),
         "step": f"{journal[-1].step} {journal[-1].kind}" if journal else "",
-        "receipt": receipts[-1] if receipts else None,
+        "receipt": written[-1].detail["receipt"] if written else None,
         "interrupted": found.is_interrupted or found.outcome == "CUT",
         "direction": "forward",
         "owner": found.owner,

@@ -37,6 +37,7 @@ class OpenOperation:
 
     def write_receipt(self, about: Mapping[str, Any]) -> Path:
         """Write its receipt, and note where it is: before the end, so that none is without."""
+        self(RECEIPT, self.ctx.site.site, Phase.INTENT, {})
         path = write_receipt(self.ctx, {**about, "operation": self.id})
         self(RECEIPT, self.ctx.site.site, Phase.DONE, {"receipt": str(path)})
         return path

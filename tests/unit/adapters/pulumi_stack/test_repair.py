@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from lab.instance.waiting import wait_until
 from permafrost.adapters.pulumi_stack.repair import leftovers, remove_damaged_notes
 
 URL = "file:///nowhere/pulumi"
@@ -40,7 +41,8 @@ def test_processes_of_another_stack_in_the_same_backend_are_not_ours(tmp_path: P
     environment = {**os.environ, "PULUMI_BACKEND_URL": URL, "PULUMI_STACK": "lab"}
     with subprocess.Popen([plugin, "60"], env=environment) as process:
         try:
-            assert leftovers(URL, "lab") == (process.pid,)
+            # A program begins before the kernel tells its environment.
+            assert wait_until(lambda: leftovers(URL, "lab"), 10) == (process.pid,)
             assert leftovers(URL, "lab-2") == ()
             assert leftovers("s3://bucket", "lab") == ()
         finally:
