@@ -15,6 +15,15 @@ from permafrost.planning.gpu_memory import Architecture
 
 
 @dataclass(frozen=True, slots=True)
+class QueryReplica:
+    """One in-memory copy of a loaded collection, by Milvus' numbers, with its query nodes'."""
+
+    collection: str
+    replica: str
+    nodes: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class MemberState:
     """A knowledge member as it sees the tier. ``units``: unit -> systemd's word for it.
 
@@ -36,6 +45,7 @@ class MemberState:
     """Of the disk that holds its data; None where it does not say."""
     cluster_owner: str = ""
     """Which control plane the cluster, as etcd has it, belongs to; empty where nobody said."""
+    replicas: tuple[QueryReplica, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,9 @@ class VectorStore(Protocol):
     def hand_over(self, member: str, *, deadline_s: float) -> None:
         """Stop what serves on a member, so that others take it, and give leadership away."""
 
+    def restart(self, member: str, unit: str, *, deadline_s: float) -> None:
+        """Have one process on a member hand over what it serves and begin anew."""
+
     def take_up(self, member: str) -> None:
         """Have everything on a member started; what runs is left alone."""
 

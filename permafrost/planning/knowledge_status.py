@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning.knowledge import members, members_with, milvus_of, proxies
+from permafrost.planning.query_replicas import lacking, noted_replicas, running_nodes
 from permafrost.site.model import Site
 from permafrost.topology import service_address
 
@@ -189,9 +190,18 @@ def _problems(
             yield from _of_proxy(node.name, seen.canaries.get(node.name))
     if seen.blind:
         yield Lack("", seen.blind)
-    for name, percent in sorted(seen.collections.items()):
-        if percent < 100:
-            yield Lack("", f"collection {name} is loaded to {percent} %")
+    yield from _of_collections(site, seen)
+
+
+def _of_collections(site: Site, seen: KnowledgeFacts) -> Iterator[Lack]:
+    """What is not loaded, and which replicas can never be: Milvus gives them no node."""
+    partly = {name: part for name, part in sorted(seen.collections.items()) if part < 100}
+    for name, percent in partly.items():
+        yield Lack("", f"collection {name} is loaded to {percent} %")
+    if partly:
+        for copy in lacking(noted_replicas(seen.states), running_nodes(site, seen.states)):
+            text = f"replica {copy.replica} of collection {copy.collection} has no query node"
+            yield Lack("", text)
 
 
 def _of_member(

@@ -16,6 +16,9 @@ from permafrost.topology import Node, Tier, nodes
 MOVE_S, POWER_S, MODE_S = 600.0, 300.0, 800.0
 
 HAND_OVER_S, TIER_S = 240.0, 600.0
+HAND_OVER_TEXT = (
+    "leadership and segments to the others; a replica without a query node gets one of theirs"
+)
 
 
 class HostStep(StrEnum):
@@ -86,8 +89,8 @@ def off_drafts(site: Site, away: Away) -> list[Draft]:
     drafts = []
     for vm in away.powered:
         if is_member(by_name, vm):
-            detail = "leadership and segments to the others"
-            drafts.append(Draft(HostStep.HAND_OVER.value, vm, HAND_OVER_S + TIER_S, detail))
+            wait_s = HAND_OVER_S + TIER_S
+            drafts.append(Draft(HostStep.HAND_OVER.value, vm, wait_s, HAND_OVER_TEXT))
         drafts.append(Draft(HostStep.SHUT_DOWN.value, vm, POWER_S, "by its guest"))
         if is_member(by_name, vm):
             drafts.append(Draft(HostStep.AWAIT_TIER.value, vm, TIER_S, "right without it"))

@@ -11,7 +11,12 @@ from collections.abc import Mapping
 from permafrost.errors import Problem
 from permafrost.planning.knowledge import members
 from permafrost.planning.lifecycle import Declared, DeclaredState
-from permafrost.planning.maintenance_steps import HAND_OVER_S, TIER_S, HostStep
+from permafrost.planning.maintenance_steps import (
+    HAND_OVER_S,
+    HAND_OVER_TEXT,
+    TIER_S,
+    HostStep,
+)
 from permafrost.planning.replicas import DECLARE_S
 from permafrost.planning.steps import Draft, OperationPlan, numbered
 from permafrost.site.model import Site
@@ -65,10 +70,9 @@ def plan_member_undrain(node: Node, declared: Declared | None) -> OperationPlan:
 def member_drain_drafts(node: Node, *, owner: str, reason: str) -> tuple[Draft, ...]:
     """Return how a member goes: said first, so that no other is touched, and given away then."""
     who = {"owner": owner, "reason": reason}
-    detail = "leadership and segments to the others"
     return (
         _declare(node, DeclaredState.DRAINING, who),
-        Draft(HostStep.HAND_OVER.value, node.name, HAND_OVER_S + TIER_S, detail),
+        Draft(HostStep.HAND_OVER.value, node.name, HAND_OVER_S + TIER_S, HAND_OVER_TEXT),
         _declare(node, DeclaredState.DRAINED, who),
     )
 

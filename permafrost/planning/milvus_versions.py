@@ -58,6 +58,8 @@ class MilvusVersion:
     is_verified: bool
     plain: tuple[str, ...]
     """Connections between members that are neither encrypted nor authenticated by a password."""
+    fills_replicas: bool = False
+    """Whether it gives a replica that lost its last query node one of another's, by itself."""
 
     @property
     def roles(self) -> frozenset[str]:
@@ -197,6 +199,7 @@ V2_6 = MilvusVersion(
     _over(_COMMON, {"mixCoord": {"enableActiveStandby": True}}),
     is_verified=False,
     plain=("between the roles of Milvus", *_PLAIN_STORES),
+    fills_replicas=True,
 )
 
 VERSIONS: Mapping[str, MilvusVersion] = {v.name: v for v in (V2_3_4, V2_3, V2_6)}

@@ -38,6 +38,7 @@ from permafrost.runbook.knowledge import (
     vector_store,
 )
 from permafrost.runbook.operations import Journal, operation
+from permafrost.runbook.query_replicas import fill_replicas
 from permafrost.topology import Node
 
 TURN_FOLDER = "knowledge"
@@ -172,8 +173,10 @@ def readmit(ctx: Context, member: str, rebuilt: tuple[StoreRebuilt, ...]) -> str
 def _begin(ctx: Context, node: Node, journal: Journal, *, heals: bool) -> TurnTaken:
     """Wait until the others are whole without it, and have it give away what it has."""
     await_coordinators_home(ctx, node.name)
+    # It may be lost, or have given away in a turn that was cut off: replicas lack its nodes.
+    notes = list(fill_replicas(ctx, leaving=node.name))
     await_ready(ctx, mending=(node.name,))
-    taken = TurnTaken(rebuilt=rebuild_of(ctx, node.name))
+    taken = TurnTaken(rebuilt=rebuild_of(ctx, node.name), notes=notes)
     heals = heals or bool(taken.rebuilt)
     ctx.store.remember(TURN, {"member": node.name, "rebuilt": heals})
     if taken.rebuilt:
@@ -190,12 +193,13 @@ def _begin(ctx: Context, node: Node, journal: Journal, *, heals: bool) -> TurnTa
     ctx.guard()
     try:
         taken.notes += _handed_over(ctx, node)
+        taken.notes += fill_replicas(ctx, leaving=node.name)
         await_ready(ctx, away=(node.name,), steady_s=STEADY_S)
     except PermafrostError as error:
         journal("hand-over", node.name, Phase.FAILED, {"error": error.code})
         _restore(ctx, node)
         raise
-    journal("hand-over", node.name, Phase.DONE, {})
+    journal("hand-over", node.name, Phase.DONE, {"notes": taken.notes} if taken.notes else {})
     taken.gave_away = True
     return taken
 

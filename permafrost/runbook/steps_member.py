@@ -20,6 +20,7 @@ from permafrost.runbook.knowledge import (
     take_up_member,
     vector_store,
 )
+from permafrost.runbook.query_replicas import fill_replicas
 from permafrost.runbook.steps_host import HostAction
 
 
@@ -33,7 +34,12 @@ class MemberAction(HostAction):
 
 
 class HandOver(MemberAction):
-    """Nothing serves on the member, it leads nothing, and the others answer right."""
+    """Nothing serves on the member, it leads nothing, and the others answer right.
+
+    A replica of a collection that has lost all its query nodes with it has got one of another's.
+    """
+
+    restarted: tuple[str, ...] = ()
 
     def already(self) -> Evidence | None:
         """Whether it is off already; else it is told again, which changes nothing."""
@@ -43,9 +49,12 @@ class HandOver(MemberAction):
         """Tell it, when everything else is whole."""
         member = self.step.target
         await_coordinators_home(self.ctx, member)
+        # First what a process that was killed below has left: the others are not whole before.
+        self.restarted = fill_replicas(self.ctx, leaving=member)
         await_ready(self.ctx, mending=(member,))
         self.ctx.guard()
         vector_store(self.ctx).hand_over(member, deadline_s=HAND_OVER_S)
+        self.restarted += fill_replicas(self.ctx, leaving=member)
 
     def confirm(self) -> Evidence:
         """Return who leads now, once the others answer right without it."""
@@ -56,6 +65,7 @@ class HandOver(MemberAction):
             "etcd_leader": seen.quorums["etcd"]["leader"],
             "coordinators": {c["role"]: c["active"] for c in seen.coordinators},
             "canaries": {p["member"]: p["canaries"]["right"] for p in seen.proxies},
+            **({"restarted": list(self.restarted)} if self.restarted else {}),
         }
 
 
@@ -74,7 +84,12 @@ class AwaitTier(MemberAction):
 
 
 class AwaitMember(MemberAction):
-    """The tier is whole again, the member with it."""
+    """The tier is whole again, the member with it.
+
+    Its query nodes join, one after the other, the replica with the fewest: those that its going
+    has emptied, or made the smaller ones. So replicas that all stood on one member span two from
+    then on, and a later stop needs no restart; nothing is to be done about them here.
+    """
 
     def already(self) -> Evidence | None:
         """Whether nothing is said against it."""

@@ -9,6 +9,7 @@ from permafrost.facts import CanaryAnswers, MemberDisk, MemberState
 from permafrost.planning.knowledge import members, members_with, milvus_of, stores_on, units_of
 from permafrost.planning.knowledge_status import COORDINATORS
 from permafrost.planning.milvus_versions import STORE_UNITS
+from permafrost.planning.query_replicas import QueryNode
 from tests.fakes.world import World
 
 ASKED = 16
@@ -69,6 +70,7 @@ class FakeVectorStore:
         active, standby = self.coordinators()
         roles = COORDINATORS[milvus_of(site).version]
         brokers = len(self.running("queue"))
+        nodes = self.query_nodes()
         return MemberState(
             member,
             {**stores, **served},
@@ -80,9 +82,27 @@ class FakeVectorStore:
             (
                 *((role, f"{address[name]}:1") for role in roles for name in active),
                 *((f"{role}-7", f"{address[name]}:1") for role in roles for name in standby),
+                *(
+                    (f"querynode-{number}", f"{address[node.member]}:{port}")
+                    for (node, port), number in nodes.items()
+                ),
             ),
             cluster_owner=self.world.owner,
+            replicas=self.world.query.noted(),
         )
+
+    def query_nodes(self) -> dict[tuple[QueryNode, int], int]:
+        """Return the query nodes that serve, with their ports, and their numbers."""
+        ports = {
+            QueryNode(name, unit.name): next(iter(unit.ports.values()))
+            for name in self.serving("query")
+            for unit in units_of(self.world.site, name)
+            if unit.role == "query"
+        }
+        if self.coordinators()[0]:
+            self.world.query.see(ports)
+        numbers = self.world.query.numbers
+        return {(n, port): numbers[n] for n, port in ports.items() if n in numbers}
 
     def canaries(self, member: str) -> CanaryAnswers:
         """Ask a proxy: right while it and everything that it needs serves."""
@@ -97,7 +117,8 @@ class FakeVectorStore:
         """Return what is loaded."""
         if not self.canaries(member).is_right:
             raise Failed(Problem("KNOWLEDGE_NOT_ANSWERING", "no answer", member))
-        return {"docs": 100}
+        self.query_nodes()
+        return self.world.query.percent()
 
     def settle(self, member: str) -> tuple[str, ...]:
         """Everything is so already."""
@@ -117,6 +138,15 @@ class FakeVectorStore:
                 self.world.etcd_leader = others[0] if others else ""
 
         self.world.effect("hand-over", member, give)
+
+    def restart(self, member: str, unit: str, *, deadline_s: float) -> None:
+        """A query node ends, and another process registers in its place."""
+        del deadline_s
+        node = QueryNode(member, unit)
+        self.query_nodes()
+        if member not in self.serving("query") or node not in self.world.query.numbers:
+            raise Failed(Problem("KNOWLEDGE_NOT_MOVED", "it does not run", member))
+        self.world.effect("restart", f"{member} {unit}", lambda: self.world.query.leave(node))
 
     def take_up(self, member: str) -> None:
         """Everything runs there again; a machine that boots cannot be told."""

@@ -16,6 +16,7 @@ from permafrost.planning.snapshot import GpuFacts, HostFacts
 from permafrost.site.model import Site
 from permafrost.topology import edges, nodes, replicas
 from tests.fakes.machine import Machine
+from tests.fakes.query_tier import QueryTier
 
 KIND = "10de:2330"
 GPUS = ("0000:3b:00.0", "0000:d8:00.0")
@@ -76,6 +77,8 @@ class World:
     """Members that etcd expects as new ones."""
     owner: str = ""
     """Whose cluster it is."""
+    query: QueryTier = field(default_factory=QueryTier)
+    """Which query nodes have which replicas."""
 
     @classmethod
     def of(cls, site: Site, hosts: int = 3) -> World:

@@ -21,7 +21,7 @@ from permafrost.adapters.milvus.session import (
 from permafrost.adapters.ssh import CommandResult, SshShell
 from permafrost.engine.secrets import own_secret
 from permafrost.errors import Failed, PermafrostError, Problem
-from permafrost.facts import CanaryAnswers, MemberDisk, MemberState
+from permafrost.facts import CanaryAnswers, MemberDisk, MemberState, QueryReplica
 from permafrost.planning.knowledge import etcd_scheme, members, milvus_of, proxies
 from permafrost.planning.milvus_versions import DATA_FOLDER, STORE_PORTS, STORES
 from permafrost.site.load import LoadedSite
@@ -111,6 +111,12 @@ class MilvusStore:
     def hand_over(self, member: str, *, deadline_s: float) -> None:
         """Stop what serves there; its stores run on, led by another member."""
         self._told(member, ("hand-over",), deadline_s)
+
+    def restart(self, member: str, unit: str, *, deadline_s: float) -> None:
+        """Have one process there hand over and begin anew."""
+        done = self._told(member, ("restart", unit), deadline_s)
+        if f'"restarted": "{unit}"' not in done.stdout:
+            raise _failed("KNOWLEDGE_NOT_MOVED", f"restart {unit}", member, done)
 
     def take_up(self, member: str) -> None:
         """Have everything there started."""
@@ -203,4 +209,8 @@ def state_of(member: str, values: Mapping[str, Any]) -> MemberState:
         disk_free_mib=None if disk is None else int(disk["free_mib"]),
         disk_mib=None if disk is None else int(disk["mib"]),
         cluster_owner=str(etcd.get("owner", "")),
+        replicas=tuple(
+            QueryReplica(str(r["collection"]), str(r["replica"]), frozenset(map(int, r["nodes"])))
+            for r in etcd.get("replicas", ())
+        ),
     )

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from permafrost.adapters.milvus.store import state_of
+from permafrost.facts import QueryReplica
 from tests.golden.ansible.programs import knowledge_program
 
 
@@ -30,6 +31,18 @@ def session(name: str, address: str) -> dict[str, str]:
     return {"key": key, "value": base64.b64encode(value.encode()).decode()}
 
 
+def replica(name: str, message: str) -> dict[str, str]:
+    key = base64.b64encode(f"bergen/meta/querycoord-replica/{name}".encode()).decode()
+    return {"key": key, "value": base64.b64encode(bytes.fromhex(message)).decode()}
+
+
+REPLICAS = [
+    # As protoc encodes querypb.Replica: ID 300, collection 400, nodes [101, 2**40] and the group.
+    replica("400/300", "08ac02109003" + "1a0765808080808020" + "2205" + "5f5f5f5f5f"),
+    # The same with its nodes one by one, as an older writer may, and fields of later versions.
+    replica("400/301", "08ad02109003" + "1866" + "1867" + "2a0107" + "3d00000000"),
+    replica("400/302", "08ae02109003"),
+]
 ETCD: dict[str, Any] = {
     "/v3/maintenance/status": {"leader": "42", "header": {"member_id": "42"}},
     "/v3/cluster/member/list": {"members": [{"ID": "42", "name": "bergen-knowledge-02"}]},
@@ -153,6 +166,18 @@ def test_what_it_prints_is_what_the_orchestrator_reads(
     assert found.disk_mib is not None
     assert 0 < (found.disk_free_mib or 0) <= found.disk_mib
     assert found.cluster_owner == ""
+    assert found.replicas == ()
+    monkeypatch.setitem(ETCD, "/v3/kv/range", {"kvs": [*ETCD["/v3/kv/range"]["kvs"], *REPLICAS]})
+    noted = state_of("bergen-knowledge-01", program.state(settings))
+    assert noted.sessions == found.sessions
+    assert noted.replicas == (
+        QueryReplica("400", "300", frozenset({101, 2**40})),
+        QueryReplica("400", "301", frozenset({102, 103})),
+        QueryReplica("400", "302", frozenset()),
+    )
+    monkeypatch.setitem(ETCD, "/v3/kv/range", {"kvs": [replica("400/300", "1aff")]})
+    broken = program.etcd(settings)
+    assert (broken["answering"], broken["replicas"]) == (1, []), "never a document less"
     gone = program.state({**settings, "data": str(tmp_path / "nowhere")})
     assert state_of("bergen-knowledge-01", gone).disk_mib is None
 
@@ -216,6 +241,23 @@ def test_who_does_not_lead_gives_nothing_away_and_who_is_alone_says_so(
     follower = {"leader": "41", "header": {"member_id": "42"}}
     monkeypatch.setitem(ETCD, "/v3/maintenance/status", follower)
     assert program.hand_over(settings)["etcd_leader"] == ""
+
+
+def test_one_process_that_serves_here_begins_anew_and_no_other_unit(
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[str]] = []
+    run = SimpleNamespace(run=lambda argv, **_: told.append(argv))
+    monkeypatch.setattr(program, "subprocess", run)
+    settings = {"serving": [["milvus-proxy"], ["milvus-query-1", "milvus-query-2"]]}
+    assert program.restart(settings, "milvus-query-2") == {
+        "schema": 1,
+        "restarted": "milvus-query-2",
+    }
+    assert told == [["systemctl", "restart", "milvus-query-2.service"]]
+    with pytest.raises(OSError, match="is called etcd"):
+        program.restart(settings, "etcd")
+    assert len(told) == 1
 
 
 def test_leadership_goes_where_no_coordinator_is_active(

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from permafrost.errors import Failed, Refused
+from permafrost.errors import Failed, Problem, Refused
 from permafrost.planning.knowledge import members
+from permafrost.planning.query_replicas import QueryNode
+from permafrost.runbook import steps_member
 from permafrost.runbook.context import Context
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.maintenance import enter, leave, preview_enter
+from permafrost.runbook.member_drain import drain_member, undrain_member
 from permafrost.runbook.recovery import abort_run, resume_run
 from permafrost.runbook.status import read_status
 from permafrost.site.model import Site
@@ -129,3 +132,146 @@ def test_killed_on_the_way_it_is_finished_or_taken_back(
         leave(after, host, owner=ME)
     assert read_knowledge(after).is_ready
     assert not world.hosts[host].in_maintenance
+
+
+TWO, THREE = "lab-knowledge-02", "lab-knowledge-03"
+
+
+def of(member: str) -> tuple[QueryNode, QueryNode]:
+    return QueryNode(member, "milvus-query-1"), QueryNode(member, "milvus-query-2")
+
+
+def align(world: World) -> None:
+    """Each member's query nodes are all that one replica has; in another collection they are not.
+
+    So it was found on a lab: Milvus draws lots when a collection is loaded.
+    """
+    FakeVectorStore(world).query_nodes()
+    world.query.load("docs", of(TWO), of(THREE))
+    world.query.load("mixed", (of(TWO)[0], of(THREE)[0]), (of(TWO)[1], of(THREE)[1]))
+    world.witnesses.append(lambda *_: somebody_has_each_collection(world))
+
+
+def somebody_has_each_collection(world: World) -> None:
+    assert all(any(replicas) for replicas in world.query.has.values())
+
+
+def restarts(world: World) -> list[str]:
+    return [e.removeprefix("restart ") for e in world.effects if e.startswith("restart ")]
+
+
+@pytest.mark.parametrize("name", [TWO, THREE])
+def test_a_replica_that_has_its_nodes_on_one_member_gets_another_one_when_that_member_goes(
+    ctx: Context, world: World, name: str
+) -> None:
+    align(world)
+    done = enter(ctx, host_of(world, name), owner=ME)
+    (restarted,) = restarts(world)
+    stays = TWO if name == THREE else THREE
+    assert restarted == f"{stays} milvus-query-1"
+    (evidence,) = [r.evidence for r in done.results if r.step.kind == "hand-over"]
+    assert evidence["restarted"] == [
+        f"{stays}: milvus-query-1 restarted, no query node had replica "
+        f"docs-{int(name == THREE)} of collection docs"
+    ]
+    assert world.query.percent() == {"docs": 100, "mixed": 100}
+    leave(ctx, host_of(world, name), owner=ME)
+    assert read_knowledge(ctx).is_ready
+    numbers = {number: node.member for node, number in world.query.numbers.items()}
+    for replicas in world.query.has.values():
+        assert [{numbers[n] for n in r} for r in replicas] == [{TWO, THREE}, {TWO, THREE}]
+    world.effects.clear()
+    node = next(n for n in members(world.site) if n.name == stays)
+    drain_member(ctx, node, owner=ME)
+    undrain_member(ctx, node, owner=ME)
+    assert f"hand-over {stays}" in world.effects
+    assert restarts(world) == [], "replicas that span two members lose no member's all"
+
+
+def test_without_it_the_others_never_become_whole(
+    ctx: Context, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: and what is said names the replica that has no node."""
+    align(world)
+    monkeypatch.setattr(steps_member, "fill_replicas", lambda *_, **__: ())
+    with pytest.raises(Failed) as failed:
+        enter(ctx, host_of(world, THREE), owner=ME)
+    assert [p.message for p in failed.value.problems] == [
+        "collection docs is loaded to 50 %",
+        "replica docs-1 of collection docs has no query node",
+    ]
+
+
+def test_a_node_that_does_not_restart_is_told(
+    ctx: Context, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    align(world)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Failed(Problem("KNOWLEDGE_NOT_MOVED", "systemctl ended with 1", TWO))
+
+    monkeypatch.setattr(FakeVectorStore, "restart", refuse)
+    with pytest.raises(Failed, match="systemctl ended with 1"):
+        enter(ctx, host_of(world, THREE), owner=ME)
+    assert world.machines[THREE].is_on
+
+
+def test_nothing_is_restarted_while_milvus_has_not_noted_who_runs(
+    ctx: Context, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node without a place may be about to join the replica that has none."""
+    align(world)
+    world.query.load("elsewhere", (of(TWO)[0],), (of(THREE)[0],))
+    with pytest.raises(Failed, match="has no query node"):
+        enter(ctx, host_of(world, THREE), owner=ME)
+    assert restarts(world) == []
+
+
+class Killed:
+    """The process is killed at its n-th effect or look at whether it may go on."""
+
+    def __init__(self, ctx: Context, world: World, left: int) -> None:
+        self.left, self._guard = left, ctx.guard
+        world.watchers.append(self.count)
+        world.witnesses.append(self.count)
+
+    def count(self, *_: str) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Cut
+
+    def __call__(self) -> None:
+        self.count()
+        self._guard()
+
+
+@pytest.mark.parametrize("recover", [resume_run, abort_run])
+@pytest.mark.parametrize("name", [TWO, THREE])
+@pytest.mark.parametrize("what", ["hand-over", "restart"])
+@pytest.mark.parametrize("later", [0, 1, 2, 4, 8])
+def test_killed_around_the_restart_it_is_finished_or_taken_back(
+    ctx: Context, world: World, name: str, what: str, later: int, recover: object
+) -> None:
+    align(world)
+    host = host_of(world, name)
+
+    def arm(done: str, target: str) -> None:
+        if done == what and name in (target, THREE if TWO in target else TWO):
+            world.witnesses.remove(arm)
+            if later == 0:
+                raise Cut
+            killed = Killed(ctx, world, later)
+            ctx.guard = killed  # type: ignore[method-assign]
+
+    world.witnesses.append(arm)
+    with pytest.raises(Cut):
+        enter(ctx, host, owner=ME)
+    after = another_process(ctx, world)
+    (run,) = after.store.runs.unfinished()
+    assert callable(recover)
+    recover(after, run.operation)
+    if recover is resume_run:
+        assert read_knowledge(after, away=(name,)).is_ready
+        leave(after, host, owner=ME)
+    assert read_knowledge(after).is_ready
+    assert len(restarts(world)) <= 2

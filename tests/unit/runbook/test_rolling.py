@@ -25,7 +25,7 @@ from tests.fakes.killing import another_process
 from tests.fakes.knowledge import FakeVectorStore
 from tests.fakes.site import context
 from tests.fakes.world import Cut, World
-from tests.unit.runbook.test_members import site_with_knowledge
+from tests.unit.runbook.test_members import align, restarts, site_with_knowledge
 
 SITE = site_with_knowledge()
 ONE, TWO, THREE = (n.name for n in members(SITE))
@@ -180,6 +180,42 @@ def test_killed_anywhere_the_next_run_reaches_the_same_end(tmp_path: Path, part:
         after = another_process(ctx, world)
         deploy(after)
         assert is_done(after), moment
+
+
+@pytest.mark.parametrize("moment", range(12))
+def test_replicas_that_stand_on_one_member_each_survive_a_kill_around_any_effect(
+    ctx: Context, world: World, moment: int
+) -> None:
+    """A member gives away, and one of the other's query nodes restarts for the replica it had."""
+    align(world)
+    if moment == 0:
+        deploy(ctx)
+        assert restarts(world) == [f"{THREE} milvus-query-1"], "once: each spans two from then on"
+        (run,) = [o for o in ctx.store.operations() if o.command == f"converge {TWO}"]
+        (done,) = [e for e in ctx.store.journal(run.id) if e.kind == "hand-over"][1:]
+        assert "no query node had replica docs-0" in str(done.detail)
+        return
+    world.cut_in = moment - 1
+    with pytest.raises(Cut):
+        deploy(ctx)
+    after = another_process(ctx, world)
+    deploy(after)
+    assert is_done(after), moment
+    assert len(restarts(world)) <= 2
+
+
+def test_a_lost_member_that_had_all_of_a_replica_is_built_anew(ctx: Context, world: World) -> None:
+    """Nothing gave away, and the others are not whole before one of theirs has been restarted."""
+    align(world)
+    world.power_off(THREE)
+    assert any("docs-1" in p.message for p in read_knowledge(ctx, mending=(THREE,)).problems)
+    with pytest.raises(Failed, match="no answer"):
+        converge_node(ctx, THREE, vm="new", fingerprint="new")
+    assert restarts(world) == [f"{TWO} milvus-query-1"]
+    assert not read_knowledge(ctx, mending=(THREE,)).problems
+    world.power_on(THREE)
+    converge_node(ctx, THREE, vm="new", fingerprint="new")
+    assert read_knowledge(ctx).is_ready
 
 
 @pytest.mark.exhaustive(6)

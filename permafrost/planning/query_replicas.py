@@ -1,0 +1,108 @@
+"""Which query node gives a place to a replica that has none. Pure.
+
+Each query node belongs to one replica of every loaded collection. Milvus 2.3 draws lots when it
+loads, and assigns a node when it comes up (to the replica with the fewest), never otherwise: both
+nodes of a member may be all that a replica has. When that member goes, the replica stays without
+a node however many the other one has: it is never whole again, no newer state of the collection
+is taken for searches, and coordinators that take over answer none.
+
+What is chosen is one node that is restarted: its new process joins the replica without a node.
+
+Invariants: a node of a member that leaves is never chosen, nor the last one that a collection has;
+each restart leaves fewer replicas without a node, so that they end. The node may be another
+replica's only one: in a second collection, which its new process joins again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from permafrost.facts import MemberState, QueryReplica
+from permafrost.planning.knowledge import members, units_of
+from permafrost.site.model import Site
+
+SESSION = "querynode-"
+"""What Milvus calls a query node's session, before its number."""
+Replicas = Mapping[str, Sequence[frozenset[int]]]
+"""Collection to the nodes of each of its replicas."""
+
+
+class QueryNode(NamedTuple):
+    """The process that a query node is."""
+
+    member: str
+    unit: str
+
+
+def node_to_restart(
+    replicas: Replicas, nodes: Mapping[int, QueryNode], leaving: Collection[str]
+) -> int | None:
+    """Return the node to restart; None where none helps, or nothing lacks one.
+
+    ``nodes`` are those that run; a number that is not among them is of one that is gone.
+    """
+    running = [[r & nodes.keys() for r in of] for of in replicas.values()]
+    lacking = [of for of in running if not all(of)]
+    last = {node for of in running for node in frozenset().union(*of) if _is_last(node, of)}
+    spare = {node for of in lacking for r in of if len(r) > 1 for node in r} - last
+    staying = [node for node in spare if nodes[node].member not in leaving]
+
+    def price(node: int) -> tuple[int, int, QueryNode]:
+        alone = sum(r == {node} for of in running for r in of)
+        mended = sum(len(r) > 1 and node in r for of in lacking for r in of)
+        return alone, -mended, nodes[node]
+
+    return min(staying, key=price, default=None)
+
+
+def _is_last(node: int, of: Sequence[frozenset[int]]) -> bool:
+    return frozenset().union(*of) == {node}
+
+
+def is_settled(replicas: Replicas, nodes: Collection[int]) -> bool:
+    """Whether Milvus has noted who is gone and who has come: every node that runs has its place.
+
+    Before that nothing is decided: a node that just came may be about to join.
+    """
+    return all(frozenset().union(*of) == frozenset(nodes) for of in replicas.values())
+
+
+def running_nodes(site: Site, states: Mapping[str, MemberState]) -> dict[int, QueryNode]:
+    """Return the query nodes that are registered and whose member says that they run."""
+    sessions = {key: where for state in states.values() for key, where in state.sessions}
+    by_address = {
+        f"{node.address}:{port}": QueryNode(node.name, unit.name)
+        for node in members(site)
+        for unit in units_of(site, node.name)
+        if unit.role == "query"
+        for port in unit.ports.values()
+    }
+    found: dict[int, QueryNode] = {}
+    for key, where in sessions.items():
+        number, node = key.removeprefix(SESSION), by_address.get(where)
+        if not key.startswith(SESSION) or not number.isdigit() or node is None:
+            continue
+        state = states.get(node.member)
+        if state is not None and state.units.get(node.unit) == "active":
+            found[int(number)] = node
+    return found
+
+
+def noted_replicas(states: Mapping[str, MemberState]) -> tuple[QueryReplica, ...]:
+    """Return what the query coordinator noted, from the first member that says it."""
+    said = (states[name].replicas for name in sorted(states))
+    return next((replicas for replicas in said if replicas), ())
+
+
+def by_collection(noted: Sequence[QueryReplica]) -> dict[str, list[frozenset[int]]]:
+    """Return the nodes of each replica, under its collection."""
+    found: dict[str, list[frozenset[int]]] = {}
+    for replica in noted:
+        found.setdefault(replica.collection, []).append(replica.nodes)
+    return found
+
+
+def lacking(noted: Sequence[QueryReplica], nodes: Collection[int]) -> Iterator[QueryReplica]:
+    """Return the replicas of which no node runs."""
+    return (replica for replica in noted if not replica.nodes & frozenset(nodes))

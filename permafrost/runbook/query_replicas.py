@@ -1,0 +1,121 @@
+"""Give replicas whose query nodes have all gone one of those that stay.
+
+Milvus 2.3 assigns a query node when it comes up and moves none afterwards
+(``planning.query_replicas``): so one that stays is restarted, one at a time. It hands over first,
+as when it is stopped. What is decided is decided by what is seen, so that a process that is killed
+anywhere here is followed by one that does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from permafrost.engine.waiting import wait_until
+from permafrost.errors import PermafrostError
+from permafrost.facts import MemberState, QueryReplica
+from permafrost.planning.knowledge import members, milvus_of, version_of
+from permafrost.planning.query_replicas import (
+    QueryNode,
+    by_collection,
+    is_settled,
+    lacking,
+    node_to_restart,
+    noted_replicas,
+    running_nodes,
+)
+from permafrost.runbook.context import Context
+from permafrost.runbook.knowledge import EVERY_S, read_knowledge, vector_store
+
+RESTART_S = 150.0
+"""A query node hands over for up to 70 s before it is killed."""
+SETTLED_S = 120.0
+"""Until a node that was started has its place: it registers in seconds, or on a busy machine."""
+ANSWERS_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTier:
+    """Query nodes and replicas at one moment."""
+
+    nodes: dict[int, QueryNode]
+    noted: tuple[QueryReplica, ...]
+
+    @property
+    def lacking(self) -> tuple[QueryReplica, ...]:
+        """Replicas without a node that runs."""
+        return tuple(lacking(self.noted, self.nodes))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every node that runs has its place."""
+        return is_settled(by_collection(self.noted), self.nodes)
+
+
+def fill_replicas(ctx: Context, *, leaving: str) -> tuple[str, ...]:
+    """Restart query nodes of staying members until no replica lacks one that could have one.
+
+    Returns what was restarted, and why. What cannot be helped is left to be waited for by whoever
+    wants the tier whole. Raises Failed (KNOWLEDGE_NOT_MOVED) where a node is not restarted.
+    """
+    if version_of(ctx.site).fills_replicas:
+        return ()
+    done: list[str] = []
+    for _ in range(milvus_of(ctx.site).roles.query):
+        seen = _settled(ctx)
+        if seen is None:
+            break
+        chosen = node_to_restart(by_collection(seen.noted), seen.nodes, {leaving})
+        if chosen is None:
+            break
+        node = seen.nodes[chosen]
+        ctx.guard()
+        vector_store(ctx).restart(node.member, node.unit, deadline_s=RESTART_S)
+        why = ", ".join(f"{r.replica} of collection {r.collection}" for r in seen.lacking)
+        done.append(f"{node.member}: {node.unit} restarted, no query node had replica {why}")
+        if not _answer(ctx, leaving):
+            break
+    return tuple(done)
+
+
+def _settled(ctx: Context) -> QueryTier | None:
+    """Return what is seen once all that runs has its place; None where no replica lacks a node.
+
+    None, too, where that does not come to be: then nothing is known that a restart would mend.
+    """
+    seen: list[QueryTier] = []
+
+    def may_be_judged() -> bool:
+        ctx.guard()
+        seen[:] = [_look(ctx)]
+        return not seen[0].lacking or seen[0].is_settled
+
+    is_judged = wait_until(may_be_judged, clock=ctx.clock, deadline_s=SETTLED_S, every_s=EVERY_S)
+    return seen[0] if is_judged and seen[0].lacking else None
+
+
+def _answer(ctx: Context, leaving: str) -> bool:
+    """Wait until every proxy that stays gives the known answers: the next one may go then."""
+
+    def do_answer() -> bool:
+        ctx.guard()
+        doors: Collection[dict[str, object]] = read_knowledge(ctx, away=(leaving,)).proxies
+        return all(door["ready"] for door in doors if door["member"] != leaving)
+
+    return wait_until(do_answer, clock=ctx.clock, deadline_s=ANSWERS_S, every_s=EVERY_S)
+
+
+def _look(ctx: Context) -> QueryTier:
+    names = [n.name for n in members(ctx.site)]
+    with ThreadPoolExecutor(max_workers=len(names)) as pool:
+        found = dict(zip(names, pool.map(lambda name: _state(ctx, name), names), strict=True))
+    states = {name: state for name, state in found.items() if state is not None}
+    return QueryTier(running_nodes(ctx.site, states), noted_replicas(states))
+
+
+def _state(ctx: Context, member: str) -> MemberState | None:
+    try:
+        return vector_store(ctx).state(member)
+    except PermafrostError:
+        return None

@@ -1,0 +1,72 @@
+"""Query nodes and replicas as Milvus 2.3.5 has them.
+
+A node that registers gets a new number and joins, in each collection, the replica with the fewest
+nodes; one that is gone leaves its replica. No other node is ever moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from threading import Lock
+
+from permafrost.facts import QueryReplica
+from permafrost.planning.query_replicas import QueryNode
+
+REPLICAS = 2
+
+
+@dataclass
+class QueryTier:
+    """``numbers``: those of the nodes that are registered; ``has``: collection to its replicas."""
+
+    numbers: dict[QueryNode, int] = field(default_factory=dict)
+    has: dict[str, list[set[int]]] = field(
+        default_factory=lambda: {"docs": [set() for _ in range(REPLICAS)]}
+    )
+    registered: int = 100
+    lock: Lock = field(default_factory=Lock)
+
+    def see(self, running: Iterable[QueryNode]) -> None:
+        """Notice who has gone and who has come."""
+        with self.lock:
+            now = list(running)
+            for node in [n for n in self.numbers if n not in now]:
+                self.leave(node)
+            for node in now:
+                if node not in self.numbers:
+                    self.join(node)
+
+    def leave(self, node: QueryNode) -> None:
+        """A process has ended."""
+        number = self.numbers.pop(node)
+        for replicas in self.has.values():
+            for replica in replicas:
+                replica.discard(number)
+
+    def join(self, node: QueryNode) -> None:
+        """A process has registered."""
+        self.registered += 1
+        self.numbers[node] = self.registered
+        for replicas in self.has.values():
+            min(replicas, key=len).add(self.registered)
+
+    def load(self, collection: str, *replicas: Iterable[QueryNode]) -> None:
+        """Have a collection loaded just so, as the lot may fall."""
+        self.has[collection] = [{self.numbers[node] for node in nodes} for nodes in replicas]
+
+    def percent(self) -> dict[str, int]:
+        """Return how much of each collection is loaded: what has no node never is."""
+        return {
+            name: 100 * sum(map(bool, replicas)) // len(replicas)
+            for name, replicas in self.has.items()
+        }
+
+    def noted(self) -> tuple[QueryReplica, ...]:
+        """Return what the coordinator notes in etcd."""
+        with self.lock:
+            return tuple(
+                QueryReplica(name, f"{name}-{i}", frozenset(nodes))
+                for name, replicas in self.has.items()
+                for i, nodes in enumerate(replicas)
+            )
