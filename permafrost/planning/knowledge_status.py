@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning.knowledge import members, members_with, milvus_of, proxies
-from permafrost.planning.query_replicas import lacking, noted_replicas, running_nodes
+from permafrost.planning.query_replicas import lacking_replicas, replicas_on_members
 from permafrost.site.model import Site
 from permafrost.topology import service_address
 
@@ -60,11 +60,19 @@ class KnowledgeStatus:
     problems: tuple[Lack, ...]
     owners: frozenset[str] = frozenset()
     """Which control planes its members say that it belongs to."""
+    replicas: tuple[dict[str, Any], ...] = ()
+    """As ``replicas_on_members`` has them."""
 
     @property
     def is_ready(self) -> bool:
         """Whether it answers right, whole."""
         return not self.problems
+
+    @property
+    def on_one_member(self) -> tuple[dict[str, Any], ...]:
+        """Replicas that lose every node with one member, although others have query nodes."""
+        homes = {name for replica in self.replicas for name in replica["members"]}
+        return tuple(r for r in self.replicas if len(r["members"]) == 1 and len(homes) > 1)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the machine-readable form (docs/interfaces.md)."""
@@ -77,6 +85,7 @@ class KnowledgeStatus:
             "coordinators": list(self.coordinators),
             "proxies": list(self.proxies),
             "collections": [{"name": n, "loaded": p} for n, p in self.collections.items()],
+            "replicas": list(self.replicas),
             "problems": [p._asdict() for p in self.problems],
         }
 
@@ -114,6 +123,7 @@ def knowledge_status(
         collections=dict(sorted(seen.collections.items())),
         problems=tuple(_problems(site, seen, active, frozenset(mending), frozenset(away))),
         owners=frozenset(s.cluster_owner for s in seen.states.values() if s.cluster_owner),
+        replicas=replicas_on_members(site, seen.states),
     )
 
 
@@ -199,7 +209,7 @@ def _of_collections(site: Site, seen: KnowledgeFacts) -> Iterator[Lack]:
     for name, percent in partly.items():
         yield Lack("", f"collection {name} is loaded to {percent} %")
     if partly:
-        for copy in lacking(noted_replicas(seen.states), running_nodes(site, seen.states)):
+        for copy in lacking_replicas(site, seen.states):
             text = f"replica {copy.replica} of collection {copy.collection} has no query node"
             yield Lack("", text)
 

@@ -16,7 +16,7 @@ replica's only one: in a second collection, which its new process joins again.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from permafrost.facts import MemberState, QueryReplica
 from permafrost.planning.knowledge import members, units_of
@@ -106,3 +106,23 @@ def by_collection(noted: Sequence[QueryReplica]) -> dict[str, list[frozenset[int
 def lacking(noted: Sequence[QueryReplica], nodes: Collection[int]) -> Iterator[QueryReplica]:
     """Return the replicas of which no node runs."""
     return (replica for replica in noted if not replica.nodes & frozenset(nodes))
+
+
+def lacking_replicas(site: Site, states: Mapping[str, MemberState]) -> tuple[QueryReplica, ...]:
+    """Return the replicas of which no node runs, as members see it."""
+    return tuple(lacking(noted_replicas(states), running_nodes(site, states)))
+
+
+def replicas_on_members(
+    site: Site, states: Mapping[str, MemberState]
+) -> tuple[dict[str, Any], ...]:
+    """Return every replica with the members whose query nodes have it, as plain values."""
+    nodes = running_nodes(site, states)
+    return tuple(
+        {
+            "collection": copy.collection,
+            "replica": copy.replica,
+            "members": sorted({nodes[n].member for n in copy.nodes if n in nodes}),
+        }
+        for copy in noted_replicas(states)
+    )

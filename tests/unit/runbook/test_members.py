@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
+from permafrost.cli.render_knowledge import show_knowledge
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.planning.knowledge import members
 from permafrost.planning.query_replicas import QueryNode
@@ -186,6 +189,25 @@ def test_a_replica_that_has_its_nodes_on_one_member_gets_another_one_when_that_m
     undrain_member(ctx, node, owner=ME)
     assert f"hand-over {stays}" in world.effects
     assert restarts(world) == [], "replicas that span two members lose no member's all"
+
+
+def test_the_status_notes_replicas_that_stand_on_one_member(ctx: Context, world: World) -> None:
+    align(world)
+    seen = read_knowledge(ctx)
+    assert seen.is_ready
+    assert [(r["replica"], r["members"]) for r in seen.as_dict()["replicas"]] == [
+        ("docs-0", [TWO]),
+        ("docs-1", [THREE]),
+        ("mixed-0", [TWO, THREE]),
+        ("mixed-1", [TWO, THREE]),
+    ]
+    text = io.StringIO()
+    show_knowledge(seen, Console(file=text, width=200))
+    notes = [line for line in text.getvalue().splitlines() if "note:" in line]
+    assert [f"replica docs-{i}" in notes[i] for i in (0, 1)] == [True, True]
+    assert len(notes) == 2
+    world.handed_over.add(TWO)
+    assert read_knowledge(ctx, mending=(TWO,)).on_one_member == (), "nobody else has any"
 
 
 def test_without_it_the_others_never_become_whole(
