@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from permafrost.adapters.milvus.store import state_of
+from permafrost.adapters.milvus.store import MilvusStore, state_of
+from permafrost.adapters.ssh import CommandResult
+from permafrost.errors import Failed
 from permafrost.facts import QueryReplica
 from tests.golden.ansible.programs import knowledge_program
 
@@ -258,6 +260,32 @@ def test_one_process_that_serves_here_begins_anew_and_no_other_unit(
     with pytest.raises(OSError, match="is called etcd"):
         program.restart(settings, "etcd")
     assert len(told) == 1
+
+
+def test_the_orchestrator_takes_a_restart_for_done_only_where_the_member_says_so(
+    program: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """A member that was configured by an older version prints its state, whatever it is told."""
+    monkeypatch.setattr(program, "subprocess", SimpleNamespace(run=lambda *_, **__: None))
+    monkeypatch.setattr(program, "SETTINGS", str(tmp_path / "settings"))
+    (tmp_path / "settings").write_text(json.dumps({"serving": [["milvus-query-1"]]}))
+
+    def run(member: str, argv: tuple[str, ...], *, deadline_s: float) -> CommandResult:
+        assert (member, deadline_s) == ("bergen-knowledge-02", 150.0)
+        monkeypatch.setattr("sys.argv", list(argv[2:]))
+        return CommandResult(program.main(), capsys.readouterr().out, "")
+
+    shell: Any = SimpleNamespace(run=run)
+    loaded: Any = None
+    store = MilvusStore(loaded, shell, tmp_path)
+    store.restart("bergen-knowledge-02", "milvus-query-1", deadline_s=150.0)
+    monkeypatch.setattr(program, "restart", lambda *_: {"schema": 1, "units": {}})
+    with pytest.raises(Failed) as failed:
+        store.restart("bergen-knowledge-02", "milvus-query-1", deadline_s=150.0)
+    assert failed.value.code == "KNOWLEDGE_NOT_MOVED"
 
 
 def test_leadership_goes_where_no_coordinator_is_active(
