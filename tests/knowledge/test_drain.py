@@ -36,6 +36,11 @@ def stores_on(permafrost: Cli, member: str) -> set[str]:
     return {u for u, state in units.items() if not u.startswith("milvus-") and state == "active"}
 
 
+def replicas_on(permafrost: Cli) -> list[list[str]]:
+    """Return for each replica of a collection the members whose query nodes have it."""
+    return [r["members"] for r in permafrost.json("status")["knowledge"]["replicas"]]
+
+
 @pytest.mark.exhaustive(1)
 @pytest.mark.parametrize("member", MEMBERS)
 def test_a_member_is_drained_and_comes_back(
@@ -45,11 +50,15 @@ def test_a_member_is_drained_and_comes_back(
     await_first_coordinators(permafrost)
     served = serving_on(permafrost, member)
     assert served, "the control: something serves there"
+    alone = [on for on in replicas_on(permafrost) if on == [member]]
     with nothing_noticed(f"drained-{member}", permafrost, door, users, known):
         drained = permafrost.json("drain", member, "--reason", "its disk", "--yes", timeout=1800)
         assert drained["state"] == "DRAINED"
         assert serving_on(permafrost, member) == set()
         assert stores_on(permafrost, member) == {"etcd", "kafka", "minio"}
+        (gave,) = [s["evidence"] for s in drained["steps"] if s["kind"] == "hand-over"]
+        assert bool(gave.get("restarted")) == bool(alone), "only for what it had alone"
+        assert all(on and member not in on for on in replicas_on(permafrost))
         refused = permafrost.run(
             "converge", another, "--yes", "--output", "json", expect=3, timeout=600
         )
