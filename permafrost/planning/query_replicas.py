@@ -69,7 +69,11 @@ def is_settled(replicas: Replicas, nodes: Collection[int]) -> bool:
 
 
 def running_nodes(site: Site, states: Mapping[str, MemberState]) -> dict[int, QueryNode]:
-    """Return the query nodes that are registered and whose member says that they run."""
+    """Return the query nodes that are registered and whose member says that they run.
+
+    One that was killed stays registered for seconds, beside its new process: the newest counts,
+    and Milvus numbers them upwards.
+    """
     sessions = {key: where for state in states.values() for key, where in state.sessions}
     by_address = {
         f"{node.address}:{port}": QueryNode(node.name, unit.name)
@@ -78,15 +82,15 @@ def running_nodes(site: Site, states: Mapping[str, MemberState]) -> dict[int, Qu
         if unit.role == "query"
         for port in unit.ports.values()
     }
-    found: dict[int, QueryNode] = {}
+    newest: dict[QueryNode, int] = {}
     for key, where in sessions.items():
         number, node = key.removeprefix(SESSION), by_address.get(where)
         if not key.startswith(SESSION) or not number.isdigit() or node is None:
             continue
         state = states.get(node.member)
         if state is not None and state.units.get(node.unit) == "active":
-            found[int(number)] = node
-    return found
+            newest[node] = max(int(number), newest.get(node, 0))
+    return {number: node for node, number in newest.items()}
 
 
 def noted_replicas(states: Mapping[str, MemberState]) -> tuple[QueryReplica, ...]:

@@ -8,7 +8,6 @@ anywhere here is followed by one that does the rest.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -100,7 +99,7 @@ def _answer(ctx: Context, leaving: str) -> bool:
 
     def do_answer() -> bool:
         ctx.guard()
-        doors: Collection[dict[str, object]] = read_knowledge(ctx, away=(leaving,)).proxies
+        doors = read_knowledge(ctx, away=(leaving,)).proxies
         return all(door["ready"] for door in doors if door["member"] != leaving)
 
     return wait_until(do_answer, clock=ctx.clock, deadline_s=ANSWERS_S, every_s=EVERY_S)

@@ -137,6 +137,7 @@ def test_nodes_are_found_by_where_their_sessions_are() -> None:
         "", 3, True, 3, 0,
         (
             ("querynode-7", f"{node.address}:{port}"),
+            ("querynode-6", f"{node.address}:{port}"),
             ("querynode-8", f"{node.address}:{other}"),
             ("querynode-9", "192.0.2.1:21123"),
             ("rootcoord", f"{node.address}:53100"),
