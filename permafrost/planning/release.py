@@ -9,7 +9,7 @@ other slot is emptied.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 SLOTS = ("a", "b")
@@ -56,6 +56,21 @@ class Release:
     def kept(self) -> str:
         """The checkpoint in the slot that does not answer; empty where there is none."""
         return self.slots.get(self.spare, "")
+
+    @property
+    def is_bringing_in(self) -> bool:
+        """Whether what the other slot is to load has not proven itself on every replica yet.
+
+        Some replicas may have it and some not, or it answers a share alone.
+        """
+        return bool(self.kept) and (self.spare not in self.open or self.share > 0)
+
+    def without_unproven(self) -> Release:
+        """Return what holds without that: the live slot alone; itself where there is no such."""
+        if not self.is_bringing_in:
+            return self
+        alone = {self.live: self.checkpoint}
+        return replace(self, slots=alone, open=(self.live,), share=0)
 
     def routes(self) -> dict[str, str]:
         """Return what the edges must know: endpoint, and endpoint@checkpoint, to the slot."""

@@ -140,7 +140,8 @@ def plan_upgrade(
         basis=basis(site, live, name, new.digest),
         facts={
             "strategy": way,
-            "before": held.as_dict(),
+            # Begun again, it is taken back with what it began from: nothing else can be later.
+            "before": held.without_unproven().as_dict(),
             "after": after.as_dict(),
             "accepted": sorted(wish.accepted),
             "why": list(choice.why),

@@ -39,7 +39,7 @@ def plan_rollback(
                 f"`permafrost upgrade {name} --to` the checkpoint that served before",
             )
         )
-    if held.spare not in held.open or held.share:
+    if held.is_bringing_in:
         raise Refused(
             Problem(
                 "ROLLBACK_NOT_PROVEN",

@@ -74,9 +74,13 @@ class RecordRelease(ReleaseAction):
     """It is decided, durably, what the slots hold; the edges know which may be asked for."""
 
     def is_recorded(self) -> bool:
-        """Whether the slots are recorded so; a later step of this plan may have opened more."""
+        """Whether the slots are recorded so: what is proven and open besides may stay open.
+
+        A share is another matter: that of an operation that was killed has nobody to watch it.
+        """
         held, made = self.ctx.release(self.step.target), self.made
-        return dict(held.slots) == dict(made.slots) and set(made.open) <= set(held.open)
+        is_open = set(made.open) <= set(held.open)
+        return dict(held.slots) == dict(made.slots) and is_open and held.share == made.share
 
     def wanted_routes(self) -> dict[str, str]:
         """Return what every edge must know by the record."""

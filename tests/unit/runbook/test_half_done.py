@@ -9,6 +9,8 @@ import pytest
 
 from permafrost.engine.runs import RunState
 from permafrost.errors import Failed, PermafrostError, Refused
+from permafrost.planning.canary import Canary
+from permafrost.planning.steps import OperationStep
 from permafrost.planning.upgrade import Strategy, Wish
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
@@ -20,8 +22,8 @@ from permafrost.runbook.recovery import (
     run_named,
 )
 from permafrost.runbook.undrain import undrain_replica
-from permafrost.runbook.upgrade import retire, upgrade
-from tests.fakes.killing import KillAt
+from permafrost.runbook.upgrade import retire, rollback, upgrade
+from tests.fakes.killing import KillAt, another_process
 from tests.fakes.site import context, small_site
 from tests.fakes.world import Cut, World
 
@@ -117,3 +119,89 @@ def test_what_was_overruled_is_ended_by_its_own_command(ctx: Context) -> None:
         assert f"`permafrost drain {MEMBERS[2]}` ends" in caught.value.problems[0].hint
     require_nothing_unfinished(ctx, f"drain {MEMBERS[2]}")
     assert ctx.store.runs.unfinished() == ()
+
+
+BESIDE = Wish(ME, way=Strategy.SIDE_BY_SIDE)
+CANARY = Wish(ME, way=Strategy.SIDE_BY_SIDE, canary=Canary(100, seconds=5, least_requests=2))
+
+
+def killed_before_its_switch(_: str, step: OperationStep, when: str) -> None:
+    if step.kind == "cut-over" and when == "before":
+        raise Cut
+
+
+def ends_with_a_share_given(ctx: Context, world: World) -> Context:
+    ctx.crash = killed_before_its_switch
+    with pytest.raises(Cut):
+        upgrade(ctx, "pulse", NEW, CANARY)
+    assert ctx.release("pulse").share == 100
+    world.wrong.add(NEW)
+    return another_process(ctx, world)
+
+
+def fails_at_its_first_replica(ctx: Context, world: World) -> Context:
+    world.wrong.add(NEW)
+    with pytest.raises(Failed, match="PROBE_FAILED"):
+        upgrade(ctx, "pulse", NEW, BESIDE)
+    return ctx
+
+
+def held_by(world: World) -> list[dict[str, str]]:
+    """Return what each replica's slots are to load."""
+    found = [{s: world.slot_state(name, s)[1] for s in "ab"} for name in MEMBERS]
+    return [{s: digest for s, digest in slots.items() if digest} for slots in found]
+
+
+@pytest.mark.parametrize("first", [fails_at_its_first_replica, ends_with_a_share_given])
+def test_what_was_begun_again_is_taken_back_with_what_it_began_from(
+    tmp_path: Path, world: World, first: Callable[[Context, World], Context]
+) -> None:
+    """A slot that some replicas have, or a share that nobody watches, is no state to go back to.
+
+    No other command could end it: only the latest change of slots can be taken back.
+    """
+    ctx = first(context(tmp_path / "state", world), world)
+    require_nothing_unfinished(ctx, "upgrade pulse")
+    with pytest.raises(Failed, match="PROBE_FAILED"):
+        upgrade(ctx, "pulse", NEW, BESIDE)
+    abort_run(ctx, ctx.store.runs.all(1)[0].operation)
+    held = ctx.release("pulse")
+    assert (dict(held.slots), held.open, held.share) == ({"a": OLD}, ("a",), 0)
+    assert held_by(world) == [{"a": OLD}] * len(MEMBERS)
+    for told in world.routes.values():
+        assert told.keys().isdisjoint({"pulse/share", f"pulse@{NEW}"})
+    assert world.answers("pulse") == {OLD}
+
+
+@pytest.mark.parametrize("begun", [fails_at_its_first_replica, ends_with_a_share_given])
+def test_control_a_proven_way_back_is_kept(
+    tmp_path: Path, world: World, begun: Callable[[Context, World], Context]
+) -> None:
+    """What every replica has loaded and proven was there before the upgrade: it stays."""
+    ctx = context(tmp_path / "state", world)
+    upgrade(ctx, "pulse", NEW, BESIDE)
+    rollback(ctx, "pulse", owner=ME)
+    before = ctx.release("pulse")
+    ctx = begun(ctx, world)
+    abort_run(ctx, ctx.store.runs.all(1)[0].operation)
+    after = ctx.release("pulse")
+    assert (after.live, after.slots, after.open) == (before.live, before.slots, before.open)
+    assert after.share == 0
+    assert held_by(world) == [dict(before.slots)] * len(MEMBERS)
+    assert world.answers("pulse") == {OLD}
+
+
+def test_a_share_that_nobody_watches_ends_as_the_upgrade_is_begun_again(
+    tmp_path: Path, world: World
+) -> None:
+    """Its slot is proven anew, and nobody is sent there meanwhile."""
+    ctx = ends_with_a_share_given(context(tmp_path / "state", world), world)
+    require_nothing_unfinished(ctx, "upgrade pulse")
+    shares: list[int] = []
+    world.watchers.append(
+        lambda what, _: shares.append(ctx.release("pulse").share) if "probe" in what else None
+    )
+    with pytest.raises(Failed, match="PROBE_FAILED"):
+        upgrade(ctx, "pulse", NEW, CANARY)
+    assert shares == [0]
+    assert not any("pulse/share" in told for told in world.routes.values())
