@@ -9,6 +9,7 @@ from typing import Any
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.facts import CheckpointFacts
 from permafrost.planning.gpu_memory import Architecture
+from tests.fakes.world import AS_THE_ADAPTER
 
 
 @dataclass
@@ -24,13 +25,19 @@ class FakeCatalog:
 
     def ping(self) -> None:
         if self.unreachable():
-            raise Failed(Problem("REGISTRY_UNREACHABLE", "it does not answer", "registry.url"))
+            raise Failed(
+                Problem(
+                    "REGISTRY_UNREACHABLE", "it does not answer", "registry.url", AS_THE_ADAPTER
+                )
+            )
 
     def resolve(self, pinned: str) -> CheckpointFacts:
         self.ping()
         name, _, digest = pinned.partition("@")
         if pinned in self.missing:
-            raise Refused(Problem("CHECKPOINT_MISSING", f"the registry has no {pinned}"))
+            raise Refused(
+                Problem("CHECKPOINT_MISSING", f"the registry has no {pinned}", hint=AS_THE_ADAPTER)
+            )
         facts = CheckpointFacts(
             name,
             digest,

@@ -8,7 +8,7 @@ from typing import Any
 
 from permafrost.errors import Failed, Problem
 from permafrost.topology import Node
-from tests.fakes.world import World, unreachable
+from tests.fakes.world import AS_THE_ADAPTER, World, unreachable
 
 
 @dataclass
@@ -37,7 +37,9 @@ class FakeConverger:
         if not self.world.works(node.name):
             raise unreachable(node.name)
         if node.name in self.refuses:
-            raise Failed(Problem("CONVERGE_FAILED", "a task has failed", node.name))
+            raise Failed(
+                Problem("CONVERGE_FAILED", "a task has failed", node.name, AS_THE_ADAPTER)
+            )
         if not check:
             self.world.effect("configure", node.name, lambda: self._started(node.name, joins))
         tasks = ("install it",) if self.changed else ()

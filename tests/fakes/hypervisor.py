@@ -14,7 +14,7 @@ from permafrost.planning.snapshot import Inventory, RuleFacts, VmFacts
 from permafrost.topology import edges, nodes, replicas, rule_name
 from tests.fakes import drs
 from tests.fakes.machine import Machine
-from tests.fakes.world import World
+from tests.fakes.world import AS_THE_ADAPTER, World
 
 
 class FakeHypervisor:
@@ -23,7 +23,9 @@ class FakeHypervisor:
 
     def observe(self) -> Inventory:
         if self.world.vcenter_down:
-            raise Failed(Problem("VCENTER_UNREACHABLE", "vcenter does not answer"))
+            raise Failed(
+                Problem("VCENTER_UNREACHABLE", "vcenter does not answer", hint=AS_THE_ADAPTER)
+            )
         owners = {(m.host, g): m.name for m in self.world.machines.values() for g in m.gpus}
         hosts = tuple(
             replace(
@@ -110,7 +112,9 @@ class FakeHypervisor:
 
     def move(self, vm: str, host: str, *, deadline_s: float) -> None:
         if not self.world.hosts[host].is_usable:
-            raise Failed(Problem("VCENTER_TASK_REFUSED", "that host takes none", vm))
+            raise Failed(
+                Problem("VCENTER_TASK_REFUSED", "that host takes none", vm, AS_THE_ADAPTER)
+            )
 
         def do() -> None:
             if not drs.brings_back(self.world, self.world.machines[vm], host):
@@ -123,12 +127,14 @@ class FakeHypervisor:
             drs.empties(self.world, host)
         running = [m.name for m in self.world.machines.values() if m.host == host and m.is_on]
         if running or not self.world.hosts[host].connected:
-            raise Failed(Problem("MAINTENANCE_DEADLINE", f"on it run {running}", host))
+            raise Failed(
+                Problem("MAINTENANCE_DEADLINE", f"on it run {running}", host, AS_THE_ADAPTER)
+            )
         self._set_mode(host, is_in=True)
 
     def exit_maintenance(self, host: str, *, deadline_s: float) -> None:
         if not self.world.hosts[host].connected:
-            raise Failed(Problem("VCENTER_TASK_REFUSED", "not connected", host))
+            raise Failed(Problem("VCENTER_TASK_REFUSED", "not connected", host, AS_THE_ADAPTER))
         self._set_mode(host, is_in=False)
 
     def _set_mode(self, host: str, *, is_in: bool) -> None:

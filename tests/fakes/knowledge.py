@@ -10,7 +10,7 @@ from permafrost.planning.knowledge import members, members_with, milvus_of, stor
 from permafrost.planning.knowledge_status import COORDINATORS
 from permafrost.planning.milvus_versions import STORE_UNITS
 from permafrost.planning.query_replicas import QueryNode
-from tests.fakes.world import World
+from tests.fakes.world import AS_THE_ADAPTER, World
 
 ASKED = 16
 
@@ -59,7 +59,9 @@ class FakeVectorStore:
     def state(self, member: str) -> MemberState:
         """Return one member's view."""
         if not self.world.works(member):
-            raise Failed(Problem("KNOWLEDGE_NOT_ANSWERING", "no route to host", member))
+            raise Failed(
+                Problem("KNOWLEDGE_NOT_ANSWERING", "no route to host", member, AS_THE_ADAPTER)
+            )
         site = self.world.site
         gone = member in self.world.handed_over
         is_empty = member in self.world.empty_disks
@@ -116,7 +118,7 @@ class FakeVectorStore:
     def collections(self, member: str) -> Mapping[str, int]:
         """Return what is loaded."""
         if not self.canaries(member).is_right:
-            raise Failed(Problem("KNOWLEDGE_NOT_ANSWERING", "no answer", member))
+            raise Failed(Problem("KNOWLEDGE_NOT_ANSWERING", "no answer", member, AS_THE_ADAPTER))
         self.query_nodes()
         return self.world.query.percent()
 
@@ -129,7 +131,7 @@ class FakeVectorStore:
         """Nothing serves there any more, and another one leads."""
         del deadline_s
         if not self.world.works(member):
-            raise Failed(Problem("NODE_UNREACHABLE", "no answer", member))
+            raise Failed(Problem("NODE_UNREACHABLE", "no answer", member, AS_THE_ADAPTER))
 
         def give() -> None:
             self.world.handed_over.add(member)
@@ -145,19 +147,19 @@ class FakeVectorStore:
         node = QueryNode(member, unit)
         self.query_nodes()
         if member not in self.serving("query") or node not in self.world.query.numbers:
-            raise Failed(Problem("KNOWLEDGE_NOT_MOVED", "it does not run", member))
+            raise Failed(Problem("KNOWLEDGE_NOT_MOVED", "it does not run", member, AS_THE_ADAPTER))
         self.world.effect("restart", f"{member} {unit}", lambda: self.world.query.leave(node))
 
     def take_up(self, member: str) -> None:
         """Everything runs there again; a machine that boots cannot be told."""
         if not self.world.works(member):
-            raise Failed(Problem("NODE_UNREACHABLE", "no answer", member))
+            raise Failed(Problem("NODE_UNREACHABLE", "no answer", member, AS_THE_ADAPTER))
         self.world.effect("take-up", member, lambda: self.world.handed_over.discard(member))
 
     def disk(self, member: str) -> MemberDisk:
         """Return what is on a disk: all or nothing."""
         if not self.world.works(member):
-            raise Failed(Problem("NODE_UNREACHABLE", "no answer", member))
+            raise Failed(Problem("NODE_UNREACHABLE", "no answer", member, AS_THE_ADAPTER))
         is_empty = member in self.world.empty_disks
         return MemberDisk(
             member, frozenset(() if is_empty else stores_on(self.world.site, member))
@@ -166,7 +168,7 @@ class FakeVectorStore:
     def readmit(self, member: str, *, by: str) -> None:
         """Etcd expects the member as a new one; only where the others have a majority."""
         if by not in self.running("etcd") or not self.leader():
-            raise Failed(Problem("KNOWLEDGE_NOT_READMITTED", "no majority", by))
+            raise Failed(Problem("KNOWLEDGE_NOT_READMITTED", "no majority", by, AS_THE_ADAPTER))
         self.world.effect("readmit", member, lambda: self.world.expected.add(member))
 
     def claim(self, member: str, owner: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from permafrost.errors import Failed, Problem
 from permafrost.facts import NodeFacts, ProbeResult, SlotFacts
 from tests.fakes.machine import Beside, Machine
-from tests.fakes.world import World, unreachable
+from tests.fakes.world import AS_THE_ADAPTER, World, unreachable
 
 
 class FakeModelServer:
@@ -37,7 +37,9 @@ class FakeModelServer:
         machine = self.world.machines[node]
         state, had = self.world.slot_state(node, slot)
         if state and had != checkpoint:
-            raise Failed(Problem("SLOT_TAKEN", f"slot {slot} is to load {had}", node))
+            raise Failed(
+                Problem("SLOT_TAKEN", f"slot {slot} is to load {had}", node, AS_THE_ADAPTER)
+            )
         return machine
 
     def load(self, node: str, slot: str, checkpoint: str) -> None:

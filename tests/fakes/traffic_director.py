@@ -17,7 +17,7 @@ from permafrost.facts import (
 )
 from permafrost.topology import edges, replicas
 from tests.fakes.machine import Machine
-from tests.fakes.world import World, unreachable
+from tests.fakes.world import AS_THE_ADAPTER, World, unreachable
 
 
 class FakeTrafficDirector:
@@ -102,7 +102,9 @@ class FakeTrafficDirector:
         reached = {edge for edge, _ in self.world.edge_state} - but - silent
         places = [key for key in self.world.edge_state if key[1] == replica and key[0] in reached]
         if reached and not places:
-            raise Failed(Problem("EDGE_KNOWS_NO_REPLICA", "no such server", replica))
+            raise Failed(
+                Problem("EDGE_KNOWS_NO_REPLICA", "no such server", replica, AS_THE_ADAPTER)
+            )
 
         def do() -> None:
             for key in places:

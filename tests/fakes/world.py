@@ -26,9 +26,13 @@ class Cut(BaseException):
     """The process is killed here."""
 
 
+AS_THE_ADAPTER = "what the adapter's own error says is to be done"
+"""Every error of a port says what to do; the words are the adapter's own."""
+
+
 def unreachable(node: str) -> Failed:
     """Return what an adapter raises for a node that does not answer."""
-    return Failed(Problem("NODE_UNREACHABLE", "no answer", node))
+    return Failed(Problem("NODE_UNREACHABLE", "no answer", node, AS_THE_ADAPTER))
 
 
 @dataclass

@@ -23,7 +23,7 @@ PLACE_OF_HINT = {
     "NodeError": 2,
 }
 """The constructors of what a person is shown, and which of their arguments is the hint."""
-FOLDERS = ("permafrost", "infra", "policy", "model_registry", "lab")
+FOLDERS = ("permafrost", "infra", "policy", "model_registry", "lab", "tests/fakes")
 
 
 def without_hint(source: str) -> Iterator[tuple[int, str]]:
