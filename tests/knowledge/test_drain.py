@@ -17,7 +17,7 @@ from tests.knowledge.changing import codes, is_noticed, nothing_noticed
 from tests.knowledge.driver import Door, load_on
 from tests.knowledge.test_losses import active_member, await_first_coordinators
 
-pytestmark = pytest.mark.own_lab
+pytestmark = [pytest.mark.soak, pytest.mark.own_lab]
 MEMBERS = [f"lab-knowledge-0{i}" for i in (1, 2, 3)]
 DOWN_S = 20.0
 
@@ -41,7 +41,6 @@ def replicas_on(permafrost: Cli) -> list[list[str]]:
     return [r["members"] for r in permafrost.json("status")["knowledge"]["replicas"]]
 
 
-@pytest.mark.exhaustive(1)
 @pytest.mark.parametrize("member", MEMBERS)
 def test_a_member_is_drained_and_comes_back(
     member: str, permafrost: Cli, door: Door, users: dict[str, str], known: np.ndarray
@@ -72,7 +71,6 @@ def test_a_member_is_drained_and_comes_back(
         assert (receipt["state"], receipt["environment"]) == ("done", "lab")
 
 
-@pytest.mark.soak
 def test_control_without_the_drain_clients_notice(
     permafrost: Cli, lab: Cli, door: Door, users: dict[str, str], known: np.ndarray
 ) -> None:
