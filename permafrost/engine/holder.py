@@ -58,6 +58,10 @@ class Holder:
         """Whether the process still runs; only meaningful when ``is_here``."""
         return self.boot_id == _boot_id() and _start_ticks(self.pid) == self.start_ticks
 
+    def has_ended(self) -> bool:
+        """Whether the process is known to run no more; of another machine's: never."""
+        return self.is_here() and not self.is_alive()
+
     def __str__(self) -> str:
         return f"process {self.pid} on {self.machine}"
 

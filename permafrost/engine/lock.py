@@ -141,7 +141,7 @@ def _current(connection: Connection) -> LockFacts | None:
 
 
 def _stands(lock: LockFacts) -> bool:
-    return not lock.holder.is_here() or lock.holder.is_alive()
+    return not lock.holder.has_ended()
 
 
 def _held(lock: LockFacts) -> Held:

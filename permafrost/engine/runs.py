@@ -66,8 +66,7 @@ class Run:
         """Whether it was begun and its process is no more; of another machine's: never."""
         if self.state is not RunState.RUNNING:
             return False
-        here = self.holder.is_here()
-        return here and (not self.holder.is_alive() or self.holder == Holder.me())
+        return self.holder.has_ended() or self.holder == Holder.me()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the machine-readable form (docs/interfaces.md)."""
@@ -199,21 +198,17 @@ def _joined() -> Any:
 
 def _run(row: Row[Any]) -> Run:
     with reading(f"operation {row.operation}"):
-        return _as_run(row)
-
-
-def _as_run(row: Row[Any]) -> Run:
-    return Run(
-        row.operation,
-        plan_of(json.loads(row.plan)),
-        plan_of(json.loads(row.back)) if row.back else None,
-        RunState(row.state),
-        row.wish,
-        row.step,
-        dict(json.loads(row.error)) if row.error else None,
-        row.receipt,
-        row.owner,
-        Holder.from_text(row.holder),
-        row.started_at,
-        row.finished_at,
-    )
+        return Run(
+            row.operation,
+            plan_of(json.loads(row.plan)),
+            plan_of(json.loads(row.back)) if row.back else None,
+            RunState(row.state),
+            row.wish,
+            row.step,
+            dict(json.loads(row.error)) if row.error else None,
+            row.receipt,
+            row.owner,
+            Holder.from_text(row.holder),
+            row.started_at,
+            row.finished_at,
+        )

@@ -200,8 +200,7 @@ class StateStore:
         if declared is None or not (declared.is_away and declared.is_automatic):
             return None
         holder = Holder.from_text(declared.holder) if declared.holder else Holder.me()
-        is_at_work = not holder.is_here() or holder.is_alive()
-        return holder if is_at_work and holder != Holder.me() else None
+        return None if holder.has_ended() or holder == Holder.me() else holder
 
     def forget(self, node: str) -> None:
         """Forget a node whose VM is gone."""
@@ -261,8 +260,7 @@ class StateStore:
                 )
             ).all()
             for row in open_rows:
-                holder = Holder.from_text(row.holder)
-                if _has_ended(holder):
+                if Holder.from_text(row.holder).has_ended():
                     _finish(connection, row.id, "CUT")
             connection.execute(
                 insert(schema.operations).values(
@@ -300,7 +298,7 @@ class StateStore:
                 r.started_at,
                 r.finished_at,
                 r.outcome,
-                r.finished_at is None and _has_ended(Holder.from_text(r.holder)),
+                r.finished_at is None and Holder.from_text(r.holder).has_ended(),
             )
             for r in rows
         )
@@ -337,10 +335,6 @@ class StateStore:
         with self._engine.begin() as connection:
             rows = connection.execute(query).all()
         return tuple(_entry(row) for row in rows)
-
-
-def _has_ended(holder: Holder) -> bool:
-    return holder.is_here() and not holder.is_alive()
 
 
 def _document(key: str) -> str:
