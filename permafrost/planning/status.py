@@ -16,8 +16,6 @@ from permafrost.planning.status_parts import (
     EndpointStatus,
     RegistryStatus,
     ReplicaStatus,
-    endpoint_dict,
-    registry_dict,
 )
 from permafrost.site.model import Site
 from permafrost.topology import Node, Tier, edges, registry_node, replicas, service_address
@@ -61,22 +59,12 @@ class SiteStatus:
             "site": self.site,
             "environment": self.environment,
             "healthy": self.is_healthy,
-            "endpoints": [endpoint_dict(e) for e in self.endpoints],
-            "edges": [
-                {
-                    "name": e.name,
-                    "address": e.address,
-                    "host": e.host,
-                    "state": "UP" if e.is_up else "DOWN",
-                    "reason": e.reason,
-                    "holds_vip": e.holds_vip,
-                }
-                for e in self.edges
-            ],
+            "endpoints": [e.as_dict() for e in self.endpoints],
+            "edges": [e.as_dict() for e in self.edges],
             "vip": {"address": self.vip, "holders": list(self.vip_holders)} if self.vip else None,
             "vcenter": {"state": "DOWN" if self.blind else "UP", "reason": self.blind},
             "knowledge": self.knowledge.as_dict() if self.knowledge else None,
-            "registry": registry_dict(self.registry) if self.registry else None,
+            "registry": self.registry.as_dict() if self.registry else None,
             "hosts": [h.as_dict() for h in self.hosts],
             "operation": self.operation,
             "drift": [d.as_dict() for d in self.drift],

@@ -25,6 +25,19 @@ class ReplicaStatus:
     reason: str = ""
     declared: Declared | None = None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "name": self.name,
+            "state": self.state.value,
+            "host": self.host,
+            "gpu": ", ".join(self.gpus) or None,
+            "checkpoint": self.checkpoint,
+            "in_flight": self.in_flight,
+            "reason": self.reason,
+            "declared": _declared_dict(self.declared),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatus:
@@ -42,6 +55,19 @@ class EndpointStatus:
         """How many replicas serve."""
         return sum(r.state is ReplicaState.ADMITTED for r in self.replicas)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "name": self.name,
+            "address": self.address,
+            "live_checkpoint": self.live_checkpoint,
+            "min_ready": self.min_ready,
+            "ready": self.ready,
+            "slot": self.release.live if self.release else None,
+            "kept": _kept(self.release),
+            "replicas": [r.as_dict() for r in self.replicas],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeStatus:
@@ -53,6 +79,17 @@ class EdgeStatus:
     is_up: bool
     reason: str = ""
     holds_vip: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "name": self.name,
+            "address": self.address,
+            "host": self.host,
+            "state": "UP" if self.is_up else "DOWN",
+            "reason": self.reason,
+            "holds_vip": self.holds_vip,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,43 +105,16 @@ class RegistryStatus:
     is_on: bool | None
     silent: str = ""
 
-
-def registry_dict(registry: RegistryStatus) -> dict[str, Any]:
-    """Return plain values for JSON."""
-    return {
-        "name": registry.name,
-        "address": registry.address,
-        "host": registry.host,
-        "power": POWER[registry.is_on],
-        "state": "DOWN" if registry.silent else "UP",
-        "reason": registry.silent,
-    }
-
-
-def endpoint_dict(endpoint: EndpointStatus) -> dict[str, Any]:
-    """Return plain values for JSON."""
-    return {
-        "name": endpoint.name,
-        "address": endpoint.address,
-        "live_checkpoint": endpoint.live_checkpoint,
-        "min_ready": endpoint.min_ready,
-        "ready": endpoint.ready,
-        "slot": endpoint.release.live if endpoint.release else None,
-        "kept": _kept(endpoint.release),
-        "replicas": [
-            {
-                "name": r.name,
-                "state": r.state.value,
-                "host": r.host,
-                "gpu": ", ".join(r.gpus) or None,
-                "checkpoint": r.checkpoint,
-                "in_flight": r.in_flight,
-                "reason": r.reason,
-                "declared": _declared_dict(r.declared),
-            }
-            for r in endpoint.replicas
-        ],
-    }
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "name": self.name,
+            "address": self.address,
+            "host": self.host,
+            "power": POWER[self.is_on],
+            "state": "DOWN" if self.silent else "UP",
+            "reason": self.silent,
+        }
 
 
 def _kept(release: Release | None) -> dict[str, str] | None:
