@@ -1,0 +1,178 @@
+"""Operations that were begun, how they ended, and their journal."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, insert, select, update
+
+from permafrost.engine import schema
+from permafrost.engine.holder import Holder
+from permafrost.engine.stored import reading
+from permafrost.engine.timestamps import now_text
+
+
+class Phase(StrEnum):
+    """Of one step in the journal."""
+
+    INTENT = "INTENT"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    ALREADY = "ALREADY"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One line of the journal."""
+
+    operation: str
+    step: str
+    kind: str
+    target: str
+    phase: Phase
+    at: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One run of a mutating command."""
+
+    id: str
+    command: str
+    owner: str
+    fingerprint: str
+    started_at: str
+    finished_at: str | None
+    outcome: str | None
+    is_interrupted: bool = False
+    """Whether it was begun, is not over, and its process is no more; another machine's: never."""
+
+    def as_dict(self) -> dict[str, str | None]:
+        """Return plain values for JSON."""
+        return {
+            "id": self.id,
+            "command": self.command,
+            "owner": self.owner,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "outcome": self.outcome,
+        }
+
+
+class OperationLog:
+    """The tables of operations and of their journal."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def begin(self, command: str, *, owner: str, fingerprint: str, detail: Any) -> str:
+        """Open an operation and return its id.
+
+        Those of dead processes are closed as cut, but for those that can be resumed.
+        """
+        operation = f"{now_text()[:19].replace(':', '').replace('-', '')}Z-{secrets.token_hex(3)}"
+        with self._engine.begin() as connection:
+            open_rows = connection.execute(
+                select(schema.operations).where(
+                    schema.operations.c.finished_at.is_(None),
+                    schema.operations.c.id.not_in(select(schema.runs.c.operation)),
+                )
+            ).all()
+            for row in open_rows:
+                if Holder.from_text(row.holder).has_ended():
+                    _finish(connection, row.id, "CUT")
+            connection.execute(
+                insert(schema.operations).values(
+                    id=operation,
+                    command=command,
+                    owner=owner,
+                    fingerprint=fingerprint,
+                    holder=Holder.me().to_text(),
+                    started_at=now_text(),
+                    finished_at=None,
+                    outcome=None,
+                    detail=json.dumps(detail or {}),
+                )
+            )
+        return operation
+
+    def finish(self, operation: str, outcome: str) -> None:
+        """Close an operation: DONE, FAILED or REFUSED."""
+        with self._engine.begin() as connection:
+            _finish(connection, operation, outcome)
+
+    def latest(self, limit: int) -> tuple[Operation, ...]:
+        """Return the latest operations, newest first."""
+        table = schema.operations
+        with self._engine.begin() as connection:
+            rows = connection.execute(
+                select(table).order_by(table.c.started_at.desc(), table.c.id.desc()).limit(limit)
+            ).all()
+        return tuple(
+            Operation(
+                r.id,
+                r.command,
+                r.owner,
+                r.fingerprint,
+                r.started_at,
+                r.finished_at,
+                r.outcome,
+                r.finished_at is None and Holder.from_text(r.holder).has_ended(),
+            )
+            for r in rows
+        )
+
+    def note(
+        self,
+        operation: str,
+        step: str,
+        *,
+        kind: str,
+        target: str,
+        phase: Phase,
+        detail: Mapping[str, Any],
+    ) -> None:
+        """Write one line of the journal; on disk when this returns."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                insert(schema.journal).values(
+                    operation=operation,
+                    step=step,
+                    kind=kind,
+                    target=target,
+                    phase=phase.value,
+                    at=now_text(),
+                    detail=json.dumps(dict(detail), sort_keys=True),
+                )
+            )
+
+    def entries(self, operation: str | None) -> tuple[JournalEntry, ...]:
+        """Return the journal, oldest first, of one operation or of all."""
+        query = select(schema.journal).order_by(schema.journal.c.seq)
+        if operation is not None:
+            query = query.where(schema.journal.c.operation == operation)
+        with self._engine.begin() as connection:
+            rows = connection.execute(query).all()
+        return tuple(_entry(row) for row in rows)
+
+
+def _finish(connection: Connection, operation: str, outcome: str) -> None:
+    connection.execute(
+        update(schema.operations)
+        .where(schema.operations.c.id == operation)
+        .values(finished_at=now_text(), outcome=outcome)
+    )
+
+
+def _entry(row: Row[Any]) -> JournalEntry:
+    with reading(f"operation {row.operation}, step {row.step}"):
+        detail = dict(json.loads(row.detail))
+        return JournalEntry(
+            row.operation, row.step, row.kind, row.target, Phase(row.phase), row.at, detail
+        )
