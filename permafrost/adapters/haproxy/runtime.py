@@ -68,12 +68,7 @@ class HaproxyRuntime:
 
         What went wrong is told for all of them together.
         """
-        answers = _at_once(
-            lambda edge: self._set_on(edge, replica, state),
-            [e for e in self._edges if e not in but],
-        )
-        _require(answers)
-        return self._traffic(answers)
+        return self._traffic(self._tell(but, lambda edge: self._set_on(edge, replica, state)))
 
     def streams(self, replica: str, *, slot: str = "") -> tuple[StreamFacts, ...]:
         """Return what is open at a replica, in every worker of every edge that answers."""
@@ -111,8 +106,7 @@ class HaproxyRuntime:
         So they route differently for as short as can be.
         """
         told = dict(routes)
-        others = [e for e in self._edges if e not in but]
-        _require(_at_once(lambda edge: self._route_on(edge, told), others))
+        self._tell(but, lambda edge: self._route_on(edge, told))
 
     def _route_on(self, edge: str, routes: dict[str, str]) -> EdgeAnswer:
         said = self._ask(edge, "--slots", stdin=json.dumps(routes))
@@ -127,6 +121,19 @@ class HaproxyRuntime:
                 )
             )
         return after
+
+    def _tell(
+        self, but: frozenset[str], tell: Callable[[str], EdgeAnswer]
+    ) -> dict[str, EdgeAnswer | PermafrostError]:
+        """Tell every edge at once, and return what each sees then.
+
+        Raises Failed with what went wrong on any of them; all of them were told.
+        """
+        answers = _at_once(tell, [e for e in self._edges if e not in but])
+        failed = [a for a in answers.values() if isinstance(a, PermafrostError)]
+        if failed:
+            raise Failed(*(p for error in failed for p in error.problems))
+        return answers
 
     def _each(self, but: frozenset[str], do: Callable[[str], object]) -> None:
         """Do something on every edge; what went wrong is told for all of them together."""
@@ -234,13 +241,6 @@ def _at_once(
 
     with ThreadPoolExecutor(max_workers=max(1, len(edges))) as pool:
         return dict(zip(edges, pool.map(answer_of, edges), strict=True))
-
-
-def _require(answers: Mapping[str, EdgeAnswer | PermafrostError]) -> None:
-    """Raise Failed with what went wrong on any edge; all of them were told."""
-    failed = [a for a in answers.values() if isinstance(a, PermafrostError)]
-    if failed:
-        raise Failed(*(p for error in failed for p in error.problems))
 
 
 def _words(told: str) -> str:
