@@ -42,11 +42,11 @@ def show_knowledge(status: KnowledgeStatus, out: Console) -> None:
         out.print(f"  proxy {proxy['member']}: [{colour}]{text}[/] {escape(proxy['error'])}")
     loaded = (f"{name} {percent} %" for name, percent in status.collections.items())
     out.print(f"  loaded: {', '.join(loaded) or 'nothing'}")
-    for copy in status.on_one_member:
-        (member,) = copy["members"]
+    for replica in status.on_one_member:
+        (member,) = replica["members"]
         out.print(
-            f"  note: replica {copy['replica']} of collection {copy['collection']} stands on "
-            f"{member} alone; a stop of that member restarts another one's query node"
+            f"  note: replica {replica['replica']} of collection {replica['collection']} stands "
+            f"on {member} alone; a stop of that member restarts another one's query node"
         )
     for name, message, _ in status.problems:
         out.print(f"  [red]not ready[/] {escape(f'{name}: ' if name else '')}{escape(message)}")

@@ -209,9 +209,8 @@ def _of_collections(site: Site, seen: KnowledgeFacts) -> Iterator[Lack]:
     for name, percent in partly.items():
         yield Lack("", f"collection {name} is loaded to {percent} %")
     if partly:
-        for copy in lacking_replicas(site, seen.states):
-            text = f"replica {copy.replica} of collection {copy.collection} has no query node"
-            yield Lack("", text)
+        for r in lacking_replicas(site, seen.states):
+            yield Lack("", f"replica {r.replica} of collection {r.collection} has no query node")
 
 
 def _of_member(

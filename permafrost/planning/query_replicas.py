@@ -15,7 +15,7 @@ replica's only one: in a second collection, which its new process joins again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from permafrost.facts import MemberState, QueryReplica
@@ -44,7 +44,8 @@ def node_to_restart(
     """
     running = [[r & nodes.keys() for r in of] for of in replicas.values()]
     lacking = [of for of in running if not all(of)]
-    last = {node for of in running for node in frozenset().union(*of) if _is_last(node, of)}
+    whole = [frozenset().union(*of) for of in running]
+    last = {node for of in whole if len(of) == 1 for node in of}
     spare = {node for of in lacking for r in of if len(r) > 1 for node in r} - last
     staying = [node for node in spare if nodes[node].member not in leaving]
 
@@ -54,10 +55,6 @@ def node_to_restart(
         return alone, -mended, nodes[node]
 
     return min(staying, key=price, default=None)
-
-
-def _is_last(node: int, of: Sequence[frozenset[int]]) -> bool:
-    return frozenset().union(*of) == {node}
 
 
 def is_settled(replicas: Replicas, nodes: Collection[int]) -> bool:
@@ -107,14 +104,14 @@ def by_collection(noted: Sequence[QueryReplica]) -> dict[str, list[frozenset[int
     return found
 
 
-def lacking(noted: Sequence[QueryReplica], nodes: Collection[int]) -> Iterator[QueryReplica]:
+def lacking(noted: Sequence[QueryReplica], nodes: Collection[int]) -> tuple[QueryReplica, ...]:
     """Return the replicas of which no node runs."""
-    return (replica for replica in noted if not replica.nodes & frozenset(nodes))
+    return tuple(replica for replica in noted if replica.nodes.isdisjoint(nodes))
 
 
 def lacking_replicas(site: Site, states: Mapping[str, MemberState]) -> tuple[QueryReplica, ...]:
     """Return the replicas of which no node runs, as members see it."""
-    return tuple(lacking(noted_replicas(states), running_nodes(site, states)))
+    return lacking(noted_replicas(states), running_nodes(site, states))
 
 
 def replicas_on_members(
@@ -124,9 +121,9 @@ def replicas_on_members(
     nodes = running_nodes(site, states)
     return tuple(
         {
-            "collection": copy.collection,
-            "replica": copy.replica,
-            "members": sorted({nodes[n].member for n in copy.nodes if n in nodes}),
+            "collection": replica.collection,
+            "replica": replica.replica,
+            "members": sorted({nodes[n].member for n in replica.nodes if n in nodes}),
         }
-        for copy in noted_replicas(states)
+        for replica in noted_replicas(states)
     )

@@ -182,13 +182,12 @@ def read_knowledge(
 ) -> KnowledgeStatus:
     """Ask every member and proxy; ``mending``, ``away``: as ``knowledge_status`` has them."""
     store = vector_store(ctx)
-    names = [n.name for n in members(ctx.site)]
     doors = [n.name for n, _ in proxies(ctx.site)]
     with ThreadPoolExecutor(max_workers=16) as pool:
         hosts = pool.submit(_hosts, ctx)
         loaded = pool.submit(_collections, store, doors)
         answers = {door: pool.submit(store.canaries, door) for door in doors}
-        found = dict(zip(names, pool.map(lambda n: _state(store, n), names), strict=True))
+        found = ask_members(ctx, pool)
         collections, blind = loaded.result()
         seen = KnowledgeFacts(
             states={n: s for n, s in found.items() if isinstance(s, MemberState)},
@@ -199,6 +198,12 @@ def read_knowledge(
             hosts=hosts.result(),
         )
     return knowledge_status(ctx.site, seen, mending=mending, away=away)
+
+
+def ask_members(ctx: Context, pool: ThreadPoolExecutor) -> dict[str, MemberState | str]:
+    """Return what each member says of itself and the tier, or why it does not answer."""
+    store, names = vector_store(ctx), [n.name for n in members(ctx.site)]
+    return dict(zip(names, pool.map(lambda n: _state(store, n), names), strict=True))
 
 
 def _answers(door: str, found: CanaryAnswers) -> CanaryAnswers:

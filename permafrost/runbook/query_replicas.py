@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from permafrost.engine.waiting import wait_until
-from permafrost.errors import PermafrostError
 from permafrost.facts import MemberState, QueryReplica
 from permafrost.planning.knowledge import members, milvus_of, version_of
 from permafrost.planning.query_replicas import (
@@ -25,7 +24,7 @@ from permafrost.planning.query_replicas import (
     running_nodes,
 )
 from permafrost.runbook.context import Context
-from permafrost.runbook.knowledge import EVERY_S, read_knowledge, vector_store
+from permafrost.runbook.knowledge import EVERY_S, ask_members, read_knowledge, vector_store
 
 RESTART_S = 150.0
 """A query node hands over for up to 70 s before it is killed."""
@@ -44,7 +43,7 @@ class QueryTier:
     @property
     def lacking(self) -> tuple[QueryReplica, ...]:
         """Replicas without a node that runs."""
-        return tuple(lacking(self.noted, self.nodes))
+        return lacking(self.noted, self.nodes)
 
     @property
     def is_settled(self) -> bool:
@@ -106,15 +105,7 @@ def _answer(ctx: Context, leaving: str) -> bool:
 
 
 def _look(ctx: Context) -> QueryTier:
-    names = [n.name for n in members(ctx.site)]
-    with ThreadPoolExecutor(max_workers=len(names)) as pool:
-        found = dict(zip(names, pool.map(lambda name: _state(ctx, name), names), strict=True))
-    states = {name: state for name, state in found.items() if state is not None}
+    with ThreadPoolExecutor(max_workers=len(members(ctx.site))) as pool:
+        found = ask_members(ctx, pool)
+    states = {name: state for name, state in found.items() if isinstance(state, MemberState)}
     return QueryTier(running_nodes(ctx.site, states), noted_replicas(states))
-
-
-def _state(ctx: Context, member: str) -> MemberState | None:
-    try:
-        return vector_store(ctx).state(member)
-    except PermafrostError:
-        return None
