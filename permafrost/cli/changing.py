@@ -82,19 +82,20 @@ def change(
         with site_held(ctx, f"{command} {target}"):
             made = preview(ctx, target)
             if asked.output is Output.TEXT:
-                _show(made)
+                show_steps(made)
             require_nothing_unfinished(ctx, f"{command} {target}")
             return ctx, carry_out(ctx, made, owner=operator())
     made = preview(ctx, target)
     question, is_empty = f"Do these {len(made.steps)} steps?", not made.steps
-    if not asked.agree(lambda: _show(made), made.as_dict, question, is_empty=is_empty):
+    if not asked.agree(lambda: show_steps(made), made.as_dict, question, is_empty=is_empty):
         return None
     with site_held(ctx, f"{command} {target}"):
         require_nothing_unfinished(ctx, f"{command} {target}")
         return ctx, execute(ctx, target, made.fingerprint)
 
 
-def _show(made: OperationPlan) -> None:
+def show_steps(made: OperationPlan) -> None:
+    """Show a plan to a person; what draws it is imported only then."""
     from permafrost.cli.render_operations import show_operation_plan
 
     show_operation_plan(made)

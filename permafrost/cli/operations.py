@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from permafrost.cli.changing import Asked
+from permafrost.cli.changing import Asked, show_steps
 from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
 from permafrost.cli.session import open_site, print_json
 
@@ -102,7 +102,6 @@ def abort(
 def _recover(verb: str, operation: str, asked: Asked) -> None:
     asked.require_answer()
     from permafrost.cli.render import line
-    from permafrost.cli.render_operations import show_operation_plan
     from permafrost.runbook import recovery
     from permafrost.runbook.operations import site_held
 
@@ -110,7 +109,7 @@ def _recover(verb: str, operation: str, asked: Asked) -> None:
     preview = recovery.preview_resume if verb == "resume" else recovery.preview_abort
     made = preview(ctx, operation)
     question = f"{verb.capitalize()} {operation}?"
-    if not asked.agree(lambda: show_operation_plan(made), made.as_dict, question):
+    if not asked.agree(lambda: show_steps(made), made.as_dict, question):
         return
     execute = recovery.resume_run if verb == "resume" else recovery.abort_run
     shown = None if asked.asks_nobody else made.fingerprint

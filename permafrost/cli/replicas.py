@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from permafrost.cli.changing import Asked, change, report
+from permafrost.cli.changing import Asked, change, report, show_steps
 from permafrost.cli.options import (
     Output,
     OutputOption,
@@ -138,7 +137,6 @@ def undrain(
     """Bring a replica back into rotation, through its probe."""
     asked = Asked(site, yes, plan_only, output)
     asked.require_answer()
-    from permafrost.cli.render_operations import show_operation_plan
     from permafrost.planning.lookup import replica_named
     from permafrost.runbook.member_drain import member_named
     from permafrost.runbook.operations import operator, site_held
@@ -156,8 +154,8 @@ def undrain(
     if not asked.asks_nobody:
         made = preview_undrain(ctx, node, owner=operator())
         question = f"Probe {replica} and bring it back into rotation?"
-        show = partial(show_operation_plan, made)
-        if not asked.agree(show, made.as_dict, question, is_empty=not made.steps):
+        is_empty = not made.steps
+        if not asked.agree(lambda: show_steps(made), made.as_dict, question, is_empty=is_empty):
             return
         shown = made.fingerprint
     with site_held(ctx, f"undrain {replica}"):

@@ -9,6 +9,7 @@ from permafrost.facts import Traffic
 from permafrost.runbook.context import Context
 
 FRESH_S = 5.0
+"""How old the look at the edges may be that is taken for what was before an operation."""
 KEPT = "counts-before"
 """One operation a site at a time: what was counted before the one that runs."""
 

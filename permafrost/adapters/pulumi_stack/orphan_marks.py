@@ -12,6 +12,7 @@ from pyVmomi import vim
 
 from permafrost.adapters.pulumi_stack.removal import remove
 from permafrost.adapters.vsphere.tagging import Tagging
+from permafrost.adapters.vsphere.tasks import named
 from permafrost.planning.ownership import category_name
 
 if TYPE_CHECKING:
@@ -79,10 +80,4 @@ def _remove_group(session: VcenterSession, cluster: str, name: str) -> None:
 
 
 def _cluster(content: Any, name: str) -> Any:
-    view = content.viewManager.CreateContainerView(
-        content.rootFolder, [vim.ClusterComputeResource], True
-    )
-    try:
-        return next(c for c in view.view if c.name == name)
-    finally:
-        view.DestroyView()
+    return next(found for found, _ in named(content, vim.ClusterComputeResource, {name}))
