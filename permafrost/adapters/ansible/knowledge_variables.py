@@ -11,7 +11,7 @@ from permafrost import topology
 from permafrost.adapters.ansible.images import image_reference
 from permafrost.adapters.ansible.knowledge_watch import (
     member_tls,
-    object_store_ca,
+    object_store_ca_file,
     waits_for_first,
     watch_settings,
 )
@@ -241,7 +241,7 @@ def _object_store(site: Site) -> dict[str, Any]:
     store = milvus_of(site).object_store
     if store is None:
         url = f"{object_store_scheme(site)}://127.0.0.1:{BALANCED_OBJECT_STORE_PORT}"
-        ready, ca = "/minio/health/cluster", object_store_ca(site)
+        ready, ca = "/minio/health/cluster", object_store_ca_file(site)
     else:
         url, ready = f"https://{store.authority}", f"/{store.bucket}"
         ca = STORE_CA if store.ca_file else ""

@@ -23,14 +23,13 @@ MEMBER_TLS = {"ca": "/etc/haproxy/tls/ca.pem", "own": "/etc/haproxy/tls/server.p
 
 
 def member_tls(is_encrypted: bool) -> dict[str, str]:
-    """Return with which files a member speaks to a store; nothing where it does so in plain
-    text."""
+    """Return with which files a member speaks to a store; nothing where that is plain text."""
     return dict(MEMBER_TLS) if is_encrypted else {}
 
 
-def object_store_ca(site: Site) -> str:
+def object_store_ca_file(site: Site) -> str:
     """Return the file with whom a member trusts to be the bundled object store; empty: nobody."""
-    return MEMBER_TLS["ca"] if milvus_of(site).object_store_tls else ""
+    return member_tls(milvus_of(site).object_store_tls).get("ca", "")
 
 
 def watch_settings(
@@ -64,7 +63,7 @@ def watch_settings(
             if "object_store" in stores
             else ""
         ),
-        "object_store_ca": object_store_ca(site),
+        "object_store_ca": object_store_ca_file(site),
     }
 
 

@@ -17,6 +17,7 @@ from permafrost.adapters.ansible import registry_variables as registry
 from permafrost.adapters.ansible.edge_variables import buffer_bytes, edge_variables
 from permafrost.adapters.ansible.images import image_reference
 from permafrost.planning import walls
+from permafrost.planning.knowledge import milvus_of
 from permafrost.planning.release import Release, release_of
 from permafrost.site.model import Endpoint, GpuMode, Site
 from permafrost.site.pins import checkpoint_repository, digest_of
@@ -81,9 +82,9 @@ def server_names(site: Site, node: Node) -> tuple[tuple[str, ...], tuple[IPv4Add
 def encrypts_inside(site: Site, node: Node) -> bool:
     """Return whether a node shows its certificate to stores of the knowledge tier, and theirs are
     shown to it through its own balancer, on the loopback."""
-    if node.tier is not Tier.KNOWLEDGE or site.knowledge is None:
+    if node.tier is not Tier.KNOWLEDGE:
         return False
-    milvus = site.knowledge.milvus
+    milvus = milvus_of(site)
     return milvus.etcd_tls or milvus.object_store_tls or milvus.queue_tls
 
 
@@ -111,8 +112,9 @@ def host_variables(
         case Tier.KNOWLEDGE:
             plain |= _runtime(site, public)
             plain |= knowledge.member_variables(site, node)
+            is_encrypted = milvus_of(site).object_store_tls
             plain["milvus_object_store_ca"] = (
-                public.site_ca if _is_own_store_encrypted(site) else public.object_store_ca
+                public.site_ca if is_encrypted else public.object_store_ca
             )
             hidden |= {
                 "container_runtime_registry_password": secret.registry_password,
@@ -135,10 +137,6 @@ def host_variables(
                 ),
             }
     return Variables(plain, hidden)
-
-
-def _is_own_store_encrypted(site: Site) -> bool:
-    return site.knowledge is not None and site.knowledge.milvus.object_store_tls
 
 
 def _base(site: Site, node: Node, public: PublicMaterial) -> dict[str, Any]:
