@@ -10,9 +10,7 @@ from lab.front.processes import CommandFailed, Stopped, stop_on_signals
 from lab.front.stages import Stages
 from lab.front.up import up
 from lab.instance.template import STANDARD, text_of
-from permafrost.errors import PermafrostError
-
-_USAGE, _FAILED = 2, 4
+from permafrost.errors import ExitStatus, PermafrostError
 
 
 def main() -> int:
@@ -28,15 +26,15 @@ def main() -> int:
     except PermafrostError as error:
         kinds = ", ".join(f"sites/{path.name}" for path in sorted(STANDARD.parent.glob("lab*")))
         sys.stderr.write(f"make up: {error}; those of labs are {kinds}\n")
-        return _USAGE
+        return ExitStatus.USAGE
     stop_on_signals()
     stages = Stages()
-    status = 0
+    status = ExitStatus.DONE
     try:
         up(stages, like)
     except (CommandFailed, Stopped) as error:
         sys.stderr.write(f"make up: {error}\n")
-        status = _FAILED
+        status = ExitStatus.FAILED
     stages.say(stages.table())
     return status
 

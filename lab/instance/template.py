@@ -7,8 +7,8 @@ from pathlib import Path
 from string import Template
 
 from lab.errors import LabError
+from lab.instance.model import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 STANDARD = CHECKOUT / "sites" / "lab.yaml"
 ON_DEMAND = ("etcd_image", "kafka_image", "milvus_image", "milvus_older_image", "minio_image")
 _SECRET = re.compile(r"password_file: (users/[a-z0-9-]+)")
