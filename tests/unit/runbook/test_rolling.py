@@ -1,7 +1,7 @@
-"""Members of the knowledge tier are configured anew one after the other, killed on the way.
+"""Members of the knowledge tier are configured anew one after the other.
 
 At every effect somebody answers right; who is configured has given away before; nobody else is
-away meanwhile. The same deployment, run again after a kill at any moment, reaches the same end.
+away meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 from permafrost.engine.state import Phase
 from permafrost.errors import Failed, PermafrostError, Refused
-from permafrost.planning.knowledge import members, rolling_order
+from permafrost.planning.knowledge import members
 from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
 from permafrost.runbook import member_turn
 from permafrost.runbook.context import Context
@@ -21,77 +21,24 @@ from permafrost.runbook.converge import converge_node
 from permafrost.runbook.founding import FOUNDED, owner_id
 from permafrost.runbook.knowledge import read_knowledge, settle_cluster
 from permafrost.site.model import Site
-from tests.fakes.killing import another_process
 from tests.fakes.knowledge import FakeVectorStore
 from tests.fakes.site import context
-from tests.fakes.world import Cut, World
-from tests.unit.runbook.test_members import align, restarts, site_with_knowledge
+from tests.fakes.world import World
+from tests.unit.runbook.rolling_tier import (
+    ONE,
+    ORDER,
+    SITE,
+    THREE,
+    TWO,
+    ctx,
+    deploy,
+    is_done,
+    world,
+)
 
-SITE = site_with_knowledge()
-ONE, TWO, THREE = (n.name for n in members(SITE))
-ORDER = [n.name for n in rolling_order(SITE)]
+__all__ = ["ctx", "world"]
 
-
-@pytest.fixture
-def world() -> World:
-    world = World.of(SITE)
-    world.etcd_leader = ONE
-    world.watchers.append(lambda what, target: judge(world, what, target))
-    return world
-
-
-@pytest.fixture
-def ctx(tmp_path: Path, world: World) -> Context:
-    ctx = context(tmp_path / "state", world)
-    for node in members(SITE):
-        ctx.store.record_converged(node.name, f"vm-{node.name}", "old")
-    ctx.store.remember(FOUNDED, {"version": "2.3.5"})
-    return ctx
-
-
-def judge(world: World, what: str, target: str) -> None:
-    """Somebody answers right at every effect; who is configured serves and leads nothing."""
-    tier = FakeVectorStore(world)
-    doors = [n.name for n in members(world.site)]
-    assert any(tier.canaries(door).is_right for door in doors), f"{what} {target}"
-    if what == "configure" and target in doors and world.works(target):
-        assert target in world.handed_over, f"{target} was configured while it served"
-        assert tier.leader() != target
-    if what == "hand-over":
-        assert world.handed_over <= {target}, "another one is away already"
-
-
-def deploy(ctx: Context, fingerprint: str = "new") -> None:
-    """Do what the program does: each in its turn, none after one that failed."""
-    for name in ORDER:
-        converge_node(ctx, name, vm=f"vm-{name}", fingerprint=fingerprint)
-
-
-def is_done(ctx: Context, fingerprint: str = "new") -> bool:
-    return read_knowledge(ctx).is_ready and all(
-        ctx.store.converged(n) == (f"vm-{n}", fingerprint) for n in ORDER
-    )
-
-
-class Countdown:
-    """Kills the process at the n-th time that it asks whether it may go on; None: it lives."""
-
-    def __init__(self, ctx: Context, left: int | None) -> None:
-        self.passed, self._left, self._guard = 0, left, ctx.guard
-
-    def __call__(self) -> None:
-        self.passed += 1
-        if self._left is not None:
-            self._left -= 1
-            if self._left < 0:
-                raise Cut
-        self._guard()
-
-
-def killed_at(ctx: Context, moment: int | None) -> Countdown:
-    countdown = Countdown(ctx, moment)
-    ctx.guard = countdown  # type: ignore[method-assign]
-    return countdown
+STORES = ("etcd", "object_store", "queue")
 
 
 def test_standby_coordinators_go_first_and_the_active_ones_before_who_has_none() -> None:
@@ -149,101 +96,6 @@ def test_nobody_gives_away_while_coordinators_are_about_to_change_places(
     world.took_over = (TWO, world.seconds + 10_000.0)
     converge_node(ctx, ONE, vm="vm", fingerprint="newer")
     assert at[f"hand-over {ONE}"] < 200.0, "the control: who is first itself waits for nobody"
-
-
-def moments(tmp_path: Path) -> int:
-    """Return how often a whole deployment asks whether it may go on."""
-    world = World.of(SITE)
-    world.etcd_leader = ONE
-    ctx = context(tmp_path / "counted", world)
-    ctx.store.remember(FOUNDED, {"version": "2.3.5"})
-    countdown = killed_at(ctx, None)
-    deploy(ctx)
-    return countdown.passed
-
-
-@pytest.mark.parametrize("part", range(4))
-@pytest.mark.exhaustive(1)
-def test_killed_anywhere_the_next_run_reaches_the_same_end(tmp_path: Path, part: int) -> None:
-    """Every moment at which it asks whether it may go on, and around every effect."""
-    count = moments(tmp_path)
-    assert count > 30
-    for moment in range(part, count, 4):
-        world = World.of(SITE)
-        world.etcd_leader = ONE
-        world.watchers.append(lambda what, target, world=world: judge(world, what, target))
-        ctx = context(tmp_path / f"guard-{moment}" / "state", world)
-        ctx.store.remember(FOUNDED, {"version": "2.3.5"})
-        killed_at(ctx, moment)
-        with pytest.raises(Cut):
-            deploy(ctx)
-        after = another_process(ctx, world)
-        deploy(after)
-        assert is_done(after), moment
-
-
-@pytest.mark.parametrize("moment", range(12))
-def test_replicas_that_stand_on_one_member_each_survive_a_kill_around_any_effect(
-    ctx: Context, world: World, moment: int
-) -> None:
-    """A member gives away, and one of the other's query nodes restarts for the replica it had."""
-    align(world)
-    if moment == 0:
-        deploy(ctx)
-        assert restarts(world) == [f"{THREE} milvus-query-1"], "once: each spans two from then on"
-        (run,) = [o for o in ctx.store.operations() if o.command == f"converge {TWO}"]
-        (done,) = [e for e in ctx.store.journal(run.id) if e.kind == "hand-over"][1:]
-        assert "no query node had replica docs-0" in str(done.detail)
-        return
-    world.cut_in = moment - 1
-    with pytest.raises(Cut):
-        deploy(ctx)
-    after = another_process(ctx, world)
-    deploy(after)
-    assert is_done(after), moment
-    assert len(restarts(world)) <= 2
-
-
-def test_a_lost_member_that_had_all_of_a_replica_is_built_anew(ctx: Context, world: World) -> None:
-    """Nothing gave away, and the others are not whole before one of theirs has been restarted."""
-    align(world)
-    world.power_off(THREE)
-    assert any("docs-1" in p.message for p in read_knowledge(ctx, mending=(THREE,)).problems)
-    with pytest.raises(Failed, match="no answer"):
-        converge_node(ctx, THREE, vm="new", fingerprint="new")
-    assert restarts(world) == [f"{TWO} milvus-query-1"]
-    assert not read_knowledge(ctx, mending=(THREE,)).problems
-    world.power_on(THREE)
-    converge_node(ctx, THREE, vm="new", fingerprint="new")
-    assert read_knowledge(ctx).is_ready
-
-
-@pytest.mark.exhaustive(6)
-@pytest.mark.parametrize("moment", range(12))
-@pytest.mark.parametrize("changed_again", [False, True])
-def test_killed_around_an_effect_the_next_run_reaches_the_same_end(
-    ctx: Context, world: World, moment: int, changed_again: bool
-) -> None:
-    """Also where the configuration changes meanwhile: then another one's turn is first."""
-    world.cut_in = moment
-    with pytest.raises(Cut):
-        deploy(ctx)
-    after = another_process(ctx, world)
-    wanted = "newer" if changed_again else "new"
-    deploy(after, wanted)
-    assert is_done(after, wanted)
-
-
-def test_whose_turn_was_cut_off_is_started_before_another_one_goes(
-    ctx: Context, world: World
-) -> None:
-    world.cut_in = 1
-    with pytest.raises(Cut):
-        converge_node(ctx, TWO, vm="x", fingerprint="new")
-    assert world.handed_over == {TWO}
-    after = another_process(ctx, world)
-    converge_node(after, THREE, vm="x", fingerprint="new")
-    assert world.effects[-3:] == [f"take-up {TWO}", f"hand-over {THREE}", f"configure {THREE}"]
 
 
 def test_nothing_is_touched_while_another_member_is_not_right(ctx: Context, world: World) -> None:
@@ -389,37 +241,3 @@ def test_somebody_elses_cluster_is_not_touched(
             do()
         assert refused.value.code == "KNOWLEDGE_NAME_TAKEN"
     assert world.effects == []
-
-
-STORES = ("etcd", "object_store", "queue")
-
-
-def test_who_gave_way_before_its_vm_was_touched_is_brought_back_by_its_convergence(
-    ctx: Context, world: World
-) -> None:
-    """Also where nothing else has changed: what it is configured as is as it was."""
-    node = next(n for n in members(SITE) if n.name == TWO)
-    assert member_turn.give_way(ctx, node, owner="pulumi")
-    assert (world.handed_over, member_turn.unfinished_turn(ctx)) == ({TWO}, TWO)
-    world.power_off(TWO)
-    world.power_on(TWO)
-    converge_node(ctx, TWO, vm=f"vm-{TWO}", fingerprint="old")
-    assert read_knowledge(ctx).is_ready
-    assert member_turn.unfinished_turn(ctx) == ""
-
-
-def test_who_does_not_answer_gives_nothing_away_before_its_vm_is_touched(
-    ctx: Context, world: World
-) -> None:
-    world.power_off(TWO)
-    node = next(n for n in members(SITE) if n.name == TWO)
-    assert not member_turn.give_way(ctx, node, owner="pulumi")
-    assert world.effects == []
-
-
-def test_a_settled_member_whose_vm_has_changed_is_waited_for(ctx: Context, world: World) -> None:
-    world.handed_over.add(TWO)
-    with pytest.raises(Failed):
-        converge_node(ctx, TWO, vm=f"vm-{TWO}", fingerprint="old")
-    world.handed_over.clear()
-    assert converge_node(ctx, TWO, vm=f"vm-{TWO}", fingerprint="old").notes
