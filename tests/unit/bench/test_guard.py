@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from lab.instance.waiting import wait_until
 from tests.bench.guard import ROOT, outlived_by
 
 BENCH = """
@@ -24,10 +24,7 @@ DEADLINE_S = 30.0
 
 
 def await_file(file: Path) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not file.exists():
-        assert time.monotonic() < end, f"{file.name} is not there"
-        time.sleep(0.02)
+    assert wait_until(file.exists, DEADLINE_S, 0.02), f"{file.name} is not there"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
