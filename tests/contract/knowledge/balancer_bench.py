@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lab.instance.waiting import wait_until
 from tests.golden.ansible.rendering import render
 
 CHECKED_S = 20.0
@@ -42,13 +42,12 @@ def balancer(folder: Path, node: str, tls: tuple[str, str], **variables: Any) ->
 
 def await_checks(ask: Ask, wanted: Mapping[str, str]) -> None:
     """Wait until the balancer says of each server what is wanted: L7OK, L6RSP (TLS failed), ..."""
-    end, found = time.monotonic() + CHECKED_S, dict[str, str]()
-    while time.monotonic() < end:
+
+    def is_so() -> bool:
         found = ask()
-        if all(found.get(name) == status for name, status in wanted.items()):
-            return
-        time.sleep(0.2)
-    raise AssertionError(found)
+        return all(found.get(name) == status for name, status in wanted.items())
+
+    assert wait_until(is_so, CHECKED_S, 0.2), ask()
 
 
 def _checks(admin: Path) -> dict[str, str]:

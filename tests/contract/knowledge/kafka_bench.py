@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from lab.instance.waiting import wait_until
 from permafrost.pki.store import SitePki
+from tests.contract.knowledge.processes import end
 from tests.golden.ansible.rendering import render
 
 NAMES = ("hamar-knowledge-01", "hamar-knowledge-02", "hamar-knowledge-03")
@@ -67,23 +68,15 @@ class Kafka:
             self.running[name] = self._run(name, "kafka.Kafka")
 
     def stop(self, names: Iterable[str] = NAMES) -> None:
-        found = [self.running.pop(name) for name in names if name in self.running]
-        for process in found:
-            process.kill()
-        for process in found:
-            process.wait()
+        end(self.running, names)
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
     def await_(self, is_so: Callable[[], bool], within_s: float = STARTED_S) -> None:
         """Wait until something is so, or fail with what the brokers wrote last."""
-        end = time.monotonic() + within_s
-        while time.monotonic() < end:
-            if is_so():
-                return
-            time.sleep(0.3)
-        raise AssertionError("\n".join(self.log(name)[-1500:] for name in NAMES))
+        if not wait_until(is_so, within_s, 0.3):
+            raise AssertionError("\n".join(self.log(name)[-1500:] for name in NAMES))
 
     def _write_settings(self, name: str) -> None:
         home = self.folder / name

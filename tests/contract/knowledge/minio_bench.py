@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from lab.instance.waiting import wait_until
 from permafrost.adapters.object_store import probe
 from permafrost.errors import Problem
 from permafrost.pki.store import SitePki
 from permafrost.site.object_store import ObjectStore
+from tests.contract.knowledge.processes import end
 from tests.contract.knowledge.s3_bench import a_port
 from tests.golden.ansible.rendering import render
 
@@ -65,11 +66,7 @@ class Minio:
             self._start(name)
 
     def stop(self, names: Iterable[str] = NAMES) -> None:
-        found = [self.running.pop(name) for name in names if name in self.running]
-        for process in found:
-            process.kill()
-        for process in found:
-            process.wait()
+        end(self.running, names)
 
     def asked(self, name: str, *, secret: str = SECRET, ca: str | None = None) -> Problem | None:
         """Ask a node for a bucket, with a key; there is none, so the best answer is that."""
@@ -86,13 +83,13 @@ class Minio:
 
     def await_whole(self, name: str) -> None:
         """Wait until a node answers a request with the right key: it has reached the others."""
-        end = time.monotonic() + STARTED_S
-        while time.monotonic() < end:
+
+        def is_whole() -> bool:
             found = self.asked(name)
-            if found is not None and found.code == "OBJECT_STORE_BUCKET_MISSING":
-                return
-            time.sleep(0.2)
-        raise AssertionError((self.folder / f"{name}.log").read_text()[-2000:])
+            return found is not None and found.code == "OBJECT_STORE_BUCKET_MISSING"
+
+        if not wait_until(is_whole, STARTED_S, 0.2):
+            raise AssertionError((self.folder / f"{name}.log").read_text()[-2000:])
 
     def _start(self, name: str) -> None:
         home = self.folder / name
