@@ -74,6 +74,7 @@ def test_cut_off_after_it_left_it_is_expected_all_the_same(
 ) -> None:
     told = etcd.settings()
     empty(etcd, TWO)
+    etcd.await_writing(ONE)  # it may have been the leader
     members = program.post(etcd.url(ONE) + "/v3/cluster/member/list", {})["members"]
     gone = next(m["ID"] for m in members if m["name"] == TWO)
     program.post(etcd.url(ONE) + "/v3/cluster/member/remove", {"ID": gone})
