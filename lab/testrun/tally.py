@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-_REASON_LINES = 12
+_REASON_HEAD = 12
+_REASON_TAIL = 30
 _REASON_WIDTH = 400
+_SAID = "E  "
+"""How pytest begins the lines of a traceback that say what was wrong."""
 
 
 @dataclass
@@ -48,10 +51,29 @@ class Tally:
 
 
 def _reason(case: ElementTree.Element) -> str:
-    """Return the first lines of what pytest says of a failure, indented below its name."""
+    """Return what pytest says of a failure, indented below its name: its beginning and its end.
+
+    The whole of it stands in the element's text; what pytest calls the message ends after a few
+    lines, and what a program that failed said last is what is looked for.
+    """
     for kind in ("failure", "error"):
         found = case.find(kind)
-        if found is not None and (message := found.get("message", "")):
-            lines = message.splitlines()[:_REASON_LINES]
+        if found is None:
+            continue
+        said = [
+            line.removeprefix(_SAID).rstrip()
+            for line in (found.text or "").splitlines()
+            if line.startswith(_SAID)
+        ]
+        lines = _both_ends(said or found.get("message", "").splitlines())
+        if lines:
             return "".join(f"\n    {line[:_REASON_WIDTH]}" for line in lines)
     return ""
+
+
+def _both_ends(lines: list[str]) -> list[str]:
+    """Return at most the first and the last lines of a long text, with what was left out."""
+    left_out = len(lines) - _REASON_HEAD - _REASON_TAIL
+    if left_out <= 1:
+        return lines
+    return [*lines[:_REASON_HEAD], f"[{left_out} lines]", *lines[-_REASON_TAIL:]]

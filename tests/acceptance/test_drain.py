@@ -24,6 +24,7 @@ Status = Callable[[], dict[str, Any]]
 LOSSLESS = {"failed": 0, "cut": 0, "wrong": 0}
 PULSE_RATE = 60  # each answer takes 16 tokens of 250 ms: 240 in flight
 CHAT_RATE = 0.7
+CHAT_BEFORE = 10
 AT_MOST_S = 600  # a load ends when what it covers has ended
 
 
@@ -74,10 +75,14 @@ def test_chat_loses_nothing_with_real_tokens(
 ) -> None:
     with traffic(lab, "chat", CHAT_RATE, AT_MOST_S, 0.5, tmp_path / "chat.jsonl") as load:
         load.await_steady()
+        # How many are asked depends on how long the commands take: as many go before them.
+        wait_until(
+            "enough are answered", lambda: len(load.records()) >= CHAT_BEFORE, 60, every_s=1
+        )
         take_away_and_bring_back("lab-chat-03", permafrost, status, vsphere, load)
         summary = load.finish()
     assert losses(summary) == LOSSLESS, summary
-    assert summary["outcomes"]["ok"] == summary["requests"] >= 15
+    assert summary["outcomes"]["ok"] == summary["requests"] > CHAT_BEFORE
 
 
 def in_flight(document: dict[str, Any], name: str) -> int:

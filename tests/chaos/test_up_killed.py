@@ -92,7 +92,7 @@ def killed_and_run_again(
                 lambda: len(shown.findall(log.read_text())) >= times or first.poll() is not None,
                 MOMENT_WITHIN_S,
             )
-            assert first.poll() is None, log.read_text()[-4000:]
+            assert first.poll() is None, log.read_text()[-12000:]
         finally:
             first.kill()  # make alone: what it started must not outlive it
             first.wait(10)
@@ -104,7 +104,7 @@ def killed_and_run_again(
         again = subprocess.run(
             argv, cwd=ROOT, env=own, stdout=out, stderr=out, timeout=AGAIN_WITHIN_S
         )
-    assert again.returncode == 0, second.read_text()[-4000:]
+    assert again.returncode == 0, second.read_text()[-12000:]
     site = ROOT / ".lab" / lab / "site.yaml"
     permafrost = Cli(ROOT / ".venv/bin/permafrost", {**own, "PERMAFROST_SITE": str(site)})
     assert permafrost.json("plan")["steps"] == []
