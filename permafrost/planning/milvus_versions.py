@@ -58,6 +58,10 @@ class MilvusVersion:
     is_verified: bool
     plain: tuple[str, ...]
     """Connections between members that are neither encrypted nor authenticated by a password."""
+    pins_leaders: bool = False
+    """Whether its proxies keep the query nodes that they know until they are told to ask anew.
+
+    A leader that is new is called available while it does not yet read what it has."""
     fills_replicas: bool = False
     """Whether it gives a replica that lost its last query node one of another's, by itself."""
 
@@ -83,6 +87,9 @@ GRACE_S = 60
 """How long a process of Milvus waits until others have taken what it had."""
 _HANDS_OVER_S = GRACE_S + 10
 """A query node that is killed sooner takes segments with it that nobody else has loaded."""
+
+KEPT_S = 365 * 86400
+"""How long proxies of 2.3 keep the leaders that they know."""
 
 _BROKER_LOST = {"socket.timeout.ms": 3000, "socket.connection.setup.timeout.ms": 3000}
 
@@ -167,14 +174,24 @@ V2_3 = MilvusVersion(
             "queryCoord": {
                 "enableActiveStandby": True,
                 "autoBalance": True,
+                # Segments alone: leaders of two replicas that move at once leave a proxy, which
+                # keeps those it knows, without one. Runbooks spread them.
+                "autoBalanceChannel": False,
                 "balanceIntervalSeconds": 10,
                 "checkInterval": 500,
+                # How often the target has a new version, with which a leader that is new reads
+                # what it has: 10 s by default.
+                "UpdateNextTargetInterval": 3,
             },
+            # For ever: permafrost-knowledge-leaders says when. By default, after 3 s, a proxy asks
+            # for leaders that are called available and answer without what they have.
+            "proxy": {"shardLeaderCacheInterval": KEPT_S},
             "dataCoord": {"enableActiveStandby": True},
             "indexNode": {"enableDisk": False},
         },
     ),
     is_verified=True,
+    pins_leaders=True,
     plain=("between the roles of Milvus", *_PLAIN_STORES),
 )
 

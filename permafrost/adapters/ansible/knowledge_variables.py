@@ -9,6 +9,11 @@ from typing import Any
 
 from permafrost import topology
 from permafrost.adapters.ansible.images import image_reference
+from permafrost.adapters.ansible.knowledge_leaders import (
+    leaders_settings,
+    query_ports,
+    waits_for_leaders,
+)
 from permafrost.adapters.ansible.knowledge_watch import (
     member_tls,
     object_store_ca_file,
@@ -106,6 +111,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "store_balancer_etcd_servers": _nearest_first(_places(site, "etcd", ETCD_PORT), node),
         "knowledge_state_units": [*(STORE_UNITS[s] for s in stores), *(u.name for u in units)],
         "knowledge_state_serving": _in_stopping_order(units),
+        "knowledge_state_query_ports": query_ports(site, node),
         "knowledge_state_coordinators": list(COORDINATORS[milvus.version]),
         "knowledge_state_address": str(node.address),
         "knowledge_state_etcd": _urls(site, "etcd", ETCD_PORT),
@@ -123,13 +129,21 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         ),
         "milvus_image": images["milvus"],
         "milvus_units": [
-            {**_unit(u), "waits_for_first": waits_for_first(site, node, u.role)} for u in units
+            {
+                **_unit(u),
+                "waits_for_first": waits_for_first(site, node, u.role),
+                "waits_for_leaders": waits_for_leaders(site, u),
+            }
+            for u in units
         ],
         "milvus_settings": _settings(site),
         "milvus_data_folder": f"{DATA_FOLDER}/milvus",
         "milvus_container_cgroups": cgroups,
         "milvus_etcd_urls": _urls(site, "etcd", ETCD_PORT),
     }
+    if version_of(site).pins_leaders:
+        urls = _urls(site, "etcd", ETCD_PORT)
+        found["knowledge_leaders_settings"] = leaders_settings(site, node, urls)
     if "etcd" in stores:
         found |= {
             "etcd_image": images["etcd"],

@@ -1,0 +1,44 @@
+"""What is told to those who tell proxies when to ask anew who leads. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from permafrost.adapters.ansible.knowledge_watch import member_tls
+from permafrost.planning.knowledge import Unit, milvus_of, units_of, version_of
+from permafrost.site.model import Site
+from permafrost.topology import Node
+
+INTERNAL_PORT = "PROXY_INTERNALPORT"
+"""Where a proxy takes what the other roles tell it."""
+QUERY_PORT = "QUERYNODE_PORT"
+
+
+def leaders_settings(site: Site, node: Node, etcd: list[str]) -> dict[str, Any]:
+    """Return the settings file of permafrost-knowledge-leaders; ``etcd``: URLs of all members.
+
+    ``proxy`` is empty on a member without one: nobody is told there.
+    """
+    ports = [u.ports[INTERNAL_PORT] for u in units_of(site, node.name) if u.role == "proxies"]
+    return {
+        "address": str(node.address),
+        "etcd": etcd,
+        "root": site.site,
+        "tls": member_tls(milvus_of(site).etcd_tls),
+        "proxy": f"{node.address}:{ports[0]}" if ports else "",
+    }
+
+
+def query_ports(site: Site, node: Node) -> dict[str, int]:
+    """Return the query nodes of a member that are emptied before they stop: unit to port.
+
+    None of a version whose proxies find out by themselves.
+    """
+    if not version_of(site).pins_leaders:
+        return {}
+    return {u.name: u.ports[QUERY_PORT] for u in units_of(site, node.name) if u.role == "query"}
+
+
+def waits_for_leaders(site: Site, unit: Unit) -> bool:
+    """Return whether a process asks who leads when it begins, and keeps that."""
+    return unit.role == "proxies" and version_of(site).pins_leaders
