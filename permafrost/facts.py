@@ -24,6 +24,20 @@ class QueryReplica:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyLeaders:
+    """What was noted last of the query nodes that a proxy sends to.
+
+    ``address`` is its member's. ``is_settled``: it knows exactly those that lead, and all of them
+    were seen to be whole. ``leaders``: collection to channel to the nodes that lead it, of each
+    replica one, by Milvus' numbers.
+    """
+
+    address: str
+    is_settled: bool
+    leaders: Mapping[str, Mapping[str, tuple[int, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
 class MemberState:
     """A knowledge member as it sees the tier. ``units``: unit -> systemd's word for it.
 
@@ -46,6 +60,8 @@ class MemberState:
     cluster_owner: str = ""
     """Which control plane the cluster, as etcd has it, belongs to; empty where nobody said."""
     replicas: tuple[QueryReplica, ...] = ()
+    proxy_leaders: tuple[ProxyLeaders, ...] = ()
+    """Of the proxies of all members; none of a version whose proxies find out by themselves."""
 
 
 @dataclass(frozen=True, slots=True)

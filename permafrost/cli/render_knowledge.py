@@ -48,5 +48,11 @@ def show_knowledge(status: KnowledgeStatus, out: Console) -> None:
             f"  note: replica {replica['replica']} of collection {replica['collection']} stands "
             f"on {member} alone; a stop of that member restarts another one's query node"
         )
+    for led in status.led_on_one_member:
+        out.print(
+            f"  note: {led['channels']} channels of collection {led['collection']} are led on "
+            f"{led['member']} alone; its loss interrupts their searches for seconds. The next "
+            "member that comes back spreads them"
+        )
     for name, message, _ in status.problems:
         out.print(f"  [red]not ready[/] {escape(f'{name}: ' if name else '')}{escape(message)}")

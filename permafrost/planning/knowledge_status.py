@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning.knowledge import members, members_with, milvus_of, proxies
+from permafrost.planning.query_leaders import is_unsettled, led_on_one_member
 from permafrost.planning.query_replicas import lacking_replicas, replicas_on_members
 from permafrost.site.model import Site
 from permafrost.topology import service_address
@@ -21,6 +22,7 @@ COORDINATORS = {"2.3.4": _OF_2_3, "2.3.5": _OF_2_3, "2.6": ("mixcoord",)}
 
 
 NOT_READY, COPYING = "KNOWLEDGE_NOT_READY", "KNOWLEDGE_COPYING"
+UNSETTLED = "its proxy does not know the query nodes that lead, or not all of them are whole yet"
 FULL_MIB, FULL_SHARE = 512, 0.02
 """Less is free on the disk of the data: stores are about to refuse what is written."""
 CERTIFICATE_WORDS = ("certificate", "ssl", "handshake")
@@ -62,6 +64,8 @@ class KnowledgeStatus:
     """Which control planes its members say that it belongs to."""
     replicas: tuple[dict[str, Any], ...] = ()
     """As ``replicas_on_members`` has them."""
+    led_on_one_member: tuple[dict[str, Any], ...] = ()
+    """As ``query_leaders.led_on_one_member`` has them."""
 
     @property
     def is_ready(self) -> bool:
@@ -86,6 +90,7 @@ class KnowledgeStatus:
             "proxies": list(self.proxies),
             "collections": [{"name": n, "loaded": p} for n, p in self.collections.items()],
             "replicas": list(self.replicas),
+            "led_on_one_member": list(self.led_on_one_member),
             "problems": [p._asdict() for p in self.problems],
         }
 
@@ -124,6 +129,7 @@ def knowledge_status(
         problems=tuple(_problems(site, seen, active, frozenset(mending), frozenset(away))),
         owners=frozenset(s.cluster_owner for s in seen.states.values() if s.cluster_owner),
         replicas=replicas_on_members(site, seen.states),
+        led_on_one_member=led_on_one_member(site, seen.states),
     )
 
 
@@ -198,6 +204,9 @@ def _problems(
     for node, _ in proxies(site):
         if node.name not in excused:
             yield from _of_proxy(node.name, seen.canaries.get(node.name))
+    for node, _ in proxies(site):
+        if node.name not in excused and is_unsettled(seen.states, str(node.address)):
+            yield Lack(node.name, UNSETTLED)
     if seen.blind:
         yield Lack("", seen.blind)
     yield from _of_collections(site, seen)

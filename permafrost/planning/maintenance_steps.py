@@ -15,7 +15,7 @@ from permafrost.topology import Node, Tier, nodes
 
 MOVE_S, POWER_S, MODE_S = 600.0, 300.0, 800.0
 
-HAND_OVER_S, TIER_S = 240.0, 600.0
+HAND_OVER_S, TIER_S = 290.0, 600.0
 HAND_OVER_TEXT = (
     "leadership and segments to the others; a replica without a query node gets one of theirs"
 )

@@ -38,6 +38,7 @@ from permafrost.runbook.knowledge import (
     vector_store,
 )
 from permafrost.runbook.operations import Journal, operation
+from permafrost.runbook.query_leaders import spread_leaders
 from permafrost.runbook.query_replicas import fill_replicas
 from permafrost.topology import Node
 
@@ -90,6 +91,7 @@ def take_member_turn(
             await_ready(ctx, steady_s=STEADY_S, but=(COPYING,))
             await_ready(ctx, deadline_s=HEAL_S)
         await_ready(ctx, steady_s=STEADY_S)
+        taken.notes += spread_leaders(ctx)
         journal("await-tier", node.name, Phase.DONE, {})
         ctx.store.remember(TURN, {})
     return taken

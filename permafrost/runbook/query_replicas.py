@@ -26,8 +26,8 @@ from permafrost.planning.query_replicas import (
 from permafrost.runbook.context import Context
 from permafrost.runbook.knowledge import EVERY_S, ask_members, read_knowledge, vector_store
 
-RESTART_S = 150.0
-"""A query node hands over for up to 70 s before it is killed."""
+RESTART_S = 290.0
+"""A query node is emptied for up to 180 s, and what is left it hands over for up to 70 s."""
 SETTLED_S = 120.0
 """Until a node that was started has its place: it registers in seconds, or on a busy machine."""
 ANSWERS_S = 120.0

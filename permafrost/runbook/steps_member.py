@@ -20,6 +20,7 @@ from permafrost.runbook.knowledge import (
     take_up_member,
     vector_store,
 )
+from permafrost.runbook.query_leaders import node_to_restart, spread_leaders
 from permafrost.runbook.query_replicas import fill_replicas
 from permafrost.runbook.steps_host import HostAction
 
@@ -88,7 +89,8 @@ class AwaitMember(MemberAction):
 
     Its query nodes join, one after the other, the replica with the fewest: those that its going
     has emptied, or made the smaller ones. So replicas that all stood on one member span two from
-    then on, and a later stop needs no restart; nothing is to be done about them here.
+    then on, and a later stop needs no restart; nothing is to be done about them here. What leads
+    does not come back by itself: it is spread once everything is whole.
     """
 
     def already(self) -> Evidence | None:
@@ -99,7 +101,8 @@ class AwaitMember(MemberAction):
             seen = read_knowledge(self.ctx)
         except PermafrostError:
             return None
-        return {"ready": True} if seen.is_ready else None
+        is_done = seen.is_ready and node_to_restart(self.ctx) is None
+        return {"ready": True} if is_done else None
 
     def is_drained(self) -> bool:
         """Whether it is declared away: then it is not back before that is taken back."""
@@ -113,10 +116,11 @@ class AwaitMember(MemberAction):
     def confirm(self) -> Evidence:
         """Return the canaries once the tier is whole."""
         await_ready(self.ctx, deadline_s=self.step.deadline_s - TAKE_UP_S, steady_s=STEADY_S)
+        restarted = spread_leaders(self.ctx)
         if self.is_drained():
             who = self.ctx.store.declared()[self.step.target].owner
             self.ctx.store.declare(self.step.target, DeclaredState.ADMITTED, owner=who)
-        return {"ready": True}
+        return {"ready": True, **({"restarted": list(restarted)} if restarted else {})}
 
 
 class DeclareAway(MemberAction):

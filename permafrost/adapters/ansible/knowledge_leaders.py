@@ -11,6 +11,7 @@ from permafrost.topology import Node
 
 INTERNAL_PORT = "PROXY_INTERNALPORT"
 """Where a proxy takes what the other roles tell it."""
+UNIT = "permafrost-knowledge-leaders"
 QUERY_PORT = "QUERYNODE_PORT"
 
 
@@ -27,6 +28,11 @@ def leaders_settings(site: Site, node: Node, etcd: list[str]) -> dict[str, Any]:
         "tls": member_tls(milvus_of(site).etcd_tls),
         "proxy": f"{node.address}:{ports[0]}" if ports else "",
     }
+
+
+def leaders_units(site: Site, node: Node) -> list[str]:
+    """Return the unit that tells a member's proxy; none without one."""
+    return [UNIT] if any(waits_for_leaders(site, u) for u in units_of(site, node.name)) else []
 
 
 def query_ports(site: Site, node: Node) -> dict[str, int]:

@@ -11,6 +11,7 @@ from permafrost import topology
 from permafrost.adapters.ansible.images import image_reference
 from permafrost.adapters.ansible.knowledge_leaders import (
     leaders_settings,
+    leaders_units,
     query_ports,
     waits_for_leaders,
 )
@@ -109,7 +110,11 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "store_balancer_etcd_port": BALANCED_ETCD_PORT,
         "store_balancer_etcd_tls": milvus.etcd_tls,
         "store_balancer_etcd_servers": _nearest_first(_places(site, "etcd", ETCD_PORT), node),
-        "knowledge_state_units": [*(STORE_UNITS[s] for s in stores), *(u.name for u in units)],
+        "knowledge_state_units": [
+            *(STORE_UNITS[s] for s in stores),
+            *leaders_units(site, node),
+            *(u.name for u in units),
+        ],
         "knowledge_state_serving": _in_stopping_order(units),
         "knowledge_state_query_ports": query_ports(site, node),
         "knowledge_state_coordinators": list(COORDINATORS[milvus.version]),

@@ -21,7 +21,7 @@ from permafrost.adapters.milvus.session import (
 from permafrost.adapters.ssh import CommandResult, SshShell
 from permafrost.engine.secrets import own_secret
 from permafrost.errors import Failed, PermafrostError, Problem
-from permafrost.facts import CanaryAnswers, MemberDisk, MemberState, QueryReplica
+from permafrost.facts import CanaryAnswers, MemberDisk, MemberState, ProxyLeaders, QueryReplica
 from permafrost.planning.knowledge import etcd_scheme, members, milvus_of, proxies
 from permafrost.planning.milvus_versions import DATA_FOLDER, STORE_PORTS, STORES
 from permafrost.site.load import LoadedSite
@@ -213,4 +213,15 @@ def state_of(member: str, values: Mapping[str, Any]) -> MemberState:
             QueryReplica(str(r["collection"]), str(r["replica"]), frozenset(map(int, r["nodes"])))
             for r in etcd.get("replicas", ())
         ),
+        proxy_leaders=tuple(
+            _proxy_leaders(address, note) for address, note in etcd.get("leaders", {}).items()
+        ),
     )
+
+
+def _proxy_leaders(address: str, note: Mapping[str, Any]) -> ProxyLeaders:
+    leaders = {
+        str(collection): {str(name): tuple(map(int, nodes)) for name, nodes in channels.items()}
+        for collection, channels in note["leaders"].items()
+    }
+    return ProxyLeaders(str(address), bool(note["settled"]), leaders)

@@ -1,0 +1,138 @@
+"""Where channels of collections are led, and which query node begins anew to spread that. Pure.
+
+Each replica of a collection has one query node that leads a channel: it reads what is inserted and
+answers with what the replica's nodes have. Leaders are not balanced by Milvus here (two replicas
+whose leaders move at once leave a proxy without one), and stay where a member's going has put
+them: perhaps all on one member, whose loss then stops every search for seconds.
+
+What is chosen is a node that is emptied and begins anew: what it led goes to another node of its
+replica, and nothing comes back to it.
+
+Invariant: each restart leaves fewer channels that are led on one member alone, as far as one can
+say beforehand, so that they end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from permafrost.facts import MemberState
+from permafrost.planning.query_replicas import (
+    QueryNode,
+    Replicas,
+    by_collection,
+    noted_replicas,
+    running_nodes,
+)
+from permafrost.site.model import Site
+
+Leaders = Mapping[str, Mapping[str, Sequence[int]]]
+"""Collection to channel to the nodes that lead it, of each replica one."""
+
+
+def node_to_spread(
+    leaders: Leaders, replicas: Replicas, nodes: Mapping[int, QueryNode]
+) -> int | None:
+    """Return the node whose restart spreads leaders best; None where none does.
+
+    A leader that is not among ``nodes`` has ended.
+    """
+    before = len(alone(leaders, nodes))
+    leading = {n for channels in leaders.values() for of in channels.values() for n in of}
+    after = {
+        node: len(alone(_without(node, leaders, replicas, nodes), nodes))
+        for node in leading & nodes.keys()
+        if _is_movable(node, leaders, replicas, nodes)
+    }
+    best = min(after, key=lambda node: (after[node], nodes[node]), default=None)
+    return best if best is not None and after[best] < before else None
+
+
+def alone(leaders: Leaders, nodes: Mapping[int, QueryNode]) -> dict[tuple[str, str], str]:
+    """Return (collection, channel) that two replicas or more lead on the same member: which.
+
+    Where no query node runs on another member nothing could be otherwise.
+    """
+    if len({node.member for node in nodes.values()}) < 2:
+        return {}
+    found = {}
+    for collection, channels in leaders.items():
+        for channel, leading in channels.items():
+            homes = [nodes[n].member for n in leading if n in nodes]
+            if len(homes) > 1 and len(set(homes)) == 1:
+                found[collection, channel] = homes[0]
+    return found
+
+
+def noted_leaders(states: Mapping[str, MemberState]) -> Leaders:
+    """Return who leads, as the first proxy's member that is settled has noted it."""
+    return next((n.leaders for s in states.values() for n in s.proxy_leaders if n.is_settled), {})
+
+
+def is_unsettled(states: Mapping[str, MemberState], address: str) -> bool:
+    """Whether the member at an address notes that its proxy knows not all that lead.
+
+    One that notes nothing is of a configuration of before there were notes.
+    """
+    noted = (s.proxy_leaders for s in states.values() if s.proxy_leaders)
+    return any(not n.is_settled for n in next(noted, ()) if n.address == address)
+
+
+def led_on_one_member(site: Site, states: Mapping[str, MemberState]) -> tuple[dict[str, Any], ...]:
+    """Return the collections with channels that one member leads alone, as plain values."""
+    found = alone(noted_leaders(states), running_nodes(site, states))
+    return tuple(
+        {
+            "collection": collection,
+            "member": member,
+            "channels": sum(key[0] == collection and at == member for key, at in found.items()),
+        }
+        for collection, member in sorted({(key[0], at) for key, at in found.items()})
+    )
+
+
+def spreading(site: Site, states: Mapping[str, MemberState]) -> QueryNode | None:
+    """Return the query node to restart so that leaders are spread; None where none helps."""
+    nodes = running_nodes(site, states)
+    replicas = by_collection(noted_replicas(states))
+    chosen = node_to_spread(noted_leaders(states), replicas, nodes)
+    return None if chosen is None else nodes[chosen]
+
+
+def _others(
+    node: int, collection: str, replicas: Replicas, nodes: Mapping[int, QueryNode]
+) -> frozenset[int]:
+    """Return the other nodes that run of the replica of a collection that a node belongs to."""
+    of = next((r for r in replicas.get(collection, ()) if node in r), frozenset[int]())
+    return (of & nodes.keys()) - {node}
+
+
+def _is_movable(
+    node: int, leaders: Leaders, replicas: Replicas, nodes: Mapping[int, QueryNode]
+) -> bool:
+    """Whether each collection that it leads a channel of has another node in its replica."""
+    return all(
+        bool(_others(node, collection, replicas, nodes))
+        for collection, channels in leaders.items()
+        if any(node in of for of in channels.values())
+    )
+
+
+def _without(
+    node: int, leaders: Leaders, replicas: Replicas, nodes: Mapping[int, QueryNode]
+) -> Leaders:
+    """Return who leads once a node is emptied. Which other one of its replica, Milvus chooses:
+    one of its own member is assumed where there is one."""
+
+    def instead(collection: str) -> int:
+        others = _others(node, collection, replicas, nodes)
+        return min(others, key=lambda n: (nodes[n].member != nodes[node].member, nodes[n]))
+
+    return {
+        collection: {
+            channel: [instead(collection) if n == node else n for n in of]
+            for channel, of in channels.items()
+        }
+        for collection, channels in leaders.items()
+    }
