@@ -128,6 +128,20 @@ def test_every_byte_is_read_on_a_timer_and_a_finding_is_shown(host: Any, permafr
     assert json.loads(host.check_output("permafrost-node state --json"))["scrub"]["wrong"] == []
 
 
+@pytest.mark.parametrize("host", ["lab-pulse-03"], indirect=True)
+def test_what_a_convergence_that_was_cut_off_has_left_is_finished(
+    host: Any, permafrost: Cli
+) -> None:
+    """Cut off when the package source was written and not read, in the middle of dpkg."""
+    host.check_output("dpkg --remove --force-depends nftables")
+    host.check_output("find /var/lib/apt/lists -type f -delete; rm /var/lib/apt/permafrost-source")
+    host.check_output("touch /var/lib/dpkg/updates/0000")
+    assert host.run("apt-get install --yes nftables").rc != 0, "the control: by itself it does not"
+    permafrost.run("converge", "lab-pulse-03", "--yes", timeout=600)
+    assert host.package("nftables").is_installed
+    assert host.check_output("nft list tables")
+
+
 def test_a_second_convergence_of_every_node_changes_nothing(
     shell: Callable[..., Any], status: Callable[[], dict[str, Any]], site_file: Path
 ) -> None:
