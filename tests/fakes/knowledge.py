@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from permafrost.errors import Failed, Problem
-from permafrost.facts import CanaryAnswers, MemberDisk, MemberState
-from permafrost.planning.knowledge import members, members_with, milvus_of, stores_on, units_of
+from permafrost.facts import CanaryAnswers, MemberDisk, MemberState, ProxyLeaders
+from permafrost.planning.knowledge import (
+    members,
+    members_with,
+    milvus_of,
+    stores_on,
+    units_of,
+    version_of,
+)
 from permafrost.planning.knowledge_status import COORDINATORS
 from permafrost.planning.milvus_versions import STORE_UNITS
 from permafrost.planning.query_replicas import QueryNode
@@ -91,6 +98,19 @@ class FakeVectorStore:
             ),
             cluster_owner=self.world.owner,
             replicas=self.world.query.noted(),
+            proxy_leaders=self.proxy_leaders(),
+        )
+
+    def proxy_leaders(self) -> tuple[ProxyLeaders, ...]:
+        """Return what the members of proxies that serve have noted."""
+        if not version_of(self.world.site).pins_leaders:
+            return ()
+        doors = set(self.serving("proxies"))
+        leaders = self.world.query.leaders()
+        return tuple(
+            ProxyLeaders(str(n.address), n.name not in self.world.unsettled, leaders)
+            for n in members(self.world.site)
+            if n.name in doors
         )
 
     def query_nodes(self) -> dict[tuple[QueryNode, int], int]:

@@ -1,7 +1,8 @@
 """Query nodes and replicas as Milvus 2.3.5 has them.
 
 A node that registers gets a new number and joins, in each collection, the replica with the fewest
-nodes; one that is gone leaves its replica. No other node is ever moved.
+nodes; one that is gone leaves its replica. No other node is ever moved. A channel of a replica is
+led by one of its nodes, until that is gone: then by another.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from permafrost.facts import QueryReplica
 from permafrost.planning.query_replicas import QueryNode
 
 REPLICAS = 2
+CHANNELS = ("v0", "v1")
 
 
 @dataclass
@@ -24,6 +26,7 @@ class QueryTier:
     has: dict[str, list[set[int]]] = field(
         default_factory=lambda: {"docs": [set() for _ in range(REPLICAS)]}
     )
+    led: dict[tuple[str, int, str], int] = field(default_factory=dict)
     registered: int = 100
     lock: Lock = field(default_factory=Lock)
 
@@ -54,6 +57,21 @@ class QueryTier:
     def load(self, collection: str, *replicas: Iterable[QueryNode]) -> None:
         """Have a collection loaded just so, as the lot may fall."""
         self.has[collection] = [{self.numbers[node] for node in nodes} for nodes in replicas]
+
+    def leaders(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """Return collection to channel to the nodes that lead it, of each replica one."""
+        with self.lock:
+            for name, replicas in self.has.items():
+                for key in [(name, i, c) for i in range(len(replicas)) for c in CHANNELS]:
+                    if self.led.get(key) not in replicas[key[1]]:
+                        self.led.pop(key, None)
+                    if replicas[key[1]]:
+                        self.led.setdefault(key, min(replicas[key[1]]))
+            found: dict[str, dict[str, tuple[int, ...]]] = {}
+            for (name, _, channel), node in sorted(self.led.items()):
+                channels = found.setdefault(name, {})
+                channels[channel] = (*channels.get(channel, ()), node)
+            return found
 
     def percent(self) -> dict[str, int]:
         """Return how much of each collection is loaded: what has no node never is."""

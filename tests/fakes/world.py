@@ -77,6 +77,8 @@ class World:
     """Whose coordinators took over, and at which second they give way to the first ones."""
     empty_disks: set[str] = field(default_factory=set)
     """Members whose stores have lost everything: none of them runs any more."""
+    unsettled: set[str] = field(default_factory=set)
+    """Members whose proxy does not know who leads."""
     expected: set[str] = field(default_factory=set)
     """Members that etcd expects as new ones."""
     owner: str = ""

@@ -186,7 +186,6 @@ def test_a_replica_that_has_its_nodes_on_one_member_gets_another_one_when_that_m
     world.effects.clear()
     node = next(n for n in members(world.site) if n.name == stays)
     drain_member(ctx, node, owner=ME)
-    undrain_member(ctx, node, owner=ME)
     assert f"hand-over {stays}" in world.effects
     assert restarts(world) == [], "replicas that span two members lose no member's all"
 
@@ -203,7 +202,7 @@ def test_the_status_notes_replicas_that_stand_on_one_member(ctx: Context, world:
     ]
     text = io.StringIO()
     show_knowledge(seen, Console(file=text, width=200))
-    notes = [line for line in text.getvalue().splitlines() if "note:" in line]
+    notes = [line for line in text.getvalue().splitlines() if "note: replica" in line]
     assert [f"replica docs-{i}" in notes[i] for i in (0, 1)] == [True, True]
     assert len(notes) == 2
     world.handed_over.add(TWO)
@@ -297,3 +296,46 @@ def test_killed_around_the_restart_it_is_finished_or_taken_back(
         leave(after, host, owner=ME)
     assert read_knowledge(after).is_ready
     assert len(restarts(world)) <= 2
+
+
+def homes_of_leaders(world: World) -> set[frozenset[str]]:
+    """Return for each channel the members that lead it."""
+    nodes = {number: node.member for node, number in world.query.numbers.items()}
+    channels = world.query.leaders().values()
+    return {frozenset(nodes[n] for n in of) for led in channels for of in led.values()}
+
+
+@pytest.mark.parametrize("moment", range(0, 40, 3))
+def test_leaders_are_spread_again_once_a_member_is_back(
+    ctx: Context, world: World, moment: int
+) -> None:
+    """All stand on the one that stayed; killed at any moment, the next one does the rest."""
+    read_knowledge(ctx)
+    host = host_of(world, "lab-knowledge-02")
+    enter(ctx, host, owner=ME)
+    assert homes_of_leaders(world) == {frozenset({"lab-knowledge-03"})}, "the control"
+    if moment == 0:
+        left = leave(ctx, host, owner=ME)
+        (back,) = [r for r in left.results if r.step.kind == "await-member"]
+        assert len(restarts(world)) == 1
+        assert "leaders stood on one member alone" in str(back.evidence)
+    else:
+        world.cut_in = moment - 1
+        try:
+            leave(ctx, host, owner=ME)
+        except Cut:
+            after = another_process(ctx, world)
+            (run,) = after.store.runs.unfinished()
+            resume_run(after, run.operation)
+    assert homes_of_leaders(world) == {frozenset({"lab-knowledge-02", "lab-knowledge-03"})}
+    assert read_knowledge(ctx).led_on_one_member == ()
+
+
+def test_a_proxy_that_does_not_know_who_leads_keeps_the_tier_from_being_ready(
+    ctx: Context, world: World
+) -> None:
+    world.unsettled.add("lab-knowledge-01")
+    (lack,) = read_knowledge(ctx).problems
+    assert lack.member == "lab-knowledge-01"
+    assert "does not know the query nodes that lead" in lack.message
+    assert not read_knowledge(ctx, mending=("lab-knowledge-01",)).problems

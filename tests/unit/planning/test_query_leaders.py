@@ -1,0 +1,122 @@
+"""Which query node begins anew to spread leaders: by example, and for any tier."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from permafrost.facts import MemberState, ProxyLeaders
+from permafrost.planning.knowledge import members
+from permafrost.planning.query_leaders import (
+    alone,
+    is_unsettled,
+    led_on_one_member,
+    node_to_spread,
+    noted_leaders,
+)
+from permafrost.planning.query_replicas import QueryNode
+from tests.fakes.query_tier import QueryTier
+from tests.unit.runbook.test_members import site_with_knowledge
+
+NODES = {
+    1: QueryNode("two", "query-1"),
+    2: QueryNode("two", "query-2"),
+    3: QueryNode("three", "query-1"),
+    4: QueryNode("three", "query-2"),
+}
+MIXED = {"c": [frozenset({1, 3}), frozenset({2, 4})]}
+
+
+def test_leaders_that_all_stand_on_one_member_are_spread_by_one_restart() -> None:
+    leaders = {"c": {"v0": [1, 2], "v1": [1, 2]}}
+    assert alone(leaders, NODES) == {("c", "v0"): "two", ("c", "v1"): "two"}
+    assert node_to_spread(leaders, MIXED, NODES) == 1
+
+
+def test_leaders_that_are_spread_stay() -> None:
+    assert node_to_spread({"c": {"v0": [1, 4], "v1": [2, 3]}}, MIXED, NODES) is None
+
+
+def test_one_that_would_leave_others_alone_is_not_chosen() -> None:
+    """Node 1 leads v1 of the other collection, whose other leader is on three already."""
+    replicas = {**MIXED, "d": [frozenset({1, 3}), frozenset({2, 4})]}
+    leaders = {"c": {"v0": [1, 2]}, "d": {"v0": [1, 4], "v1": [1, 4]}}
+    assert node_to_spread(leaders, replicas, NODES) == 2
+
+
+def test_a_replica_that_has_no_other_node_keeps_its_leader() -> None:
+    replicas = {"c": [frozenset({1}), frozenset({2})]}
+    assert node_to_spread({"c": {"v0": [1, 2]}}, replicas, NODES) is None
+
+
+def test_where_all_query_nodes_stand_on_one_member_nothing_is_alone() -> None:
+    nodes = {n: NODES[n] for n in (1, 2)}
+    assert alone({"c": {"v0": [1, 2]}}, nodes) == {}
+
+
+def test_a_single_replica_is_led_by_one_and_that_is_no_matter() -> None:
+    assert alone({"c": {"v0": [1]}}, NODES) == {}
+
+
+@st.composite
+def tiers(draw: st.DrawFn) -> tuple[QueryTier, list[QueryNode]]:
+    """Two members or three with query nodes; some have gone and come back since."""
+    homes = draw(st.integers(2, 3))
+    nodes = [
+        QueryNode(f"m{m}", f"q{u}") for m in range(homes) for u in range(draw(st.integers(1, 3)))
+    ]
+    tier = QueryTier()
+    tier.has = {c: [set(), set()] for c in draw(st.sampled_from(["c", "cd", "cde"]))}
+    tier.see(draw(st.permutations(nodes)))
+    tier.leaders()
+    for gone in draw(st.lists(st.sampled_from(range(homes)), max_size=4)):
+        stay = [n for n in nodes if n.member != f"m{gone}"]
+        tier.see(stay)
+        tier.leaders()
+        tier.see([*stay, *(n for n in nodes if n not in stay)])
+        tier.leaders()
+    return tier, nodes
+
+
+@given(tiers())
+def test_restarts_end_and_each_leaves_no_more_alone(
+    made: tuple[QueryTier, list[QueryNode]],
+) -> None:
+    tier, nodes = made
+    for _ in range(3 * len(nodes)):
+        running = {number: node for node, number in tier.numbers.items()}
+        replicas = {c: [frozenset(r) for r in of] for c, of in tier.has.items()}
+        leaders = tier.leaders()
+        chosen = node_to_spread(leaders, replicas, running)
+        if chosen is None:
+            return
+        before = alone(leaders, running)
+        assert before
+        node = running[chosen]
+        tier.leave(node)
+        led = tier.leaders()
+        tier.join(node)
+        after = alone(led, {number: n for n, number in tier.numbers.items()})
+        assert len(after) < len(before) or any(
+            sum(running[n].member == node.member for n in r) > 1
+            for of in replicas.values()
+            for r in of
+        ), "Milvus may choose another node of the same member"
+    raise AssertionError("it does not end")
+
+
+def state(*noted: ProxyLeaders) -> MemberState:
+    return MemberState("m", {}, "", 3, True, 3, 0, proxy_leaders=noted)
+
+
+def test_what_a_settled_proxy_noted_counts_and_an_unsettled_one_is_told() -> None:
+    site = site_with_knowledge()
+    one, two = (str(n.address) for n in members(site)[:2])
+    unsettled = ProxyLeaders(one, False, {"c": {"v0": (9,)}})
+    settled = ProxyLeaders(two, True, {"c": {"v0": (1, 2)}})
+    states = {"m": state(unsettled, settled)}
+    assert noted_leaders(states) == settled.leaders
+    assert is_unsettled(states, one)
+    assert not is_unsettled(states, two)
+    assert not is_unsettled({"m": state()}, one), "one of before there were notes"
+    assert led_on_one_member(site, states) == ()
