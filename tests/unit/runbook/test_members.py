@@ -17,7 +17,7 @@ from permafrost.runbook import steps_member
 from permafrost.runbook.context import Context
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.maintenance import enter, leave, preview_enter
-from permafrost.runbook.member_drain import drain_member, undrain_member
+from permafrost.runbook.member_drain import drain_member
 from permafrost.runbook.recovery import abort_run, resume_run
 from permafrost.runbook.status import read_status
 from permafrost.site.model import Site
