@@ -33,7 +33,8 @@ def stores_on(permafrost: Cli, member: str) -> set[str]:
     """Return the stores that run on a member."""
     members = permafrost.json("status")["knowledge"]["members"]
     units = next(m["units"] for m in members if m["name"] == member)
-    return {u for u, state in units.items() if not u.startswith("milvus-") and state == "active"}
+    others = ("milvus-", "permafrost-")
+    return {u for u, state in units.items() if not u.startswith(others) and state == "active"}
 
 
 def replicas_on(permafrost: Cli) -> list[list[str]]:
