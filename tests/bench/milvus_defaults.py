@@ -54,7 +54,11 @@ KERNEL: Mapping[str, str] = {
     "net.ipv4.tcp_keepalive_probes": "9",
 }
 """The kernel's own, as its documentation of ip-sysctl has them."""
-WAITS = "ExecStartPre=/usr/local/sbin/permafrost-knowledge-watch "
+COMMANDS = "ExecStartPre=/usr/local/sbin/"
+WAITS = tuple(
+    f"{COMMANDS}{name} " for name in ("permafrost-knowledge-watch", "permafrost-knowledge-leaders")
+)
+"""What processes of Milvus wait for: ours alone, and it would never come while it is off."""
 
 
 def differences(
@@ -105,7 +109,7 @@ def settings_file(settings: Mapping[str, Any]) -> str:
 
 def unit_by_default(unit: str, environment: Collection[str]) -> str:
     """Return a unit without our settings of its environment, and without our order of starts."""
-    ours = (WAITS, *(f"Environment={name}=" for name in environment))
+    ours = (*WAITS, *(f"Environment={name}=" for name in environment))
     lines = [line for line in unit.splitlines() if not line.startswith(ours)]
     return "\n".join([MARK, *lines]) + "\n"
 
@@ -120,7 +124,7 @@ def tuned_beside(
         if line.startswith("Environment=") and name in environment:
             found[f"environment {name}"] = (ABSENT, value)
         elif line.startswith(WAITS):
-            found["unit ExecStartPre"] = (ABSENT, line.removeprefix(WAITS))
+            found[f"unit {line.removeprefix(COMMANDS)}"] = (ABSENT, "before it starts")
     for name, value in _sysctls(sysctls):
         found[f"kernel {name}"] = (KERNEL[name], value)
     return found

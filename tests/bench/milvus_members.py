@@ -1,11 +1,12 @@
 """Milvus' own defaults on the members of a deployed tier, and how they are taken back.
 
 On each member: its settings, its units and the kernel's patience with lost peers; our watch is
-off. What was there is kept on the member's disk, so that it outlives a restart of the VM. It comes
-back after the block however that ends; ``guard`` sees to it where this process is killed; where
-the whole computer went meanwhile, ``python -m tests.bench.knowledge_gaps --restore`` does it, or
-``permafrost converge MEMBER --yes`` on each member, which writes each of these files whole. A
-deployment alone does not: it looks into no machine whose inputs are what they were.
+off, and so is what tells proxies when to ask anew. What was there is kept on the member's disk,
+so that it outlives a restart of the VM. It comes back after the block however that ends;
+``guard`` sees to it where this process is killed; where the whole computer went meanwhile,
+``python -m tests.bench.knowledge_gaps --restore`` does it, or ``permafrost converge MEMBER --yes``
+on each member, which writes each of these files whole. A deployment alone does not: it looks into
+no machine whose inputs are what they were.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tests.bench.endings import undisturbed
 from tests.bench.milvus_defaults import (
     ETCD,
     MARK,
+    WAITS,
     by_default,
     kernel_by_default,
     reader,
@@ -36,6 +38,9 @@ SETTINGS = "/etc/permafrost/milvus/milvus.yaml"
 SYSCTLS = "/etc/sysctl.d/61-permafrost-lost-peers.conf"
 UNITS = "/etc/containers/systemd"
 WATCH = "permafrost-knowledge-watch.service"
+LEADERS = "permafrost-knowledge-leaders.service"
+LEADERS_FILE = f"/etc/systemd/system/{LEADERS}"
+"""Not there with a version of Milvus whose proxies find out by themselves."""
 KEPT = "/var/lib/permafrost-bench"
 IS_OURS = f"grep -qxF {shlex.quote(MARK)}"
 RELOAD = "systemctl restart systemd-sysctl.service; systemctl daemon-reload"
@@ -84,6 +89,23 @@ def anew_script(units: Collection[str]) -> str:
     return f"systemctl kill --signal=SIGKILL {names} || true; systemctl start --no-block {names}"
 
 
+def ours_off_script() -> str:
+    """Return the script that ends what of ours would act on Milvus."""
+    return (
+        f"systemctl disable --quiet --now {WATCH}; "
+        f"[ ! -e {LEADERS_FILE} ] || systemctl disable --quiet --now {LEADERS}"
+    )
+
+
+def ours_on_script(units: Collection[str]) -> str:
+    """Return the script that takes it back; for proxies where one waits for it."""
+    files = " ".join(unit_file(unit) for unit in units)
+    return (
+        f"systemctl enable --quiet --now {WATCH}; "
+        f"! grep -qs ^{WAITS[1].strip()} {files} || systemctl enable --quiet --now {LEADERS}"
+    )
+
+
 def restore_script(units: Collection[str]) -> str:
     """Return the script that brings everything back; where nothing is kept it does nothing.
 
@@ -94,7 +116,7 @@ def restore_script(units: Collection[str]) -> str:
         f"[ -d {KEPT} ] || exit 0; "
         f"find {KEPT} -type f | while read -r k; do f=${{k#{KEPT}}}; rm -f $f.bench; "
         f"if [ -e $f ] && {IS_OURS} $f; then cp -p $k $f.bench; mv $f.bench $f; fi; done; "
-        f"{RELOAD}; {anew_script(units)}; systemctl enable --quiet --now {WATCH}; rm -r {KEPT}"
+        f"{RELOAD}; {anew_script(units)}; {ours_on_script(units)}; rm -r {KEPT}"
     )
 
 
@@ -116,7 +138,7 @@ def install(member: Member, etcd: str, environment: Collection[str]) -> dict[str
     }
     for file, text in texts.items():
         member.sh(place_script(file), text)
-    member.sh(f"systemctl disable --quiet --now {WATCH}; {RELOAD}", None)
+    member.sh(f"{ours_off_script()}; {RELOAD}", None)
     return {
         **tuned(shipped, deployed),
         ETCD: (etcd, deployed["etcd"]["endpoints"]),

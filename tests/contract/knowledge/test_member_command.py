@@ -221,6 +221,7 @@ def test_leadership_goes_to_a_member_that_answers_and_what_serves_is_stopped(
         "serving": [["milvus-proxy"], ["milvus-coordinators"]],
         "root": "bergen",
         "coordinators": ["rootcoord"],
+        "query_ports": {},
     }
     ASKED.clear()
     assert program.hand_over(settings)["etcd_leader"] == "bergen-knowledge-03"
@@ -237,7 +238,7 @@ def test_who_does_not_lead_gives_nothing_away_and_who_is_alone_says_so(
     program: ModuleType, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"etcd": [server], "address": "127.0.0.1", "units": [], "serving": []}
-    settings |= {"root": "bergen", "coordinators": []}
+    settings |= {"root": "bergen", "coordinators": [], "query_ports": {}}
     with pytest.raises(OSError, match="no other member"):
         program.hand_over(settings)
     follower = {"leader": "41", "header": {"member_id": "42"}}
@@ -251,7 +252,10 @@ def test_one_process_that_serves_here_begins_anew_and_no_other_unit(
     told: list[list[str]] = []
     run = SimpleNamespace(run=lambda argv, **_: told.append(argv))
     monkeypatch.setattr(program, "subprocess", run)
-    settings = {"serving": [["milvus-proxy"], ["milvus-query-1", "milvus-query-2"]]}
+    settings = {
+        "serving": [["milvus-proxy"], ["milvus-query-1", "milvus-query-2"]],
+        "query_ports": {},
+    }
     assert program.restart(settings, "milvus-query-2") == {
         "schema": 1,
         "restarted": "milvus-query-2",
@@ -260,6 +264,10 @@ def test_one_process_that_serves_here_begins_anew_and_no_other_unit(
     with pytest.raises(OSError, match="is called etcd"):
         program.restart(settings, "etcd")
     assert len(told) == 1
+
+
+def told_of_queries() -> dict[str, object]:
+    return {"serving": [["milvus-query-1"]], "query_ports": {}}
 
 
 def test_the_orchestrator_takes_a_restart_for_done_only_where_the_member_says_so(
@@ -271,7 +279,7 @@ def test_the_orchestrator_takes_a_restart_for_done_only_where_the_member_says_so
     """A member that was configured by an older version prints its state, whatever it is told."""
     monkeypatch.setattr(program, "subprocess", SimpleNamespace(run=lambda *_, **__: None))
     monkeypatch.setattr(program, "SETTINGS", str(tmp_path / "settings"))
-    (tmp_path / "settings").write_text(json.dumps({"serving": [["milvus-query-1"]]}))
+    (tmp_path / "settings").write_text(json.dumps(told_of_queries()))
 
     def run(member: str, argv: tuple[str, ...], *, deadline_s: float) -> CommandResult:
         assert (member, deadline_s) == ("bergen-knowledge-02", 150.0)
@@ -300,7 +308,7 @@ def test_leadership_goes_where_no_coordinator_is_active(
     monkeypatch.setitem(ETCD, "/v3/kv/range", {"kvs": [session("rootcoord", "127.0.0.1:53100")]})
     monkeypatch.setattr(program, "answers", lambda member: True)
     settings = {"etcd": [server], "address": "127.0.0.1", "units": [], "serving": []}
-    settings |= {"root": "bergen", "coordinators": ["rootcoord"]}
+    settings |= {"root": "bergen", "coordinators": ["rootcoord"], "query_ports": {}}
     assert program.hand_over(settings)["etcd_leader"] == "bergen-knowledge-02"
     monkeypatch.setattr(program, "answers", lambda member: member["ID"] == "41")
     assert program.hand_over(settings)["etcd_leader"] == "bergen-knowledge-01"

@@ -60,7 +60,10 @@ TUNED = {
     "kafka/producer/socket.connection.setup.timeout.ms": ("(not set)", 3000),
     "kafka/producer/socket.timeout.ms": ("(not set)", 3000),
     "kafka/readTimeout": ("(not set)", 10),
+    "proxy/shardLeaderCacheInterval": ("(not set)", 365 * 86400),
+    "queryCoord/UpdateNextTargetInterval": ("(not set)", 3),
     "queryCoord/autoBalance": (False, True),
+    "queryCoord/autoBalanceChannel": ("(not set)", False),
     "queryCoord/balanceIntervalSeconds": (60, 10),
     "queryCoord/checkInterval": (1000, 500),
 }
@@ -124,6 +127,7 @@ def test_with_the_defaults_nothing_tuned_is_left_and_the_cluster_is_the_same(
         "brokerList": "10.20.0.24:9092,10.20.0.25:9092,10.20.0.26:9092",
         "saslMechanisms": "", "saslPassword": "", "saslUsername": "", "securityProtocol": "",
     }  # fmt: skip
+    assert "proxy" not in found, "proxies forget who leads after as long as Milvus has it"
     for section in ("minio", "tls", "mq", "log"):
         assert found[section] == deployed[section]
     assert found["common"]["security"] == deployed["common"]["security"]
@@ -141,7 +145,8 @@ def test_a_unit_keeps_all_but_our_settings_and_our_order() -> None:
     proxy, standby = ((FILES / f"milvus-{n}.container").read_text() for n in ("proxy", "standby"))
     ours = tuple({name for p in V2_3.processes for name in p.environment})
     assert gone(proxy, unit_by_default(proxy, ours)) == [
-        "Environment=GRPC_CLIENT_MAXMAXATTEMPTS=12"
+        "Environment=GRPC_CLIENT_MAXMAXATTEMPTS=12",
+        "ExecStartPre=/usr/local/sbin/permafrost-knowledge-leaders wait 60",
     ]
     assert gone(standby, unit_by_default(standby, ours)) == [
         "ExecStartPre=/usr/local/sbin/permafrost-knowledge-watch wait-for-first 30"

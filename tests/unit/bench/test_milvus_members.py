@@ -17,7 +17,16 @@ import yaml
 from lab.errors import LabError
 from tests.bench import milvus_members
 from tests.bench.milvus_defaults import MARK
-from tests.bench.milvus_members import SETTINGS, SYSCTLS, WATCH, Member, defaults_on, restore
+from tests.bench.milvus_members import (
+    LEADERS,
+    LEADERS_FILE,
+    SETTINGS,
+    SYSCTLS,
+    WATCH,
+    Member,
+    defaults_on,
+    restore,
+)
 from tests.golden.ansible.rendering import ROLES, ROOT
 from tests.unit.bench.test_milvus_defaults import ETCD, SHIPPED, TUNED
 
@@ -37,6 +46,7 @@ RESTORED = [
     f"kill --signal=SIGKILL {SERVICES}",
     f"start --no-block {SERVICES}",
     f"enable --quiet --now {WATCH}",
+    f"enable --quiet --now {LEADERS}",
 ]
 
 
@@ -54,6 +64,8 @@ class Machine:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text((FILES / golden).read_text())
             target.chmod(0o640)
+        self.at(LEADERS_FILE).parent.mkdir(parents=True)
+        self.at(LEADERS_FILE).touch()
 
     def program(self, name: str, text: str) -> None:
         program = self.folder / "bin" / name
@@ -93,7 +105,7 @@ class Machine:
     @property
     def left(self) -> list[Path]:
         """What lies there that was not there before."""
-        known = {self.at(path) for path in GOLDEN}
+        known = {self.at(path) for path in (*GOLDEN, LEADERS_FILE)}
         found = (p for place in ("etc", "var") for p in self.folder.glob(f"{place}/**/*"))
         return sorted(p for p in found if p.is_file() and p not in known)
 
@@ -113,7 +125,8 @@ def test_defaults_are_on_for_the_block_and_ours_after_it(machine: Machine) -> No
             **TUNED,
             "etcd/endpoints": (ETCD, "127.0.0.1:12379"),
             "environment GRPC_CLIENT_MAXMAXATTEMPTS": ("(not set)", "12"),
-            "unit ExecStartPre": ("(not set)", "wait-for-first 30"),
+            "unit permafrost-knowledge-watch wait-for-first 30": ("(not set)", "before it starts"),
+            "unit permafrost-knowledge-leaders wait 60": ("(not set)", "before it starts"),
             "kernel net.ipv4.tcp_retries2": ("15", "3"),
             "kernel net.ipv4.tcp_syn_retries": ("6", "1"),
             "kernel net.ipv4.tcp_keepalive_time": ("7200", "2"),
@@ -129,6 +142,7 @@ def test_defaults_are_on_for_the_block_and_ours_after_it(machine: Machine) -> No
         assert {machine.at(p).stat().st_mode & 0o777 for p in written} == {0o640}
         assert machine.calls == [
             f"disable --quiet --now {WATCH}",
+            f"disable --quiet --now {LEADERS}",
             "restart systemd-sysctl.service",
             "daemon-reload",
             f"kill --signal=SIGKILL {SERVICES}",
@@ -138,6 +152,17 @@ def test_defaults_are_on_for_the_block_and_ours_after_it(machine: Machine) -> No
     assert machine.is_ours()
     assert machine.left == []
     assert machine.calls == RESTORED
+
+
+def test_a_version_whose_proxies_ask_by_themselves_has_nobody_to_stop(machine: Machine) -> None:
+    machine.at(LEADERS_FILE).unlink()
+    proxies = machine.at(milvus_members.unit_file("milvus-proxies"))
+    kept = [line for line in proxies.read_text().splitlines() if " wait 60" not in line]
+    proxies.write_text("\n".join(kept))
+    with defaults_on([member(machine)], ETCD, ENVIRONMENT):
+        pass
+    assert not [call for call in machine.calls if LEADERS in call]
+    assert f"enable --quiet --now {WATCH}" in machine.calls
 
 
 def test_ours_come_back_after_a_failure_in_the_block(machine: Machine) -> None:
@@ -224,7 +249,10 @@ def test_one_that_cannot_be_brought_back_keeps_no_other_from_it(tmp_path: Path) 
 
 def test_a_convergence_writes_each_file_whole_and_starts_the_watch() -> None:
     """What is left on a member when nobody restores it: the roles put each part of it right."""
-    text = {role: tasks(role) for role in ("milvus", "lost_peers", "knowledge_watch")}
+    text = {
+        role: tasks(role)
+        for role in ("milvus", "lost_peers", "knowledge_watch", "knowledge_leaders")
+    }
     written = [
         task["ansible.builtin.template"]["dest"]
         for role in text.values()
