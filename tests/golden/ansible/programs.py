@@ -30,3 +30,8 @@ def load_program(folder: Path, template: str, node: str) -> ModuleType:
 def knowledge_program(folder: Path, node: str) -> ModuleType:
     """Return ``permafrost-knowledge`` as a member of the knowledge tier has it."""
     return load_program(folder, "knowledge_state/permafrost-knowledge.py.j2", node)
+
+
+def leaders_program(folder: Path, node: str) -> ModuleType:
+    """Return ``permafrost-knowledge-leaders`` as a member of the knowledge tier has it."""
+    return load_program(folder, "knowledge_leaders/permafrost-knowledge-leaders.py.j2", node)

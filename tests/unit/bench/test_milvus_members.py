@@ -249,10 +249,8 @@ def test_one_that_cannot_be_brought_back_keeps_no_other_from_it(tmp_path: Path) 
 
 def test_a_convergence_writes_each_file_whole_and_starts_the_watch() -> None:
     """What is left on a member when nobody restores it: the roles put each part of it right."""
-    text = {
-        role: tasks(role)
-        for role in ("milvus", "lost_peers", "knowledge_watch", "knowledge_leaders")
-    }
+    roles = ("milvus", "lost_peers", "knowledge_watch", "knowledge_leaders")
+    text = {role: tasks(role) for role in roles}
     written = [
         task["ansible.builtin.template"]["dest"]
         for role in text.values()
@@ -260,12 +258,14 @@ def test_a_convergence_writes_each_file_whole_and_starts_the_watch() -> None:
         if "ansible.builtin.template" in task
     ]
     assert {SETTINGS, SYSCTLS, milvus_members.unit_file("{{ unit.name }}")} <= set(written)
-    (watch,) = (
+    watch, leaders = (
         task["ansible.builtin.systemd_service"]
-        for task in text["knowledge_watch"]
+        for role in roles[2:]
+        for task in text[role]
         if "ansible.builtin.systemd_service" in task
     )
     assert (watch["name"], watch["state"], watch["enabled"]) == (WATCH, "started", True)
+    assert (leaders["name"], "'started' if" in leaders["state"]) == (LEADERS, True)
     for role, handler in (("milvus", "Restart Milvus"), ("lost_peers", "Take over")):
         told = [t.get("notify", "") for t in text[role] if "ansible.builtin.template" in t]
         assert all(each.startswith(handler) for each in told), role
