@@ -184,6 +184,25 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "bergen-knowledge-02",
         {},
     ),
+    *(
+        (
+            f"knowledge-leaders{name}.json",
+            "knowledge_leaders/knowledge-leaders.json.j2",
+            node,
+            {},
+        )
+        for name, node in (
+            ("", "bergen-knowledge-01"),
+            ("-no-proxy", "bergen-knowledge-03"),
+            ("-tls", "hamar-knowledge-02"),
+        )
+    ),
+    (
+        "knowledge-leaders.service",
+        "knowledge_leaders/permafrost-knowledge-leaders.service.j2",
+        "bergen-knowledge-01",
+        {},
+    ),
     ("lost-peers.conf", "lost_peers/sysctl.conf.j2", "bergen-knowledge-02", {}),
     ("knowledge.json", "knowledge_state/knowledge.json.j2", "bergen-knowledge-01", {}),
     ("sysctl.conf", "base/sysctl.conf.j2", "oslo-chat-02", {}),
