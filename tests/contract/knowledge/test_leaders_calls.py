@@ -56,6 +56,12 @@ def test_who_leads_is_read_as_the_coordinator_says_it(program: ModuleType, role:
     assert program.leaders_of(role.where, 446050) == {}
 
 
+def test_numbers_are_read_together_and_one_by_one(program: ModuleType) -> None:
+    """As an older writer may have them: [7, 300] in one field, 9 in another, and one of others."""
+    message = program.fields(bytes.fromhex("120307ac02" + "1009" + "1805" + "250000000a"))
+    assert program.numbers(message, 2) == [7, 300, 9]
+
+
 def test_what_a_query_node_has_is_read_as_it_says_it(program: ModuleType, node: QueryNode) -> None:
     version = 1764216256000000000
     node.views = {(100, CHANNEL): version, (101, "c1"): 0}
