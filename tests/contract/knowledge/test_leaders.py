@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
 from tests.contract.knowledge.etcd_bench import NAMES, Etcd, etcd_program
+from tests.contract.knowledge.leaders_bench import OWN, SOON_S, Counted, Site, awaited, coded
 from tests.contract.knowledge.milvus_bench import (
     CLASSES,
     PROXY,
     QUERY_COORDINATOR,
-    QueryNode,
     Role,
     leaders,
     message,
@@ -26,9 +22,8 @@ from tests.contract.knowledge.milvus_bench import (
 )
 from tests.golden.ansible.programs import leaders_program
 
-OWN, OTHER = "127.0.0.1", "10.20.0.25"
+OTHER = "10.20.0.25"
 COLLECTION, CHANNEL = 446050, "bergen-dml_0_446050v0"
-SOON_S = 20.0
 pytestmark = pytest.mark.soak
 
 
@@ -45,59 +40,6 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
         cluster.kill(name)
 
 
-def coded(value: str) -> str:
-    return base64.b64encode(value.encode()).decode()
-
-
-class Site:
-    """What is in etcd, one query node, the coordinator and this member's proxy."""
-
-    def __init__(self, etcd: Etcd, program: ModuleType, folder: Path) -> None:
-        self.etcd, self.program = etcd, program
-        self.node, self.coordinator, self.proxy = QueryNode(9), Role(), Role()
-        self.proxy.says(PROXY, message("Status"))
-        self.settings = etcd.settings(tls={}, address=OWN, proxy=self.proxy.where)
-        program.RECORD = str(folder / "record.json")
-        program.EVERY_S, program.STEADY_S = 0.05, 0.0
-        etcd.ask(
-            NAMES[0], "kv/deleterange", {"key": coded("bergen/"), "range_end": coded("bergen0")}
-        )
-
-    def put(self, key: str, value: object, **more: object) -> None:
-        text = value if isinstance(value, str) else json.dumps(value)
-        body = {"key": coded(f"bergen/{key}"), "value": coded(text), **more}
-        self.etcd.ask(NAMES[0], "kv/put", body)
-
-    def register(self, name: str, number: int, where: str, **more: object) -> None:
-        session = {"ServerID": number, "ServerName": name, "Address": where, "Version": "2.3.5"}
-        self.put(f"meta/session/{name}", session, **more)
-
-    def session(self) -> dict[str, Any] | None:
-        """Return the query node's session as etcd has it."""
-        found: Any = self.etcd.ask(
-            NAMES[0], "kv/range", {"key": coded("bergen/meta/session/querynode-9")}
-        )
-        if "kvs" not in found:
-            return None
-        (pair,) = found["kvs"]
-        return {"lease": pair.get("lease"), **json.loads(base64.b64decode(pair["value"]))}
-
-    def note(self, *nodes: int, settled: bool = True, address: str = OWN) -> None:
-        record = {"settled": settled, "nodes": list(nodes), "leaders": {}}
-        self.program.note({**self.settings, "address": address}, record)
-
-    def is_marked(self) -> bool:
-        return bool((self.session() or {}).get("Stopping"))
-
-    def vacate(self, deadline_s: float = SOON_S) -> dict[str, Any]:
-        found: dict[str, Any] = self.program.vacate(self.settings, self.node.port, deadline_s)
-        return found
-
-    def stop(self) -> None:
-        for role in (self.node, self.coordinator, self.proxy):
-            role.stop()
-
-
 @pytest.fixture
 def site(etcd: Etcd, tmp_path: Path) -> Iterator[Site]:
     found = Site(etcd, leaders_program(tmp_path, "bergen-knowledge-01"), tmp_path)
@@ -112,32 +54,6 @@ def site(etcd: Etcd, tmp_path: Path) -> Iterator[Site]:
 def beside() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(2) as threads:
         yield threads
-
-
-def awaited(is_so: Callable[[], object]) -> None:
-    ends = time.monotonic() + SOON_S
-    while not is_so():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
-
-
-class Counted:
-    """A function of the program, and how often it has been called."""
-
-    def __init__(self, program: ModuleType, name: str) -> None:
-        self.real, self.calls = getattr(program, name), 0
-        setattr(program, name, self)
-
-    def __call__(self, *arguments: Any) -> Any:
-        found = self.real(*arguments)
-        self.calls += 1
-        return found
-
-    def await_more(self, done: Future[Any]) -> None:
-        """Wait until it was called twice more: what is awaited did not come."""
-        wanted = self.calls + 3
-        awaited(lambda: self.calls >= wanted or done.done())
-        assert not done.done()
 
 
 def test_a_query_node_is_emptied_and_waited_for_until_no_proxy_knows_it(
