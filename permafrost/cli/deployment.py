@@ -101,8 +101,8 @@ def converge(
         require_answer(yes)
     from permafrost.cli.render import line
     from permafrost.planning.lookup import node_named
-    from permafrost.runbook.converge import check_node, converge_node
-    from permafrost.runbook.operations import site_held
+    from permafrost.runbook.converge import check_node, converge_for
+    from permafrost.runbook.operations import operator, site_held
 
     ctx = open_site(site)
     target = node_named(ctx.site, node)
@@ -111,13 +111,14 @@ def converge(
     else:
         confirm(f"Configure {node} again?", yes)
         with site_held(ctx, f"converge {node}"):
-            evidence = converge_node(
-                ctx, target, owner="converge", turn_deadline_s=0, renew_certificate=renew
-            )
+            evidence = converge_for(ctx, target, owner=operator(), renew_certificate=renew)
     if output is Output.JSON:
-        print_json(evidence.as_dict())
+        ended = {"operation": evidence.operation or None, "receipt": evidence.receipt or None}
+        print_json({**evidence.as_dict(), **ended})
         return
     would = "would change" if check else "changed"
     line(f"{node}: {would} {evidence.changed}")
     for task in evidence.tasks:
         line(f"  {task}")
+    if evidence.receipt:
+        line(f"Receipt: {evidence.receipt}")

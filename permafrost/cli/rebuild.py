@@ -26,7 +26,7 @@ def rebuild(
     asked.require_answer()
     from permafrost.cli.render import line
     from permafrost.runbook import rebuild as work
-    from permafrost.runbook.operations import site_held
+    from permafrost.runbook.operations import operator, site_held
 
     ctx = open_site(site)
     made = work.preview_rebuild(ctx, member)
@@ -40,8 +40,12 @@ def rebuild(
     if not asked.agree(show, made.as_dict, f"Rebuild {member}?"):
         return
     with site_held(ctx, f"rebuild {member}"):
-        evidence = work.rebuild(ctx, member)
+        evidence = work.rebuild(ctx, member, owner=operator())
     if output is Output.JSON:
-        print_json({**made.as_dict(), "evidence": evidence.as_dict()})
+        ended = {"operation": evidence.operation, "receipt": evidence.receipt}
+        print_json({**made.as_dict(), "evidence": evidence.as_dict(), **ended})
     else:
-        line(f"{member} is back: the tier is whole, and every proxy answers right")
+        line(
+            f"{member} is back: the tier is whole, and every proxy answers right. "
+            f"Receipt: {evidence.receipt}"
+        )

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from permafrost.engine import schema
 from permafrost.engine.holder import Holder
@@ -114,19 +123,16 @@ class OperationLog:
             rows = connection.execute(
                 select(table).order_by(table.c.started_at.desc(), table.c.id.desc()).limit(limit)
             ).all()
-        return tuple(
-            Operation(
-                r.id,
-                r.command,
-                r.owner,
-                r.fingerprint,
-                r.started_at,
-                r.finished_at,
-                r.outcome,
-                r.finished_at is None and Holder.from_text(r.holder).has_ended(),
-            )
-            for r in rows
-        )
+        return tuple(_operation(r) for r in rows)
+
+    def begun_since(self, operation: str) -> tuple[Operation, ...]:
+        """Return what began after an operation, oldest first; by their order, not a clock."""
+        table = schema.operations
+        order: ColumnElement[int] = literal_column(f"{table.name}.rowid")
+        since = select(order).where(table.c.id == operation).scalar_subquery()
+        with self._engine.begin() as connection:
+            rows = connection.execute(select(table).where(order > since).order_by(order)).all()
+        return tuple(_operation(r) for r in rows)
 
     def note(
         self,
@@ -167,6 +173,19 @@ def _finish(connection: Connection, operation: str, outcome: str) -> None:
         update(schema.operations)
         .where(schema.operations.c.id == operation)
         .values(finished_at=now_text(), outcome=outcome)
+    )
+
+
+def _operation(row: Row[Any]) -> Operation:
+    return Operation(
+        row.id,
+        row.command,
+        row.owner,
+        row.fingerprint,
+        row.started_at,
+        row.finished_at,
+        row.outcome,
+        row.finished_at is None and Holder.from_text(row.holder).has_ended(),
     )
 
 

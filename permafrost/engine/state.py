@@ -212,6 +212,10 @@ class StateStore:
         """Return the latest operations, newest first."""
         return self._log.latest(limit)
 
+    def begun_since(self, operation: str) -> tuple[Operation, ...]:
+        """Return the operations that began after one, oldest first."""
+        return self._log.begun_since(operation)
+
     def note(
         self,
         operation: str,

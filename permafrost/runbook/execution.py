@@ -18,7 +18,7 @@ from permafrost.planning.steps import OperationPlan
 from permafrost.runbook.actions import action_for
 from permafrost.runbook.context import Context
 from permafrost.runbook.counting import begin_counting, counted_since
-from permafrost.runbook.receipts import write_receipt
+from permafrost.runbook.receipts import steps_of, write_receipt
 
 BACK = "back-"
 
@@ -111,17 +111,6 @@ def require_fresh(shown: str | None, plan: OperationPlan) -> None:
 
 
 def _receipt(ctx: Context, run: Run, state: RunState) -> object:
-    steps = [
-        {
-            "step": e.step,
-            "kind": e.kind,
-            "target": e.target,
-            "phase": e.phase.value,
-            "at": e.at,
-            "evidence": e.detail,
-        }
-        for e in ctx.store.journal(run.operation)
-    ]
     about = {
         "command": run.plan.command,
         "operation": run.operation,
@@ -132,6 +121,6 @@ def _receipt(ctx: Context, run: Run, state: RunState) -> object:
         "fingerprint": run.plan.fingerprint,
         "before": dict(run.plan.facts),
         "requests": counted_since(ctx, run.operation),
-        "steps": steps,
+        "steps": steps_of(ctx, run.operation),
     }
     return write_receipt(ctx, about)

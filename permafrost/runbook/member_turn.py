@@ -12,6 +12,7 @@ A member whose disk is empty is made a new member of etcd first, where the other
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from permafrost.engine.state import Phase
@@ -60,21 +61,27 @@ class TurnTaken:
 
 
 def take_member_turn(
-    ctx: Context, node: Node, configure: Configure, *, owner: str, command: str
-) -> TurnTaken:
+    ctx: Context,
+    node: Node,
+    configure: Configure,
+    *,
+    opened: AbstractContextManager[Journal],
+    ended: Callable[[TurnTaken], None],
+) -> None:
     """Configure a member while the others answer right; wait until it does again.
+
+    ``opened`` gives the operation in whose journal it stands. ``ended`` is told how it went while
+    the turn stands yet: killed in that, the turn is taken anew, and it is told again.
 
     A cluster that never answered right has no turns: its members wait for each other's stores.
     """
     _require_none_drained(ctx, node)
     if not is_founded(ctx, lambda: read_knowledge(ctx).is_ready):
-        with operation(ctx, command, owner=owner) as journal:
+        with opened as journal:
             configure(journal, False)
-        return TurnTaken(notes=["a member of a new cluster"])
-    with (
-        locked(ctx.loaded.state_dir / TURN_FOLDER),
-        operation(ctx, command, owner=owner) as journal,
-    ):
+            ended(TurnTaken(notes=["a member of a new cluster"]))
+        return
+    with locked(ctx.loaded.state_dir / TURN_FOLDER), opened as journal:
         require_no_maintenance(ctx, node)
         _end_unfinished(ctx, node, journal)
         require_ours(ctx, read_knowledge(ctx, mending=(node.name,)))
@@ -93,8 +100,8 @@ def take_member_turn(
         await_ready(ctx, steady_s=STEADY_S)
         taken.notes += spread_leaders(ctx)
         journal("await-tier", node.name, Phase.DONE, {})
+        ended(taken)
         ctx.store.remember(TURN, {})
-    return taken
 
 
 def give_way(ctx: Context, node: Node, *, owner: str) -> bool:

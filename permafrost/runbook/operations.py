@@ -13,7 +13,7 @@ from permafrost.engine.state import Phase
 from permafrost.errors import Held, PermafrostError, Refused
 from permafrost.planning.lifecycle import OPERATOR
 from permafrost.runbook.context import Context
-from permafrost.runbook.receipts import write_receipt
+from permafrost.runbook.receipts import parts_of, write_receipt
 
 RECEIPT = "receipt"
 """The line of a journal that says where the receipt is."""
@@ -38,7 +38,8 @@ class OpenOperation:
     def write_receipt(self, about: Mapping[str, Any]) -> Path:
         """Write its receipt, and note where it is: before the end, so that none is without."""
         self(RECEIPT, self.ctx.site.site, Phase.INTENT, {})
-        path = write_receipt(self.ctx, {**about, "operation": self.id})
+        parts = parts_of(self.ctx, self.id)
+        path = write_receipt(self.ctx, {**about, "operation": self.id, "parts": parts})
         self(RECEIPT, self.ctx.site.site, Phase.DONE, {"receipt": str(path)})
         return path
 

@@ -6,18 +6,21 @@ turn: a process that is killed is gone on with by the same command.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from permafrost.errors import Problem, Refused
 from permafrost.planning.knowledge_rebuild import StoreRebuilt
 from permafrost.planning.lookup import node_named
+from permafrost.runbook.by_hand import by_hand
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import ConvergeEvidence, converge_node
 from permafrost.runbook.founding import founded_as, require_ours
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.member_turn import rebuild_of, unfinished_turn
 from permafrost.topology import Node, Tier
+
+COMMAND = "rebuild"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class RebuildPlan:
     def as_dict(self) -> dict[str, Any]:
         """Return the machine-readable form (docs/interfaces.md)."""
         stores = [{"store": s.store, "from": list(s.sources), "how": s.how} for s in self.stores]
-        return {"schema": 1, "command": "rebuild", "member": self.member, "stores": stores}
+        return {"schema": 1, "command": COMMAND, "member": self.member, "stores": stores}
 
 
 def preview_rebuild(ctx: Context, name: str) -> RebuildPlan:
@@ -59,12 +62,16 @@ def preview_rebuild(ctx: Context, name: str) -> RebuildPlan:
     return RebuildPlan(node.name, stores)
 
 
-def rebuild(ctx: Context, name: str) -> ConvergeEvidence:
-    """Rebuild it, and wait until the tier is whole and its drives are healed."""
+def rebuild(ctx: Context, name: str, *, owner: str) -> ConvergeEvidence:
+    """Rebuild it, wait until the tier is whole and its drives are healed, write the receipt."""
     node = _member(ctx, name)
     vm, fingerprint = ctx.store.converged(node.name) or ("", "")
     ctx.guard()
-    return converge_node(ctx, node, owner="rebuild", vm=vm, fingerprint=fingerprint, anew=True)
+    with by_hand(ctx, COMMAND, node, owner=owner) as by:
+        evidence = converge_node(
+            ctx, node, owner=COMMAND, vm=vm, fingerprint=fingerprint, anew=True, by=by
+        )
+    return replace(evidence, operation=by.journal.id, receipt=by.receipt)
 
 
 def _member(ctx: Context, name: str) -> Node:

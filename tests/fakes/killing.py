@@ -1,7 +1,13 @@
-"""Kill the executor at a chosen moment of a chosen step, as SIGKILL would."""
+"""Kill a process as SIGKILL would: around a step, around an effect, before a durable write."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+
+from sqlalchemy import event
+
+from permafrost.engine.database import open_database
 from permafrost.planning.steps import OperationStep
 from permafrost.runbook.context import Context
 from tests.fakes.site import context
@@ -27,3 +33,31 @@ class KillAt:
 def another_process(ctx: Context, world: World) -> Context:
     """Return what a process that starts after the kill knows: the folder and the world."""
     return context(ctx.store.state_dir, world)
+
+
+def is_cut_at_commit(ctx: Context, moment: int, work: Callable[[], object]) -> bool:
+    """Kill it just before its n-th transaction ends; return False where its work ended before."""
+    left = [moment]
+
+    def commit(_: object) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Cut
+
+    engine = open_database(ctx.store.state_dir)
+    event.listen(engine, "commit", commit)
+    try:
+        with suppress(Cut):
+            work()
+    finally:
+        event.remove(engine, "commit", commit)
+    return left[0] < 0
+
+
+def is_cut_at_effect(world: World, moment: int, work: Callable[[], object]) -> bool:
+    """Kill it before or after an effect; return False where its work ended before."""
+    world.cut_in = moment
+    with suppress(Cut):
+        work()
+    was_cut, world.cut_in = world.cut_in is None, None
+    return was_cut

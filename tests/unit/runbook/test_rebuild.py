@@ -30,6 +30,7 @@ from tests.unit.runbook.test_members import site_with_knowledge
 SITE = site_with_knowledge()
 ONE, TWO, THREE = (n.name for n in members(SITE))
 ORDER = [n.name for n in rolling_order(SITE)]
+ME = "operator:me"
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_it_leaves_etcd_joins_anew_and_the_tier_is_whole(
     plan = preview_rebuild(ctx, name)
     others = tuple(n for n in (ONE, TWO, THREE) if n != name)
     assert {s.sources for s in plan.stores} == {others}
-    evidence = rebuild(ctx, name)
+    evidence = rebuild(ctx, name, owner=ME)
     assert read_knowledge(ctx).is_ready
     assert world.effects == [f"readmit {name}", f"hand-over {name}", f"configure {name}"]
     assert len([n for n in evidence.notes if n.startswith("rebuilt: ")]) == 3
@@ -76,7 +77,7 @@ def test_without_being_expected_by_the_others_it_does_not_come_back(
     """The control: etcd with an empty disk and its old identity never runs."""
     world.empty_disks.add(TWO)
     monkeypatch.setattr(FakeVectorStore, "readmit", lambda *_, **__: None)
-    assert refused_with(lambda: rebuild(ctx, TWO)) == {"KNOWLEDGE_NOT_READY"}
+    assert refused_with(lambda: rebuild(ctx, TWO, owner=ME)) == {"KNOWLEDGE_NOT_READY"}
 
 
 @pytest.mark.exhaustive(3)
@@ -87,10 +88,10 @@ def test_killed_on_the_way_the_same_command_finishes_it(
     world.empty_disks.add(TWO)
     world.cut_in = moment
     with pytest.raises(Cut):
-        rebuild(ctx, TWO)
+        rebuild(ctx, TWO, owner=ME)
     after = another_process(ctx, world)
     preview_rebuild(after, TWO)
-    rebuild(after, TWO)
+    rebuild(after, TWO, owner=ME)
     assert read_knowledge(after).is_ready
     assert world.empty_disks == set()
 
@@ -98,7 +99,7 @@ def test_killed_on_the_way_the_same_command_finishes_it(
 def test_two_that_are_empty_are_refused_and_nothing_is_touched(ctx: Context, world: World) -> None:
     world.empty_disks |= {TWO, THREE}
     assert refused_with(lambda: preview_rebuild(ctx, TWO)) == {"KNOWLEDGE_REBUILD_NO_QUORUM"}
-    assert refused_with(lambda: rebuild(ctx, TWO)) & {"KNOWLEDGE_NOT_READY"}
+    assert refused_with(lambda: rebuild(ctx, TWO, owner=ME)) & {"KNOWLEDGE_NOT_READY"}
     assert world.effects == []
 
 
