@@ -40,12 +40,14 @@ def deploy(
     require_answer(yes)
     from permafrost.cli.render import line, show_plan
     from permafrost.runbook.deploy import execute, make_plan, require_supported
+    from permafrost.runbook.unfinished import require_undisturbed
 
     ctx = open_site(site)
     made = make_plan(ctx)
     if output is Output.TEXT:
         show_plan(made)
     require_supported(made)
+    require_undisturbed(ctx, made)
     if made.steps:
         confirm(f"Do these {len(made.steps)} steps?", yes)
     receipt = execute(ctx, made)

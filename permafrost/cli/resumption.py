@@ -15,6 +15,7 @@ def resume_deployment(site: Path | None, yes: bool, plan_only: bool, output: Out
     from permafrost.cli.render import line, show_plan
     from permafrost.runbook.deploy import execute, make_plan, require_supported
     from permafrost.runbook.resumption import find_interruption, repair, require_clean
+    from permafrost.runbook.unfinished import require_undisturbed
 
     ctx = open_site(site)
     found = find_interruption(ctx)
@@ -36,6 +37,7 @@ def resume_deployment(site: Path | None, yes: bool, plan_only: bool, output: Out
     if output is Output.TEXT:
         show_plan(made)
     require_supported(made)
+    require_undisturbed(ctx, made)
     if made.steps:
         confirm(f"Do these {len(made.steps)} steps?", yes)
     receipt = execute(ctx, made)

@@ -78,6 +78,8 @@ class Plan:
     roles: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unsupported: tuple[Problem, ...] = ()
     level: str = "host"
+    gone: frozenset[str] = frozenset()
+    """Nodes whose machine cannot be working: nothing that is done to them takes anything away."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the machine-readable form (docs/interfaces.md)."""
@@ -196,6 +198,7 @@ def plan_deploy(
         milvus_roles(site),
         unsupported(site),
         site.failure_domains.level.value,
+        frozenset(n.name for n in nodes(site) if live.is_gone(n.name)),
     )
 
 

@@ -46,6 +46,7 @@ from permafrost.runbook.registry_contents import (
     unanswered,
 )
 from permafrost.runbook.slots import tell_slots
+from permafrost.runbook.unfinished import require_undisturbed, with_unfinished
 from permafrost.topology import Tier, nodes
 
 POWER_ON_S = 120.0
@@ -58,6 +59,13 @@ def make_plan(ctx: Context) -> Plan:
 
     What is not built yet is placed and shown, without Pulumi's part (``require_supported``).
     """
+    try:
+        return _planned(ctx)
+    except Refused as refusal:
+        raise with_unfinished(ctx, refusal) from None
+
+
+def _planned(ctx: Context) -> Plan:
     if problems := owners_problems(ctx.loaded):
         raise Refused(*problems)
     silent = unanswered(ctx)
@@ -126,6 +134,7 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
         ) as journal,
     ):
         _require_fresh(ctx, plan)
+        require_undisturbed(ctx, plan)
         if plan.of_kind("place"):
             _journalled(journal, "place", ctx.site.site, lambda: _place(ctx, plan))
         first = [s for s in plan.of_kind("power-on") if _is_needed(ctx, plan, s.target)]

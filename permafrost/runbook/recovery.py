@@ -20,6 +20,7 @@ from permafrost.runbook import maintenance, upgrade
 from permafrost.runbook.context import Context
 from permafrost.runbook.execution import RunResult, drive, require_fresh
 from permafrost.runbook.looking import look_around
+from permafrost.runbook.unfinished import half_done, is_on_slots, latest_on_slots, problem_of
 from permafrost.topology import Node, Tier, nodes
 
 AWAY = (DeclaredState.DRAINING.value, DeclaredState.DRAINED.value)
@@ -127,38 +128,12 @@ def require_turn(ctx: Context, command: str) -> None:
 
 
 def _refuse_unfinished(ctx: Context, command: str) -> None:
-    for run in (*ctx.store.runs.unfinished(), *_half_done(ctx, command)):
+    verb, _, target = command.partition(" ")
+    half = half_done(ctx, target) if verb in upgrade.UNDO else ()
+    for run in (*ctx.store.runs.unfinished(), *half):
         if run.plan.name == command and run.back is None:
             continue
-        raise Refused(
-            Problem(
-                "OPERATION_UNFINISHED",
-                f"{run.plan.name} is {run.as_dict()['state']} at step {run.step or 'none'}",
-                run.operation,
-                f"`permafrost resume {run.operation}` finishes it, "
-                f"`permafrost abort {run.operation}` takes it back",
-            )
-        )
-
-
-def _half_done(ctx: Context, command: str) -> tuple[Run, ...]:
-    """Return what failed on the slots of the endpoint that a command on slots is about.
-
-    Some replicas may hold one slot and some the other then: only its own two ways out know both.
-    """
-    verb, _, target = command.partition(" ")
-    if verb not in upgrade.UNDO:
-        return ()
-    latest = _latest_on_slots(ctx, target)
-    return (latest,) if latest is not None and latest.state is RunState.FAILED else ()
-
-
-def _latest_on_slots(ctx: Context, endpoint: str) -> Run | None:
-    return next((r for r in ctx.store.runs.all() if _is_on_slots(r, endpoint)), None)
-
-
-def _is_on_slots(run: Run, target: str) -> bool:
-    return run.plan.command in upgrade.UNDO and run.plan.target == target
+        raise Refused(problem_of(run))
 
 
 def _open(ctx: Context, operation: str) -> Run:
@@ -199,7 +174,7 @@ def _require_latest(ctx: Context, run: Run, *, of_slots: bool = False) -> None:
     for other in ctx.store.runs.all():
         if other.operation == run.operation:
             return
-        if of_slots and not _is_on_slots(other, run.plan.target):
+        if of_slots and not is_on_slots(other, run.plan.target):
             continue
         if touched & {s.target for s in other.plan.steps} and other.step:
             raise Refused(
@@ -213,7 +188,7 @@ def _require_latest(ctx: Context, run: Run, *, of_slots: bool = False) -> None:
 
 
 def _instead(ctx: Context, run: Run) -> str:
-    latest = _latest_on_slots(ctx, run.plan.target)
+    latest = latest_on_slots(ctx, run.plan.target)
     if latest is not None and latest.operation == run.operation:
         return f"`permafrost abort {run.operation}` takes it back, from what is seen now"
     return (

@@ -16,6 +16,7 @@ from permafrost.planning.deploy import BOOKKEEPING
 from permafrost.planning.interruption import UNFINISHED, Interruption, require_ours
 from permafrost.runbook.context import Context
 from permafrost.runbook.operations import operation, operator, site_held
+from permafrost.runbook.unfinished import problem_of
 
 DEPLOY = "deploy"
 
@@ -23,18 +24,7 @@ DEPLOY = "deploy"
 def find_interruption(ctx: Context) -> Interruption:
     """Return what was interrupted; Refused when a person's own operation comes first."""
     if unfinished := ctx.store.runs.unfinished():
-        raise Refused(
-            *(
-                Problem(
-                    "OPERATION_UNFINISHED",
-                    f"{run.plan.name} is {run.as_dict()['state']} at step {run.step or 'none'}",
-                    run.operation,
-                    f"`permafrost resume {run.operation}` finishes it, "
-                    f"`permafrost abort {run.operation}` takes it back",
-                )
-                for run in unfinished
-            )
-        )
+        raise Refused(*(problem_of(run) for run in unfinished))
     ctx.provisioner.ensure_stack()
     latest = next((o for o in ctx.store.operations(100) if o.command == DEPLOY), None)
     is_open = latest is not None and latest.outcome in UNFINISHED
