@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from permafrost.cli.changing import Asked, change, report
-from permafrost.cli.options import Output, OutputOption, PlanOnlyOption, SiteOption, YesOption
+from permafrost.cli.options import (
+    ForceOption,
+    Output,
+    OutputOption,
+    PlanOnlyOption,
+    SiteOption,
+    YesOption,
+)
 from permafrost.cli.session import open_site, print_json
 from permafrost.errors import ExitStatus
 from permafrost.planning.stop_verdict import Kind
@@ -47,6 +55,7 @@ def ok_to_stop(
 def enter(
     name: NameArgument,
     site: SiteOption = None,
+    force: ForceOption = None,
     yes: YesOption = False,
     plan_only: PlanOnlyOption = False,
     output: OutputOption = Output.TEXT,
@@ -54,8 +63,14 @@ def enter(
     """Drain what serves there, move what may move, shut the rest down, close the host."""
     from permafrost.runbook import maintenance
 
-    _change("enter", name, Asked(site, yes, plan_only, output), maintenance.preview_enter,
-            maintenance.enter)  # fmt: skip
+    asked = Asked(site, yes, plan_only, output)
+    _change(
+        "enter",
+        name,
+        asked,
+        partial(maintenance.preview_enter, force=force),
+        partial(maintenance.enter, force=force),
+    )
 
 
 @group.command("exit")

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from permafrost.planning.force import Force
+
 
 class Output(StrEnum):
     """How a command reports."""
@@ -30,4 +32,8 @@ SiteOption = Annotated[
 ]
 OutputOption = Annotated[Output, typer.Option("--output", help="How to report.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+ForceOption = Annotated[
+    Force | None,
+    typer.Option("--force", help="What may be waived: fewer serve, nobody, edges unseen."),
+]
 PlanOnlyOption = Annotated[bool, typer.Option("--plan-only", help="Show the plan, do nothing.")]

@@ -8,6 +8,7 @@ import typer
 
 from permafrost.cli.changing import Asked, change, report, show_steps
 from permafrost.cli.options import (
+    ForceOption,
     Output,
     OutputOption,
     PlanOnlyOption,
@@ -17,7 +18,6 @@ from permafrost.cli.options import (
 )
 from permafrost.cli.session import open_site, print_json
 from permafrost.errors import Problem, UsageError
-from permafrost.planning.force import Force
 
 if TYPE_CHECKING:
     from permafrost.planning.drain import DrainPlan
@@ -49,10 +49,7 @@ def drain(
     cut: Annotated[
         bool, typer.Option("--cut", help="At the deadline end what is left, and count it.")
     ] = False,
-    force: Annotated[
-        Force | None,
-        typer.Option("--force", help="What may be waived: fewer serve, nobody, edges unseen."),
-    ] = None,
+    force: ForceOption = None,
     yes: YesOption = False,
     plan_only: PlanOnlyOption = False,
     output: OutputOption = Output.TEXT,

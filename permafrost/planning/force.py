@@ -1,15 +1,21 @@
 """Three named levels of force, each with all before it; none is needed for normal work.
 
-What is waived is said in the plan, kept with the operation and told in its receipt. No level
-admits what is not proven, moves what is not ours, or takes the lock of one who is at work.
+A drain and a maintenance may be forced: a replica, or a host that dies, may have to go at an hour
+when nobody can bring the others back. What is waived is said in the plan, kept with the operation
+and told in its receipt. No level admits what is not proven, moves what is not ours, takes a second
+host or the knowledge tier's majority away, or takes the lock of one who is at work.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from permafrost.site.model import Site
-from permafrost.topology import Node
+if TYPE_CHECKING:
+    from permafrost.errors import Problem
+    from permafrost.planning.stop_verdict import Verdict
+    from permafrost.site.model import Site
+    from permafrost.topology import Node
 
 
 class Force(StrEnum):
@@ -45,7 +51,40 @@ def waived(
     floor = endpoint.min_ready if endpoint else 0
     found = []
     if serving < floor:
-        found.append(f"min_ready {floor} of {node.endpoint}: {serving} others serve")
-    if force is Force.UNSEEN and unreachable:
-        found.append(f"edges that do not answer: {', '.join(sorted(unreachable))}")
-    return tuple(found)
+        found.append(_floor_waived(node.endpoint, floor, serving))
+    return (*found, *_edges_waived(unreachable, force))
+
+
+def waived_of(
+    verdict: Verdict, unreachable: frozenset[str], force: Force | None
+) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
+    """Return what still speaks against a stop under a level of force, and what that waives.
+
+    ``unreachable``: edges that run and do not answer.
+    """
+    if force is None:
+        return verdict.problems, ()
+    left, found = [], []
+    endpoints = {e.name: e for e in verdict.endpoints}
+    for problem in verdict.problems:
+        endpoint = endpoints.get(problem.path)
+        if endpoint is not None and problem.code == "BELOW_MIN_READY":
+            serving, floor = len(endpoint.serves), endpoint.min_ready
+            if serving >= floor_under(force, floor):
+                found.append(_floor_waived(endpoint.name, floor, serving))
+                continue
+        if endpoint is not None and problem.code == "CAPACITY_TOO_SMALL":
+            found.append(f"places of {endpoint.name}: {problem.message}")
+            continue
+        left.append(problem)
+    return tuple(left), (*found, *_edges_waived(unreachable, force))
+
+
+def _floor_waived(endpoint: str, floor: int, serving: int) -> str:
+    return f"min_ready {floor} of {endpoint}: {serving} others serve"
+
+
+def _edges_waived(unreachable: frozenset[str], force: Force) -> tuple[str, ...]:
+    if force is not Force.UNSEEN or not unreachable:
+        return ()
+    return (f"edges that do not answer: {', '.join(sorted(unreachable))}",)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from permafrost.errors import Problem, Refused
 from permafrost.planning.edge_target import emptiest_host, target_of
 from permafrost.planning.evacuation import is_left_to_drs
+from permafrost.planning.force import Force, waived_of
 from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
 from permafrost.planning.live import LiveState
 from permafrost.planning.maintenance_steps import (
@@ -44,9 +45,15 @@ def plan_enter(
     *,
     owner: str,
     records: Sequence[MaintenanceRecord] = (),
+    force: Force | None = None,
 ) -> OperationPlan:
-    """Return the steps, or raise Refused with everything that speaks against it."""
-    blockers = [p for p in verdict.problems if p.code not in MAY_REMAIN]
+    """Return the steps, or raise Refused with everything that speaks against it.
+
+    ``force``: what may be waived; the plan says what is.
+    """
+    silent = frozenset(e for e in live.traffic.unreachable if not live.is_gone(e))
+    problems, waived = waived_of(verdict, silent, force)
+    blockers = [p for p in problems if p.code not in MAY_REMAIN]
     lost = [h for h in verdict.hosts if not _is_connected(live, h)]
     blockers += [
         Problem("HOST_NOT_CONNECTED", "vCenter has lost it", h, "it is down already") for h in lost
@@ -61,16 +68,23 @@ def plan_enter(
     return OperationPlan(
         ENTER,
         verdict.name,
-        numbered(_way_in(site, live, verdict.name, away, owner)),
+        numbered(_way_in(site, live, verdict.name, away, owner, force)),
         basis={
             "serves": {e.name: list(e.serves) for e in verdict.endpoints},
             "hosts": [[h.name, h.connected, h.in_maintenance] for h in live.inventory.hosts],
         },
-        facts={**away.as_facts(), "endpoints": [e.as_dict() for e in verdict.endpoints]},
-        notes=tuple(
-            f"{e.name} stays served by {', '.join(e.serves)}: {e.in_flight} in flight, "
-            f"{e.places_left} places"
-            for e in verdict.endpoints
+        facts={
+            **away.as_facts(),
+            "endpoints": [e.as_dict() for e in verdict.endpoints],
+            **({"force": force.value, "waived": list(waived)} if force else {}),
+        },
+        notes=(
+            *(
+                f"{e.name} stays served by {', '.join(e.serves) or 'nobody'}: "
+                f"{e.in_flight} in flight, {e.places_left} places"
+                for e in verdict.endpoints
+            ),
+            *(f"waived: {what}" for what in waived),
         ),
     )
 
@@ -171,7 +185,14 @@ def way_in_again(
     return OperationPlan("abort", name, numbered(_way_in(site, live, name, away, owner)))
 
 
-def _way_in(site: Site, live: LiveState, name: str, away: Away, owner: str) -> list[Draft]:
+def _way_in(
+    site: Site,
+    live: LiveState,
+    name: str,
+    away: Away,
+    owner: str,
+    force: Force | None = None,
+) -> list[Draft]:
     """Return the steps that take away what goes; one that the site no longer has is left."""
     by_name = {n.name: n for n in nodes(site)}
     reason = f"maintenance of {name}"
@@ -179,8 +200,8 @@ def _way_in(site: Site, live: LiveState, name: str, away: Away, owner: str) -> l
     drafts += _moves_out(site, live, away)
     for replica in away.replicas:
         if replica in by_name:
-            drafts += drain_drafts(site, by_name[replica], owner=owner, reason=reason)
-    drafts += off_drafts(site, away)
+            drafts += drain_drafts(site, by_name[replica], owner=owner, reason=reason, force=force)
+    drafts += off_drafts(site, away, force)
     drafts += [Draft(HostStep.ENTER.value, host, MODE_S) for host in away.hosts]
     drafts += [record_draft(h, name, MaintenanceState.IN, owner, away) for h in away.hosts]
     return drafts

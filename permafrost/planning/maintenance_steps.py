@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from permafrost.planning.force import Force
 from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
 from permafrost.planning.replicas import DECLARE_S
 from permafrost.planning.steps import Draft
@@ -79,19 +80,21 @@ class Away:
         )
 
 
-def off_drafts(site: Site, away: Away) -> list[Draft]:
+def off_drafts(site: Site, away: Away, force: Force | None = None) -> list[Draft]:
     """Return how the machines go off; a member of the knowledge tier gives away first.
 
     Leadership and segments go to the others while it still runs, and it is off only when they
-    answer right; the next step waits until they do without it.
+    answer right; the next step waits until they do without it. ``force``: what may be waived
+    where a replica is looked at once more.
     """
+    forced = {"force": force.value} if force else {}
     by_name = {n.name: n for n in nodes(site)}
     drafts = []
     for vm in away.powered:
         if is_member(by_name, vm):
             wait_s = HAND_OVER_S + TIER_S
             drafts.append(Draft(HostStep.HAND_OVER.value, vm, wait_s, HAND_OVER_TEXT))
-        drafts.append(Draft(HostStep.SHUT_DOWN.value, vm, POWER_S, "by its guest"))
+        drafts.append(Draft(HostStep.SHUT_DOWN.value, vm, POWER_S, "by its guest", forced))
         if is_member(by_name, vm):
             drafts.append(Draft(HostStep.AWAIT_TIER.value, vm, TIER_S, "right without it"))
     return drafts

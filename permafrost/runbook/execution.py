@@ -7,6 +7,7 @@ RUNNING of a dead process: it is interrupted, and waits for `resume` or `abort`.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from permafrost.runbook.actions import action_for
 from permafrost.runbook.context import Context
 from permafrost.runbook.counting import begin_counting, counted_since
 from permafrost.runbook.receipts import steps_of, write_receipt
+
+log = logging.getLogger(__name__)
 
 BACK = "back-"
 
@@ -56,6 +59,9 @@ def carry_out(
     """
     ctx.guard()
     require_fresh(shown, made)
+    if made.facts.get("waived"):
+        told = "; ".join(made.facts["waived"])
+        log.warning("force %s of %s: %s", made.facts["force"], owner, told)
     return execute_plan(ctx, made, owner=owner) if made.steps else RunResult("", ())
 
 

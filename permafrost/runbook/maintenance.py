@@ -8,6 +8,7 @@ from typing import Any
 from permafrost.engine.observe import observe_machines
 from permafrost.engine.runs import Run
 from permafrost.errors import Held, Problem, Refused
+from permafrost.planning.force import Force
 from permafrost.planning.lifecycle import MaintenanceRecord
 from permafrost.planning.live import LiveState
 from permafrost.planning.lookup import hosts_named
@@ -43,7 +44,9 @@ def judge(ctx: Context, kind: Kind, name: str, live: LiveState | None = None) ->
     )
 
 
-def preview_enter(ctx: Context, name: str, *, owner: str) -> OperationPlan:
+def preview_enter(
+    ctx: Context, name: str, *, owner: str, force: Force | None = None
+) -> OperationPlan:
     """Return what taking a host or rack away means now; raises Refused as it would."""
     live = look(ctx)
     if live.blind:
@@ -52,12 +55,19 @@ def preview_enter(ctx: Context, name: str, *, owner: str) -> OperationPlan:
     verdict = judge(ctx, Kind.HOST if hosts == (name,) else Kind.RACK, name, live)
     _require_nobody_at_work(ctx, verdict.stops)
     records = ctx.store.maintenance.all()
-    return plan_enter(ctx.site, live, verdict, owner=owner, records=records)
+    return plan_enter(ctx.site, live, verdict, owner=owner, records=records, force=force)
 
 
-def enter(ctx: Context, name: str, *, owner: str, shown: str | None = None) -> RunResult:
+def enter(
+    ctx: Context,
+    name: str,
+    *,
+    owner: str,
+    shown: str | None = None,
+    force: Force | None = None,
+) -> RunResult:
     """Take a host or rack away. ``shown``: the fingerprint of the plan that was confirmed."""
-    made = preview_enter(ctx, name, owner=owner)
+    made = preview_enter(ctx, name, owner=owner, force=force)
     return carry_out(ctx, made, owner=owner, shown=shown)
 
 

@@ -8,6 +8,7 @@ from permafrost.engine.executor import Evidence
 from permafrost.engine.state import DeclaredState
 from permafrost.engine.timestamps import now_text
 from permafrost.errors import Failed, Problem, Refused
+from permafrost.planning.force import Force, force_of
 from permafrost.planning.invariants import domain_problems, takes_requests
 from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
 from permafrost.planning.live import LiveState
@@ -140,7 +141,8 @@ class ShutDown(HostAction):
                 raise Refused(self._serves())
             if node.endpoint:
                 # A drained node still generates now and then, to know that it is healthy.
-                await_idle(self.ctx, node, deadline_s=QUIET_S, cut=False)
+                is_forced = force_of(self.step.arguments.get("force")) is Force.UNSEEN
+                await_idle(self.ctx, node, deadline_s=QUIET_S, cut=False, unseen=is_forced)
         self.ctx.hypervisor.shut_down(self.step.target, deadline_s=self.step.deadline_s)
 
     def _serves(self) -> Problem:
