@@ -16,8 +16,7 @@ from permafrost.cli.options import (
     YesOption,
     finite,
 )
-from permafrost.planning.fitting import Accept
-from permafrost.planning.upgrade import Strategy
+from permafrost.planning.upgrade_words import Accept, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

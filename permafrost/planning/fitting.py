@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from permafrost.errors import Problem
 from permafrost.facts import CheckpointFacts
 from permafrost.planning.gpu_memory import GIB, MemoryNeed, memory_need
 from permafrost.planning.gpus import GPUS
 from permafrost.planning.preflight_model import WITHOUT_CACHE
+from permafrost.planning.upgrade_words import Accept
 from permafrost.site.model import Endpoint, GpuMode
-
-
-class Accept(StrEnum):
-    """What an operator may accept by name: each changes something that clients may rely on."""
-
-    CONTEXT = "context"
-    TOKENIZER = "tokenizer"
-    CONTRACT = "contract"
-    MEMORY = "memory"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from permafrost.errors import Problem, Refused
 from permafrost.facts import CheckpointFacts
 from permafrost.planning.canary import Canary
-from permafrost.planning.fitting import Accept, client_problems, fit_beside
+from permafrost.planning.fitting import client_problems, fit_beside
 from permafrost.planning.lifecycle import MaintenanceRecord
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release
@@ -24,17 +23,10 @@ from permafrost.planning.slot_problems import serving_problems
 from permafrost.planning.steps import Draft, OperationPlan, numbered
 from permafrost.planning.upgrade_back import basis
 from permafrost.planning.upgrade_ways import Exchange, beside_drafts
+from permafrost.planning.upgrade_words import Accept, Strategy
 from permafrost.site.model import Endpoint, Site
 
 UPGRADE = "upgrade"
-
-
-class Strategy(StrEnum):
-    """How an endpoint gets another checkpoint."""
-
-    SIDE_BY_SIDE = "side by side"
-    CUT_OVER = "cut-over"
-    ROLLING = "rolling"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,10 @@ from model_registry.errors import RegistryError
 from model_registry.lockfile import read_lock
 from permafrost.engine.runs import Run
 from permafrost.errors import Problem, Refused
-from permafrost.planning.fitting import Accept
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, release_of
 from permafrost.planning.steps import OperationPlan
-from permafrost.planning.upgrade import UPGRADE, Strategy, Wish, plan_upgrade
+from permafrost.planning.upgrade import UPGRADE, Wish, plan_upgrade
 from permafrost.planning.upgrade_back import (
     RETIRE,
     ROLLBACK,
@@ -23,6 +22,7 @@ from permafrost.planning.upgrade_back import (
     way_back,
     way_back_by_exchange,
 )
+from permafrost.planning.upgrade_words import Accept, Strategy
 from permafrost.runbook.context import Context
 from permafrost.runbook.execution import RunResult, carry_out
 from permafrost.runbook.looking import look

@@ -30,8 +30,9 @@ from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, other_slot, release_of, routes_of, slots_of
 from permafrost.planning.snapshot import Inventory
 from permafrost.planning.steps import OperationPlan, OperationStep
-from permafrost.planning.upgrade import Strategy, Wish, plan_upgrade
+from permafrost.planning.upgrade import Wish, plan_upgrade
 from permafrost.planning.upgrade_back import way_back_by_exchange
+from permafrost.planning.upgrade_words import Strategy
 from permafrost.site.model import Site
 from permafrost.topology import replicas
 from tests.fakes.site import small_site

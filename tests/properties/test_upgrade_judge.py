@@ -13,7 +13,8 @@ import pytest
 
 from permafrost.facts import ServerState
 from permafrost.planning.steps import OperationStep
-from permafrost.planning.upgrade import Strategy, Wish
+from permafrost.planning.upgrade import Wish
+from permafrost.planning.upgrade_words import Strategy
 from permafrost.runbook.upgrade import preview_retire, preview_upgrade, upgrade
 from tests.properties.careless import DRAIN, carry_out
 from tests.properties.slot_site import ME, REPLICAS, SlotSite

@@ -24,18 +24,18 @@ from permafrost.facts import (
     SlotFacts,
     Traffic,
 )
-from permafrost.planning.fitting import Accept
 from permafrost.planning.lifecycle import Declared, DeclaredState
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, other_slot, release_of, routes_of
 from permafrost.planning.snapshot import Inventory
 from permafrost.planning.steps import OperationPlan, OperationStep
-from permafrost.planning.upgrade import Strategy, Wish, choose, plan_upgrade
+from permafrost.planning.upgrade import Wish, choose, plan_upgrade
 from permafrost.planning.upgrade_back import (
     plan_retire,
     plan_rollback,
     way_back,
 )
+from permafrost.planning.upgrade_words import Accept, Strategy
 from permafrost.site.model import Site
 from permafrost.topology import replicas
 from tests.fakes.site import small_site

@@ -17,7 +17,8 @@ from permafrost.adapters.pulumi_stack.changes import Change
 from permafrost.engine.releases import as_served
 from permafrost.planning.canary import Canary
 from permafrost.planning.steps import OperationPlan, OperationStep
-from permafrost.planning.upgrade import Strategy, Wish
+from permafrost.planning.upgrade import Wish
+from permafrost.planning.upgrade_words import Strategy
 from permafrost.runbook import upgrade as runbook
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import converge_node

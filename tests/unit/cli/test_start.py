@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.site import write_site
 
 HEAVY = (
     "ansible_runner", "grpc", "httpx", "jinja2", "model_signing", "pulumi", "pymilvus",
     "pyVim", "pyVmomi",
 )  # fmt: skip
 """Each takes as long to import as the rest of a command together, or longer."""
-SHOW = f"import sys; print(*(set({HEAVY!r}) & sys.modules.keys()))"
+OF_A_SITE = ("cryptography", "permafrost.site.model", "sqlalchemy", "yaml")
+"""What opens a site and its memory: a line that is only read, or is refused, needs none."""
 
 
-def imported(code: str) -> set[str]:
+def imported(code: str, known: tuple[str, ...] = HEAVY) -> set[str]:
+    show = f"import sys; print(*(set({known!r}) & sys.modules.keys()))"
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{SHOW}"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{code}\n{show}"], capture_output=True, text=True, check=True
     )
     return set(done.stdout.splitlines()[-1].split())
 
@@ -26,14 +33,31 @@ def said(code: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
-def test_help_imports_no_heavy_library() -> None:
-    asked = [[], ["drain"], ["maintenance"], ["upgrade"]]
+def test_help_imports_no_heavy_library_and_nothing_of_a_site() -> None:
+    asked = [[], ["drain"], ["maintenance"], ["upgrade"], ["model"]]
     code = f"for c in {asked!r}: assert run([*c, '--help']) == 0"
-    assert imported(f"from permafrost.cli.main import run\n{code}") == set()
+    assert imported(f"from permafrost.cli.main import run\n{code}", HEAVY + OF_A_SITE) == set()
+
+
+def test_a_line_that_cannot_be_read_imports_nothing_of_a_site() -> None:
+    asked = [["drain", "--force", "more"], ["upgrade", "x", "--way", "up"], ["nothing"]]
+    code = f"for c in {asked!r}: assert run(c) == 2, c"
+    assert imported(f"from permafrost.cli.main import run\n{code}", HEAVY + OF_A_SITE) == set()
+
+
+@pytest.mark.parametrize("command", [("history",), ("receipt", "verify")])
+def test_what_ran_is_read_without_what_asks_the_site(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    line = [*command, "--site", str(write_site(tmp_path)), "--output", "json"]
+    code = f"from permafrost.cli.main import run\nassert run({line!r}) == 0"
+    assert imported(code) == set()
+    assert imported(code, OF_A_SITE) == set(OF_A_SITE), "the control: it has opened the site"
 
 
 def test_a_runbook_opens_its_site_without_what_only_some_steps_need() -> None:
-    names = ("drain", "undrain", "maintenance", "upgrade", "status", "recovery")
+    names = ("drain", "undrain", "maintenance", "upgrade", "status", "recovery", "history",
+             "converge", "rebuild", "deploy")  # fmt: skip
     code = ", ".join(("permafrost.wiring", *(f"permafrost.runbook.{name}" for name in names)))
     assert imported(f"import {code}") == set()
 

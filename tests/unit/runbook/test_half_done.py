@@ -11,7 +11,8 @@ from permafrost.engine.runs import RunState
 from permafrost.errors import Failed, PermafrostError, Refused
 from permafrost.planning.canary import Canary
 from permafrost.planning.steps import OperationStep
-from permafrost.planning.upgrade import Strategy, Wish
+from permafrost.planning.upgrade import Wish
+from permafrost.planning.upgrade_words import Strategy
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.recovery import (

@@ -12,7 +12,8 @@ from permafrost.planning.canary import canary_of
 from permafrost.planning.maintenance_steps import HostStep
 from permafrost.planning.slot_steps import SlotStep
 from permafrost.planning.steps import OperationPlan, OperationStep
-from permafrost.planning.upgrade import Strategy, Wish
+from permafrost.planning.upgrade import Wish
+from permafrost.planning.upgrade_words import Strategy
 from permafrost.runbook.actions import HOST, REPLICA, SLOT
 from permafrost.runbook.context import Context
 from permafrost.runbook.maintenance import enter, leave, preview_enter, preview_exit

@@ -10,9 +10,9 @@ import pytest
 from permafrost.engine.releases import as_served
 from permafrost.engine.runs import RunState
 from permafrost.errors import Failed, PermafrostError, Refused
-from permafrost.planning.fitting import Accept
 from permafrost.planning.gpu_memory import Architecture
-from permafrost.planning.upgrade import Strategy, Wish
+from permafrost.planning.upgrade import Wish
+from permafrost.planning.upgrade_words import Accept, Strategy
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.recovery import abort_run, resume_run, run_named

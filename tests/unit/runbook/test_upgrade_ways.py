@@ -11,7 +11,8 @@ import pytest
 from permafrost.engine.runs import RunState
 from permafrost.errors import Failed, PermafrostError
 from permafrost.planning.canary import Canary
-from permafrost.planning.upgrade import Strategy, Wish
+from permafrost.planning.upgrade import Wish
+from permafrost.planning.upgrade_words import Strategy
 from permafrost.runbook.context import Context
 from permafrost.runbook.recovery import abort_run, resume_run, run_named
 from permafrost.runbook.upgrade import preview_rollback, preview_upgrade, rollback, upgrade
