@@ -120,7 +120,7 @@ def report(
             }
         )
         return
-    from permafrost.cli.render import line
+    from permafrost.cli.screen import line
 
     if not done.operation:
         line(f"{target}: nothing to do")

@@ -38,7 +38,8 @@ def deploy(
         plan(site, output)
         return
     require_answer(yes)
-    from permafrost.cli.render import line, show_plan
+    from permafrost.cli.render import show_plan
+    from permafrost.cli.screen import line
     from permafrost.runbook.deploy import execute, make_plan, require_supported
     from permafrost.runbook.unfinished import require_undisturbed
 
@@ -70,7 +71,8 @@ def destroy(
     """Remove every VM, rule, folder and pool of the site."""
     asked = Asked(site, yes, plan_only, output)
     asked.require_answer()
-    from permafrost.cli.render import line, show_plan
+    from permafrost.cli.render import show_plan
+    from permafrost.cli.screen import line
     from permafrost.runbook.destroy import execute_destroy, make_destroy_plan
 
     ctx = open_site(site)
@@ -101,7 +103,7 @@ def converge(
         raise typer.BadParameter("--check changes nothing, so it renews nothing")
     if not check:
         require_answer(yes)
-    from permafrost.cli.render import line
+    from permafrost.cli.screen import line
     from permafrost.planning.lookup import node_named
     from permafrost.runbook.converge import check_node, converge_for
     from permafrost.runbook.operations import operator, site_held

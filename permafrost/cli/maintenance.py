@@ -91,7 +91,7 @@ def leave(
 @group.command("status")
 def status(site: SiteOption = None, output: OutputOption = Output.TEXT) -> None:
     """Show which hosts are away by our doing."""
-    from permafrost.cli.render import line
+    from permafrost.cli.screen import line
     from permafrost.runbook.maintenance import read_maintenance
 
     found = read_maintenance(open_site(site))

@@ -12,7 +12,7 @@ from rich.tree import Tree
 from model_registry.ancestry import Relative
 from model_registry.catalogue.chain import Event
 from model_registry.catalogue.model import MovePlan, Stage, Version
-from permafrost.cli.render import console
+from permafrost.cli.screen import console
 
 COLOURS = {
     Stage.CANDIDATE: "cyan",

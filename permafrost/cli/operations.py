@@ -53,7 +53,7 @@ def pause(
     operation: OperationArgument, site: SiteOption = None, output: OutputOption = Output.TEXT
 ) -> None:
     """Have a running operation stop before its next step."""
-    from permafrost.cli.render import line
+    from permafrost.cli.screen import line
     from permafrost.runbook.recovery import pause_run
 
     run = pause_run(open_site(site), operation)
@@ -101,7 +101,7 @@ def abort(
 
 def _recover(verb: str, operation: str, asked: Asked) -> None:
     asked.require_answer()
-    from permafrost.cli.render import line
+    from permafrost.cli.screen import line
     from permafrost.runbook import recovery
     from permafrost.runbook.operations import site_held
 
@@ -134,7 +134,7 @@ def verify(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Find a receipt that was edited, a chain written anew, cut off, or signed by another."""
-    from permafrost.cli.render import line
+    from permafrost.cli.screen import line
     from permafrost.errors import Failed
 
     receipts = open_site(site).store.receipts

@@ -24,7 +24,7 @@ def rebuild(
     """Give a knowledge member whose data disk is empty everything back from the others."""
     asked = Asked(site, yes, plan_only, output)
     asked.require_answer()
-    from permafrost.cli.render import line
+    from permafrost.cli.screen import line
     from permafrost.runbook import rebuild as work
     from permafrost.runbook.operations import operator, site_held
 

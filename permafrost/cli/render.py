@@ -1,8 +1,8 @@
-"""Everything that is drawn for people; the only place that knows rich."""
+"""What is drawn of the site, its plans and its state, for people."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from permafrost.cli.render_knowledge import show_knowledge
-from permafrost.errors import Problem
+from permafrost.cli.screen import console
 from permafrost.planning.deploy import Plan, as_lines
 from permafrost.planning.drain import DrainPlan
 from permafrost.planning.lifecycle import ReplicaState
@@ -32,24 +32,6 @@ LEVELS = {
     Level.EXPOSED: "[yellow]exposed[/]",
     Level.PROBLEM: "[red]problem[/]",
 }
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Return a console; wide enough not to break names when nobody watches."""
-    found = Console(stderr=stderr, highlight=False, soft_wrap=True)
-    if not found.is_terminal:
-        found = Console(stderr=stderr, highlight=False, width=160)
-    return found
-
-
-def show_problems(problems: Iterable[Problem]) -> None:
-    """Show errors on standard error."""
-    out = console(stderr=True)
-    for problem in problems:
-        place = f"{escape(problem.path)}: " if problem.path else ""
-        out.print(f"[bold red]{problem.code}[/] {place}{escape(problem.message)}")
-        if problem.hint:
-            out.print(f"    {escape(problem.hint)}")
 
 
 def show_status(status: SiteStatus) -> None:
@@ -136,11 +118,6 @@ def show_findings(findings: Sequence[Finding]) -> None:
             finding.name, LEVELS[finding.level], escape(finding.detail), escape(finding.production)
         )
     out.print(table)
-
-
-def line(text: str) -> None:
-    """Print one line of text as it is."""
-    console().print(escape(text))
 
 
 def _show_edges(status: SiteStatus, out: Console) -> None:

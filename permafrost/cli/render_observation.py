@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from permafrost.cli.render import console
+from permafrost.cli.screen import console
 from permafrost.planning.preflight_report import PreflightLevel, PreflightReport
 from permafrost.runbook.drift import DriftReport
 

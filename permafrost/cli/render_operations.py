@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from permafrost.cli.render import console
+from permafrost.cli.screen import console
 from permafrost.planning.steps import OperationPlan
 from permafrost.planning.stop_verdict import Verdict
 

@@ -110,7 +110,7 @@ def drain(
     if output is Output.JSON:
         print_json(evidence.as_dict())
     elif evidence.changed:
-        from permafrost.cli.render import line
+        from permafrost.cli.screen import line
 
         note = f" ({evidence.note})" if evidence.note else ""
         ended = f", {evidence.idle_streams_ended} idle streams ended"
@@ -161,7 +161,7 @@ def undrain(
     if output is Output.JSON:
         print_json(evidence.as_dict())
         return
-    from permafrost.cli.render import line
+    from permafrost.cli.screen import line
 
     if evidence.changed:
         line(

@@ -12,7 +12,8 @@ def resume_deployment(site: Path | None, yes: bool, plan_only: bool, output: Out
     """Repair what was left behind, then deploy, each shown and confirmed."""
     if not plan_only:
         require_answer(yes)
-    from permafrost.cli.render import line, show_plan
+    from permafrost.cli.render import show_plan
+    from permafrost.cli.screen import line
     from permafrost.runbook.deploy import execute, make_plan, require_supported
     from permafrost.runbook.resumption import find_interruption, repair, require_clean
     from permafrost.runbook.unfinished import require_undisturbed

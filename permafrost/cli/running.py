@@ -51,6 +51,6 @@ def report(problems: tuple[Problem, ...], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([p.as_dict() for p in problems], indent=2), err=True)
         return
-    from permafrost.cli.render import show_problems
+    from permafrost.cli.screen import show_problems
 
     show_problems(problems)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from permafrost.cli.render import show_plan, show_problems, show_status
+from permafrost.cli.render import show_plan, show_status
+from permafrost.cli.screen import show_problems
 from permafrost.errors import Problem
 from permafrost.runbook.deploy import make_plan
 from permafrost.runbook.drain import drain_replica
