@@ -24,6 +24,8 @@ class GuestNetwork:
     prefix: int
     gateway: str
     hostname: str
+    addresses: tuple[str, ...] = ()
+    """All of its card, the first one too; not those of bridges that the guest has made."""
 
 
 def init_pid(machine: Machine) -> int | None:
@@ -65,9 +67,10 @@ def network(machine: Machine) -> GuestNetwork | None:
         links = json.loads(
             run([*inside, "ip", "-json", "-4", "address", "show", "scope", "global"])
         )
-        found = [info for link in links if link for info in link.get("addr_info", [])]
-        if not found:
+        cards = [link["addr_info"] for link in links if link and link.get("addr_info")]
+        if not cards:
             return None
+        found = cards[0]
         routes = json.loads(
             run([*inside, "ip", "-json", "-4", "route", "show", "default"]) or "[]"
         )
@@ -76,6 +79,7 @@ def network(machine: Machine) -> GuestNetwork | None:
             prefix=int(found[0]["prefixlen"]),
             gateway=routes[0].get("gateway", "") if routes else "",
             hostname=run([*inside, "uname", "-n"]).strip(),
+            addresses=tuple(info["local"] for info in found),
         )
     return None
 

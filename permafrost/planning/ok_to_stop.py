@@ -42,8 +42,8 @@ def ok_to_stop(
     """Return what stopping this means.
 
     ``services``: (what, address) of vCenter, the registry and the orchestrator's own machine;
-    one whose address is that of a VM stops with the VM; without an address it is not known where
-    it is, and that is said. ``knowledge``: how that tier was seen.
+    one whose address is among those of a VM stops with the VM; without an address it is not known
+    where it is, and that is said. ``knowledge``: how that tier was seen.
     """
     if live.blind and kind is not Kind.REPLICA:
         raise Refused(*live.blind)
@@ -183,7 +183,7 @@ def _service_problems(
 ) -> list[Problem]:
     """Return what the site cannot do without; its own registry is no such thing."""
     own = registry.name if registry is not None else ""
-    at = {vm.address: vm for vm in machines if vm.address and vm.name != own}
+    at = {address: vm for vm in machines if vm.name != own for address in vm.stands_at}
     return [
         Problem(
             "SERVICE_STOPS",

@@ -147,9 +147,10 @@ def _is_reserved(site: Site, node: Node) -> bool:
 def _addresses(site: Site, inventory: Inventory) -> Iterator[PreflightCheck]:
     ours = {str(n.address): n.name for n in nodes(site)}
     strangers = sorted(
-        (ours[vm.address], vm.name, vm.address)
+        (ours[address], vm.name, address)
         for vm in inventory.vms
-        if vm.address in ours and vm.name not in set(ours.values())
+        if vm.name not in set(ours.values())
+        for address in vm.stands_at & ours.keys()
     )
     for node, stranger, address in strangers:
         yield check(

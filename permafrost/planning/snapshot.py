@@ -75,7 +75,8 @@ class VmFacts:
     ``gpus`` are the addresses on its host that it owns, ``vgpus`` the profiles of its vGPUs, of
     which vCenter picks the card. ``drs_override`` is the automation level
     of this VM alone ("" as the cluster, "disabled" none); ``ha_override`` its restart priority.
-    ``attributes`` are its custom attributes, (name, value).
+    ``attributes`` are its custom attributes, (name, value). ``address`` is the one that its Tools
+    put first, ``addresses`` are those of all its cards.
     """
 
     name: str
@@ -98,6 +99,12 @@ class VmFacts:
     annotation: str = ""
     attributes: tuple[tuple[str, str], ...] = ()
     vgpus: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def stands_at(self) -> frozenset[str]:
+        """Every address at which it can be spoken to, as far as vCenter knows."""
+        return frozenset({self.address, *self.addresses} - {""})
 
     @property
     def is_fully_reserved(self) -> bool:

@@ -30,6 +30,8 @@ from permafrost.planning.snapshot import (
 )
 
 DISPLAY_CLASS = 0x03
+NO_DEVICE = -1
+"""What vCenter gives as the device of a guest's card that is none of the VM's."""
 """PCI base class of display controllers: accelerators say they are one."""
 
 
@@ -184,7 +186,18 @@ def _vm(
         annotation=str(row.get("config.annotation") or ""),
         attributes=tuple(sorted(_attributes(row, fields))),
         vgpus=tuple(sorted(shared_from(row))),
+        addresses=tuple(sorted(_addresses(row))),
     )
+
+
+def _addresses(row: Row) -> set[str]:
+    """Return the addresses of all cards of a guest; none where its Tools do not run.
+
+    A bridge that the guest has made is told as a card without a device: every guest may have the
+    same address there, and nobody else reaches it.
+    """
+    cards = [card for card in row.get("guest.net") or () if card.deviceConfigId != NO_DEVICE]
+    return {str(address) for card in cards for address in card.ipAddress or ()}
 
 
 def _attributes(row: Row, fields: Mapping[int, str]) -> Iterator[tuple[str, str]]:

@@ -45,6 +45,7 @@ PROPERTIES: dict[Any, list[str]] = {
         "runtime.powerState",
         "runtime.connectionState",
         "guest.ipAddress",
+        "guest.net",
         "datastore",
         "network",
         "customValue",

@@ -28,6 +28,10 @@ def passed(address: str) -> Any:
     return vim.vm.device.VirtualPCIPassthrough(backing=backing)
 
 
+def card(device: int, *addresses: str) -> Any:
+    return vim.vm.GuestInfo.NicInfo(deviceConfigId=device, ipAddress=list(addresses))
+
+
 def rows(cluster: str = "gpu-cluster") -> dict[Any, list[dict[str, Any]]]:
     """One cluster of two hosts (one lost), a VM with a GPU, a template, a host elsewhere."""
     here, other = vim.ClusterComputeResource("domain-c1"), vim.ClusterComputeResource("domain-c2")
@@ -84,6 +88,12 @@ def rows(cluster: str = "gpu-cluster") -> dict[Any, list[dict[str, Any]]]:
                 "runtime.host": host,
                 "runtime.powerState": "poweredOn",
                 "guest.ipAddress": "10.0.0.21",
+                "guest.net": [
+                    card(4000, "10.0.0.21", "fe80::1"),
+                    card(4001, "10.1.0.21"),
+                    card(4002),
+                    card(-1, "10.88.0.1"),
+                ],
             },
             {"moid": "vm-2", "name": "debian-13", "config.template": True, "runtime.host": host},
         ],
@@ -105,6 +115,7 @@ def test_hosts_vms_and_rules_of_one_cluster() -> None:
         ("0000:3b:00.0",),
         "10.0.0.21",
     )
+    assert vm.stands_at == {"10.0.0.21", "fe80::1", "10.1.0.21"}, "no bridge of its own making"
     assert vm.memory_reservation_mib == vm.memory_mib == 4096
     (rule,) = inventory.rules
     assert (rule.is_enabled, rule.is_mandatory, rule.vms) == (True, True, {"lab-chat-01"})

@@ -130,11 +130,15 @@ def test_who_stands_elsewhere_than_placed(world: World) -> None:
 
 
 @pytest.mark.parametrize("what", ["vCenter itself", "the registry", "the orchestrator's own"])
-def test_what_the_site_needs_stops_with_it(world: World, what: str) -> None:
+@pytest.mark.parametrize(
+    "known",
+    [{"address": "10.64.1.1"}, {"address": "10.9.0.7", "addresses": ("10.9.0.7", "10.64.1.1")}],
+    ids=["its first address", "another one of its addresses"],
+)
+def test_what_the_site_needs_stops_with_it(world: World, what: str, known: dict[str, Any]) -> None:
     live = see(world)
     machines = tuple(
-        replace(vm, address="10.64.1.1") if vm.name == "lab-chat-02" else vm
-        for vm in live.inventory.vms
+        replace(vm, **known) if vm.name == "lab-chat-02" else vm for vm in live.inventory.vms
     )
     live = replace(live, inventory=replace(live.inventory, vms=machines))
     verdict = ask(world, Kind.HOST, HOST, live=live, services=[(what, "10.64.1.1")])

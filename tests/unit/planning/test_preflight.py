@@ -153,6 +153,10 @@ PROBLEMS: dict[str, tuple[Alter, set[str]]] = {
         {"PREFLIGHT_DATASTORE_TOO_SMALL"},
     ),
     "address taken": (stranger(address="10.64.1.21"), {"PREFLIGHT_ADDRESS_TAKEN"}),
+    "address taken by a second card": (
+        stranger(address="10.9.0.7", addresses=("10.9.0.7", "10.64.1.21")),
+        {"PREFLIGHT_ADDRESS_TAKEN"},
+    ),
 }
 
 ATTENTION: dict[str, tuple[Alter, str]] = {

@@ -34,10 +34,11 @@ type Machine struct {
 
 // Guest is what VMware Tools would report of a guest that is up.
 type Guest struct {
-	Address  string `json:"address"`
-	Prefix   int32  `json:"prefix"`
-	Gateway  string `json:"gateway"`
-	Hostname string `json:"hostname"`
+	Address   string   `json:"address"`
+	Prefix    int32    `json:"prefix"`
+	Gateway   string   `json:"gateway"`
+	Hostname  string   `json:"hostname"`
+	Addresses []string `json:"addresses"` // all of its card, the first one too
 }
 
 // ErrStillOn says that a guest asked to shut down did not.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -22,9 +23,9 @@ func script(t *testing.T, body string) hook.Hook {
 func TestOnTellsTheMachineAndHearsTheGuest(t *testing.T) {
 	h := script(t, `test "$*" = "first on lab-chat-01" || exit 9
 in=$(cat); case $in in *'"guestinfo.x":"y"'*) ;; *) exit 8;; esac
-echo '{"address":"10.0.0.21","prefix":24,"gateway":"10.0.0.1","hostname":"lab-chat-01"}'`)
+echo '{"address":"10.0.0.21","prefix":24,"gateway":"10.0.0.1","hostname":"lab-chat-01","addresses":["10.0.0.21","10.0.0.22"]}'`)
 	g, err := h.On("lab-chat-01", hook.Machine{ExtraConfig: map[string]string{"guestinfo.x": "y"}})
-	if err != nil || g != (hook.Guest{Address: "10.0.0.21", Prefix: 24, Gateway: "10.0.0.1", Hostname: "lab-chat-01"}) {
+	if err != nil || !reflect.DeepEqual(g, hook.Guest{Address: "10.0.0.21", Prefix: 24, Gateway: "10.0.0.1", Hostname: "lab-chat-01", Addresses: []string{"10.0.0.21", "10.0.0.22"}}) {
 		t.Fatalf("got %+v, %v", g, err)
 	}
 }

@@ -51,9 +51,16 @@ func (c *Center) reportGuest(vm *simulator.VirtualMachine, g hook.Guest) {
 		c.update(vm, first...)
 		return
 	}
-	nic.IpAddress = []string{g.Address}
-	nic.IpConfig = &types.NetIpConfigInfo{IpAddress: []types.NetIpConfigInfoIpAddress{
-		{IpAddress: g.Address, PrefixLength: g.Prefix, State: "preferred"}}}
+	nic.IpAddress, nic.IpConfig = []string{g.Address}, &types.NetIpConfigInfo{}
+	for _, a := range g.Addresses {
+		if a != g.Address {
+			nic.IpAddress = append(nic.IpAddress, a)
+		}
+	}
+	for _, a := range nic.IpAddress {
+		nic.IpConfig.IpAddress = append(nic.IpConfig.IpAddress,
+			types.NetIpConfigInfoIpAddress{IpAddress: a, PrefixLength: g.Prefix, State: "preferred"})
+	}
 	stack := []types.GuestStackInfo{{
 		DnsConfig: &types.NetDnsConfigInfo{HostName: g.Hostname},
 		IpRouteConfig: &types.NetIpRouteConfigInfo{IpRoute: []types.NetIpRouteConfigInfoIpRoute{

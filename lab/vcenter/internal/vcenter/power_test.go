@@ -25,6 +25,9 @@ func TestPowerOnStartsTheMachineAndReportsItsGuest(t *testing.T) {
 	if got.Guest.IpAddress != "10.7.0.21" || got.Guest.HostName != "lab-chat-01" || len(got.Guest.Net) != 1 || len(got.Guest.IpStack) != 1 {
 		t.Errorf("guest: %+v", got.Guest)
 	}
+	if a := got.Guest.Net[0].IpAddress; len(a) != 2 || a[0] != "10.7.0.21" || a[1] != "10.7.0.100" {
+		t.Errorf("addresses of its card: %v", a)
+	}
 	if got.Guest.ToolsRunningStatus != string(types.VirtualMachineToolsRunningStatusGuestToolsRunning) || got.Runtime.BootTime == nil {
 		t.Errorf("tools %s, boot time %v", got.Guest.ToolsRunningStatus, got.Runtime.BootTime)
 	}

@@ -43,7 +43,7 @@ if [ -e "$D/fail.$1" ]; then echo "the hypervisor says no" >&2; exit 1; fi
 if [ -e "$D/stuck.$1" ]; then exit 3; fi
 [ "$1" = list ] || echo "$1 $2" >> "$D/calls"
 case $1 in
-on|reset) echo on > "$D/m.$2"; [ "$1" = reset ] || echo "{\"address\":\"10.7.0.21\",\"prefix\":24,\"gateway\":\"10.7.0.1\",\"hostname\":\"$2\"}";;
+on|reset) echo on > "$D/m.$2"; [ "$1" = reset ] || echo "{\"address\":\"10.7.0.21\",\"prefix\":24,\"gateway\":\"10.7.0.1\",\"hostname\":\"$2\",\"addresses\":[\"10.7.0.21\",\"10.7.0.100\"]}";;
 off|shutdown) echo off > "$D/m.$2";;
 destroy) rm -f "$D/m.$2";;
 list) s=; printf '['; for f in "$D"/m.*; do [ -e "$f" ] || continue
