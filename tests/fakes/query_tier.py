@@ -65,8 +65,8 @@ class QueryTier:
                 for key in [(name, i, c) for i in range(len(replicas)) for c in CHANNELS]:
                     if self.led.get(key) not in replicas[key[1]]:
                         self.led.pop(key, None)
-                    if replicas[key[1]]:
-                        self.led.setdefault(key, min(replicas[key[1]]))
+                    if nodes := sorted(replicas[key[1]]):
+                        self.led.setdefault(key, nodes[key[1] % len(nodes)])
             found: dict[str, dict[str, tuple[int, ...]]] = {}
             for (name, _, channel), node in sorted(self.led.items()):
                 channels = found.setdefault(name, {})

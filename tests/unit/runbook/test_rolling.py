@@ -210,7 +210,7 @@ def test_a_cluster_from_before_anything_was_noted_has_turns_too(
 ) -> None:
     ctx.store.remember(FOUNDED, {})
     converge_node(ctx, TWO, vm="x", fingerprint="new")
-    assert world.effects == [f"hand-over {TWO}", f"configure {TWO}"]
+    assert world.effects[:2] == [f"hand-over {TWO}", f"configure {TWO}"]
 
 
 def test_a_broken_member_that_cannot_give_everything_away_is_judged_by_the_others(

