@@ -127,6 +127,10 @@ class Etcd:
                 return {"kvs": [pair(k, v) for k, v in self.sessions.items()]}
             case "/v3/maintenance/status":
                 return {"leader": self.leader, "header": {"member_id": "42"}}
+            case "/v3/kv/deleterange":
+                key = base64.b64decode(body["key"]).decode()
+                del self.sessions[key.removeprefix("bergen/meta/session/")]
+                return {"deleted": "1"}
             case _:
                 self.moved.append(f"{path} {body['targetID']}")
                 return {}
@@ -181,6 +185,19 @@ def test_it_ends_the_unit_and_moves_the_leader_as_it_was_told(
     program.look(settings, watch, 110.0, again)
     assert ran == [("kill", "--signal=SIGKILL", "milvus-coordinators.service")]
     assert len(state.moved) == 1
+
+
+def test_what_has_ended_is_forgotten_and_nothing_else(
+    program: ModuleType, etcd: tuple[Etcd, str]
+) -> None:
+    """The plain names of active coordinators too: a standby waits for those to go."""
+    state, url = etcd
+    settings = {**SETTINGS, "etcd": url}
+    others = {"querynode-9": "10.20.0.99:1", "proxy-3": f"{OWN}:19529"}
+    state.sessions = {**active(OWN, 6), **others}
+    assert program.forget(settings, "milvus-coordinators") == sorted(active(OWN, 6))
+    assert state.sessions == others
+    assert program.forget(settings, "milvus-coordinators") == []
 
 
 def test_what_cannot_be_seen_is_not_judged(program: ModuleType) -> None:
