@@ -54,11 +54,13 @@ KERNEL: Mapping[str, str] = {
     "net.ipv4.tcp_keepalive_probes": "9",
 }
 """The kernel's own, as its documentation of ip-sysctl has them."""
-COMMANDS = "ExecStartPre=/usr/local/sbin/"
-WAITS = tuple(
-    f"{COMMANDS}{name} " for name in ("permafrost-knowledge-watch", "permafrost-knowledge-leaders")
-)
-"""What processes of Milvus wait for: ours alone, and it would never come while it is off."""
+COMMANDS: Mapping[str, str] = {
+    "ExecStartPre=/usr/local/sbin/permafrost-knowledge-": "before it starts",
+    "ExecStopPost=-/usr/local/sbin/permafrost-knowledge-": "after it has ended",
+}
+"""What is run around processes of Milvus, ours alone: what they wait for never comes while it is
+off, and what they leave in etcd stays for as long as Milvus has it."""
+WAITS = tuple(COMMANDS)
 
 
 def differences(
@@ -124,7 +126,8 @@ def tuned_beside(
         if line.startswith("Environment=") and name in environment:
             found[f"environment {name}"] = (ABSENT, value)
         elif line.startswith(WAITS):
-            found[f"unit {line.removeprefix(COMMANDS)}"] = (ABSENT, "before it starts")
+            when = next(said for begins, said in COMMANDS.items() if line.startswith(begins))
+            found[f"unit {line.rpartition('/')[2]}"] = (ABSENT, when)
     for name, value in _sysctls(sysctls):
         found[f"kernel {name}"] = (KERNEL[name], value)
     return found

@@ -24,7 +24,6 @@ from tests.bench.endings import undisturbed
 from tests.bench.milvus_defaults import (
     ETCD,
     MARK,
-    WAITS,
     by_default,
     kernel_by_default,
     reader,
@@ -102,7 +101,8 @@ def ours_on_script(units: Collection[str]) -> str:
     files = " ".join(unit_file(unit) for unit in units)
     return (
         f"systemctl enable --quiet --now {WATCH}; "
-        f"! grep -qs ^{WAITS[1].strip()} {files} || systemctl enable --quiet --now {LEADERS}"
+        f"! grep -qs {LEADERS.removesuffix('.service')} {files} || "
+        f"systemctl enable --quiet --now {LEADERS}"
     )
 
 

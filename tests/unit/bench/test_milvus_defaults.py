@@ -147,9 +147,11 @@ def test_a_unit_keeps_all_but_our_settings_and_our_order() -> None:
     assert gone(proxy, unit_by_default(proxy, ours)) == [
         "Environment=GRPC_CLIENT_MAXMAXATTEMPTS=12",
         "ExecStartPre=/usr/local/sbin/permafrost-knowledge-leaders wait 60",
+        "ExecStopPost=-/usr/local/sbin/permafrost-knowledge-watch ended milvus-proxies",
     ]
     assert gone(standby, unit_by_default(standby, ours)) == [
-        "ExecStartPre=/usr/local/sbin/permafrost-knowledge-watch wait-for-first 30"
+        "ExecStartPre=/usr/local/sbin/permafrost-knowledge-watch wait-for-first 30",
+        "ExecStopPost=-/usr/local/sbin/permafrost-knowledge-watch ended milvus-coordinators",
     ]
 
 

@@ -127,6 +127,13 @@ def test_defaults_are_on_for_the_block_and_ours_after_it(machine: Machine) -> No
             "environment GRPC_CLIENT_MAXMAXATTEMPTS": ("(not set)", "12"),
             "unit permafrost-knowledge-watch wait-for-first 30": ("(not set)", "before it starts"),
             "unit permafrost-knowledge-leaders wait 60": ("(not set)", "before it starts"),
+            **{
+                f"unit permafrost-knowledge-watch ended {name}": (
+                    "(not set)",
+                    "after it has ended",
+                )
+                for name in ("milvus-proxies", "milvus-coordinators")
+            },
             "kernel net.ipv4.tcp_retries2": ("15", "3"),
             "kernel net.ipv4.tcp_syn_retries": ("6", "1"),
             "kernel net.ipv4.tcp_keepalive_time": ("7200", "2"),
