@@ -46,6 +46,7 @@ class QueryTier:
         for replicas in self.has.values():
             for replica in replicas:
                 replica.discard(number)
+        self.lead()
 
     def join(self, node: QueryNode) -> None:
         """A process has registered."""
@@ -58,15 +59,19 @@ class QueryTier:
         """Have a collection loaded just so, as the lot may fall."""
         self.has[collection] = [{self.numbers[node] for node in nodes} for nodes in replicas]
 
+    def lead(self) -> None:
+        """Have another node of the replica lead what one led that is gone."""
+        for name, replicas in self.has.items():
+            for key in [(name, i, c) for i in range(len(replicas)) for c in CHANNELS]:
+                if self.led.get(key) not in replicas[key[1]]:
+                    self.led.pop(key, None)
+                if nodes := sorted(replicas[key[1]]):
+                    self.led.setdefault(key, nodes[key[1] % len(nodes)])
+
     def leaders(self) -> dict[str, dict[str, tuple[int, ...]]]:
         """Return collection to channel to the nodes that lead it, of each replica one."""
         with self.lock:
-            for name, replicas in self.has.items():
-                for key in [(name, i, c) for i in range(len(replicas)) for c in CHANNELS]:
-                    if self.led.get(key) not in replicas[key[1]]:
-                        self.led.pop(key, None)
-                    if nodes := sorted(replicas[key[1]]):
-                        self.led.setdefault(key, nodes[key[1] % len(nodes)])
+            self.lead()
             found: dict[str, dict[str, tuple[int, ...]]] = {}
             for (name, _, channel), node in sorted(self.led.items()):
                 channels = found.setdefault(name, {})
