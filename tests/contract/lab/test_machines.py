@@ -174,6 +174,7 @@ def test_power_on_twice_at_once_makes_one_guest_with_its_own_address(
     assert json.loads(first.stdout) == json.loads(second.stdout)
     assert json.loads(first.stdout) == {
         "address": str(instance.network.network_address + 21),
+        "addresses": [str(instance.network.network_address + 21)],
         "prefix": 24,
         "gateway": instance.gateway,
         "hostname": NODE,
