@@ -202,10 +202,10 @@ def _problems(
         if coordinator["active"] is None or coordinator["active"] in away:
             yield Lack("", f"no {coordinator['role']} is active")
     for node, _ in proxies(site):
-        if node.name not in excused:
-            yield from _of_proxy(node.name, seen.canaries.get(node.name))
-    for node, _ in proxies(site):
-        if node.name not in excused and is_unsettled(seen.states, str(node.address)):
+        if node.name in excused:
+            continue
+        yield from _of_proxy(node.name, seen.canaries.get(node.name))
+        if is_unsettled(seen.states, str(node.address)):
             yield Lack(node.name, UNSETTLED)
     if seen.blind:
         yield Lack("", seen.blind)

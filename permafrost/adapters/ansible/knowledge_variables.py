@@ -147,8 +147,9 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "milvus_etcd_urls": _urls(site, "etcd", ETCD_PORT),
     }
     if version_of(site).pins_leaders:
-        urls = _urls(site, "etcd", ETCD_PORT)
-        found["knowledge_leaders_settings"] = leaders_settings(site, node, urls)
+        found["knowledge_leaders_settings"] = leaders_settings(
+            site, node, found["knowledge_state_etcd"]
+        )
     if "etcd" in stores:
         found |= {
             "etcd_image": images["etcd"],

@@ -30,9 +30,9 @@ from permafrost.planning.snapshot import (
 )
 
 DISPLAY_CLASS = 0x03
+"""PCI base class of display controllers: accelerators say they are one."""
 NO_DEVICE = -1
 """What vCenter gives as the device of a guest's card that is none of the VM's."""
-"""PCI base class of display controllers: accelerators say they are one."""
 
 
 def read_inventory(content: Any, datacenter: str, cluster: str) -> Inventory:
