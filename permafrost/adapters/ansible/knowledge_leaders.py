@@ -15,8 +15,8 @@ UNIT = "permafrost-knowledge-leaders"
 QUERY_PORT = "QUERYNODE_PORT"
 
 
-def leaders_settings(site: Site, node: Node, etcd: list[str]) -> dict[str, Any]:
-    """Return the settings file of permafrost-knowledge-leaders; ``etcd``: URLs of all members.
+def leaders_settings(site: Site, node: Node, etcd: str) -> dict[str, Any]:
+    """Return the settings file of permafrost-knowledge-leaders; ``etcd``: the balancer's URL.
 
     ``proxy`` is empty on a member without one: nobody is told there.
     """

@@ -92,6 +92,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
     images = {role: image_reference(site, pin) for role, pin in pins.items() if pin}
     units, stores = units_of(site, node.name), stores_on(site, node.name)
     cgroups = site.nodes.container_cgroups
+    balanced_etcd = f"{etcd_scheme(site)}://127.0.0.1:{BALANCED_ETCD_PORT}"
     found: dict[str, Any] = {
         "data_disk_device": milvus.data_device if site.environment == "hardware" else "",
         "data_disk_folder": DATA_FOLDER,
@@ -128,7 +129,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "knowledge_watch_settings": watch_settings(
             site,
             node,
-            f"{etcd_scheme(site)}://127.0.0.1:{BALANCED_ETCD_PORT}",
+            balanced_etcd,
             ETCD_PORT,
             OBJECT_STORE_PORT,
         ),
@@ -147,9 +148,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "milvus_etcd_urls": _urls(site, "etcd", ETCD_PORT),
     }
     if version_of(site).pins_leaders:
-        found["knowledge_leaders_settings"] = leaders_settings(
-            site, node, found["knowledge_state_etcd"]
-        )
+        found["knowledge_leaders_settings"] = leaders_settings(site, node, balanced_etcd)
     if "etcd" in stores:
         found |= {
             "etcd_image": images["etcd"],

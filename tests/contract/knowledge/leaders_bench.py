@@ -30,7 +30,9 @@ class Site:
         self.etcd, self.program = etcd, program
         self.node, self.coordinator, self.proxy = QueryNode(9), Role(), Role()
         self.proxy.says(PROXY, message("Status"))
-        self.settings = etcd.settings(tls={}, address=OWN, proxy=self.proxy.where)
+        self.settings = etcd.settings(
+            tls={}, address=OWN, proxy=self.proxy.where, etcd=etcd.url(NAMES[0])
+        )
         program.RECORD = str(folder / "record.json")
         program.EVERY_S, program.STEADY_S = 0.05, 0.0
         etcd.ask(
