@@ -62,6 +62,8 @@ class MemberState:
     replicas: tuple[QueryReplica, ...] = ()
     proxy_leaders: tuple[ProxyLeaders, ...] = ()
     """Of the proxies of all members; none of a version whose proxies find out by themselves."""
+    stopping: frozenset[str] = frozenset()
+    """Which of the sessions are marked as ones that stop, by their keys."""
 
 
 @dataclass(frozen=True, slots=True)

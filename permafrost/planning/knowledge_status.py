@@ -13,7 +13,11 @@ from typing import Any, NamedTuple
 from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning.knowledge import members, members_with, milvus_of, proxies
 from permafrost.planning.query_leaders import is_unsettled, led_on_one_member
-from permafrost.planning.query_replicas import lacking_replicas, replicas_on_members
+from permafrost.planning.query_replicas import (
+    emptied_nodes,
+    lacking_replicas,
+    replicas_on_members,
+)
 from permafrost.site.model import Site
 from permafrost.topology import service_address
 
@@ -23,6 +27,7 @@ COORDINATORS = {"2.3.4": _OF_2_3, "2.3.5": _OF_2_3, "2.6": ("mixcoord",)}
 
 NOT_READY, COPYING = "KNOWLEDGE_NOT_READY", "KNOWLEDGE_COPYING"
 UNSETTLED = "its proxy does not know the query nodes that lead, or not all of them are whole yet"
+EMPTIED = "is emptied, or was and was never stopped: `permafrost converge {}` has it begin anew"
 FULL_MIB, FULL_SHARE = 512, 0.02
 """Less is free on the disk of the data: stores are about to refuse what is written."""
 CERTIFICATE_WORDS = ("certificate", "ssl", "handshake")
@@ -207,6 +212,9 @@ def _problems(
         yield from _of_proxy(node.name, seen.canaries.get(node.name))
         if is_unsettled(seen.states, str(node.address)):
             yield Lack(node.name, UNSETTLED)
+    for emptied in emptied_nodes(site, seen.states):
+        if emptied.member not in excused:
+            yield Lack(emptied.member, f"{emptied.unit} {EMPTIED.format(emptied.member)}")
     if seen.blind:
         yield Lack("", seen.blind)
     yield from _of_collections(site, seen)

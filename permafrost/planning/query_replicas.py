@@ -90,6 +90,16 @@ def running_nodes(site: Site, states: Mapping[str, MemberState]) -> dict[int, Qu
     return {number: node for node, number in newest.items()}
 
 
+def emptied_nodes(site: Site, states: Mapping[str, MemberState]) -> tuple[QueryNode, ...]:
+    """Return the query nodes that run and are marked as ones that stop, or are about to.
+
+    One whose emptying was cut off stays so: it is given nothing any more before it begins anew.
+    """
+    marked = {key for state in states.values() for key in state.stopping}
+    nodes = running_nodes(site, states)
+    return tuple(sorted(node for number, node in nodes.items() if f"{SESSION}{number}" in marked))
+
+
 def noted_replicas(states: Mapping[str, MemberState]) -> tuple[QueryReplica, ...]:
     """Return what the query coordinator noted, from the first member that says it."""
     said = (states[name].replicas for name in sorted(states))

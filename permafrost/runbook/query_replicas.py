@@ -17,6 +17,7 @@ from permafrost.planning.knowledge import members, milvus_of, version_of
 from permafrost.planning.query_replicas import (
     QueryNode,
     by_collection,
+    emptied_nodes,
     is_settled,
     lacking,
     node_to_restart,
@@ -24,7 +25,13 @@ from permafrost.planning.query_replicas import (
     running_nodes,
 )
 from permafrost.runbook.context import Context
-from permafrost.runbook.knowledge import EVERY_S, ask_members, read_knowledge, vector_store
+from permafrost.runbook.knowledge import (
+    EVERY_S,
+    ask_members,
+    read_knowledge,
+    take_up_member,
+    vector_store,
+)
 
 RESTART_S = 290.0
 """A query node is emptied for up to 180 s, and what is left it hands over for up to 70 s."""
@@ -59,6 +66,7 @@ def fill_replicas(ctx: Context, *, leaving: str) -> tuple[str, ...]:
     """
     if version_of(ctx.site).fills_replicas:
         return ()
+    begin_emptied_anew(ctx, but=leaving)
     done: list[str] = []
     for _ in range(milvus_of(ctx.site).roles.query):
         seen = _settled(ctx)
@@ -75,6 +83,18 @@ def fill_replicas(ctx: Context, *, leaving: str) -> tuple[str, ...]:
         if not _answer(ctx, leaving):
             break
     return tuple(done)
+
+
+def begin_emptied_anew(ctx: Context, *, but: str = "") -> None:
+    """Have query nodes whose emptying was cut off begin anew, of all members but one.
+
+    A process that was killed between the mark and the stop has left them so.
+    """
+    with ThreadPoolExecutor(max_workers=len(members(ctx.site))) as pool:
+        found = ask_members(ctx, pool)
+    states = {name: state for name, state in found.items() if isinstance(state, MemberState)}
+    for member in sorted({node.member for node in emptied_nodes(ctx.site, states)} - {but}):
+        take_up_member(ctx, member)
 
 
 def _settled(ctx: Context) -> QueryTier | None:

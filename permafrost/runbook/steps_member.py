@@ -21,7 +21,7 @@ from permafrost.runbook.knowledge import (
     vector_store,
 )
 from permafrost.runbook.query_leaders import node_to_restart, spread_leaders
-from permafrost.runbook.query_replicas import fill_replicas
+from permafrost.runbook.query_replicas import begin_emptied_anew, fill_replicas
 from permafrost.runbook.steps_host import HostAction
 
 
@@ -112,6 +112,7 @@ class AwaitMember(MemberAction):
     def do(self) -> None:
         """Have it started: one that gave away and was never off runs its stores alone."""
         take_up_member(self.ctx, self.step.target)
+        begin_emptied_anew(self.ctx, but=self.step.target)
 
     def confirm(self) -> Evidence:
         """Return the canaries once the tier is whole."""

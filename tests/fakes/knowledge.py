@@ -99,6 +99,7 @@ class FakeVectorStore:
             cluster_owner=self.world.owner,
             replicas=self.world.query.noted(),
             proxy_leaders=self.proxy_leaders(),
+            stopping=frozenset(f"querynode-{n}" for n in self.world.query.marked),
         )
 
     def proxy_leaders(self) -> tuple[ProxyLeaders, ...]:
@@ -174,7 +175,15 @@ class FakeVectorStore:
         """Everything runs there again; a machine that boots cannot be told."""
         if not self.world.works(member):
             raise Failed(Problem("NODE_UNREACHABLE", "no answer", member, AS_THE_ADAPTER))
-        self.world.effect("take-up", member, lambda: self.world.handed_over.discard(member))
+
+        def start() -> None:
+            self.world.handed_over.discard(member)
+            numbers = self.world.query.numbers
+            for node in [n for n in numbers if n.member == member]:
+                if numbers[node] in self.world.query.marked:
+                    self.world.query.leave(node)
+
+        self.world.effect("take-up", member, start)
 
     def disk(self, member: str) -> MemberDisk:
         """Return what is on a disk: all or nothing."""

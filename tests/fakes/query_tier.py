@@ -28,6 +28,8 @@ class QueryTier:
     )
     led: dict[tuple[str, int, str], int] = field(default_factory=dict)
     registered: int = 100
+    marked: set[int] = field(default_factory=set)
+    """Those that are marked as ones that stop, by their numbers."""
     lock: Lock = field(default_factory=Lock)
 
     def see(self, running: Iterable[QueryNode]) -> None:

@@ -216,6 +216,7 @@ def state_of(member: str, values: Mapping[str, Any]) -> MemberState:
         proxy_leaders=tuple(
             _proxy_leaders(address, note) for address, note in etcd.get("leaders", {}).items()
         ),
+        stopping=frozenset(str(s["key"]) for s in etcd["sessions"] if s.get("is_stopping")),
     )
 
 
