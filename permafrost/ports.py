@@ -93,8 +93,14 @@ class VectorStore(Protocol):
     def restart(self, member: str, unit: str, *, deadline_s: float) -> None:
         """Have one process on a member hand over what it serves and begin anew."""
 
+    def start(self, member: str, unit: str) -> None:
+        """Have one process on a member begin, as a spare that stands still; twice is as once."""
+
+    def stop(self, member: str, unit: str, *, deadline_s: float) -> None:
+        """Have one process on a member hand over what it serves and end."""
+
     def take_up(self, member: str) -> None:
-        """Have everything on a member started; what runs is left alone."""
+        """Have everything on a member started but spares; what runs is left alone."""
 
     def disk(self, member: str) -> MemberDisk:
         """Return what a member's disk holds, configured or not; Failed when it does not say."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from permafrost.planning.milvus_versions import (
     METRICS_PORT,
@@ -14,6 +14,7 @@ from permafrost.planning.milvus_versions import (
     STORES,
     VERSIONS,
     MilvusVersion,
+    Process,
 )
 from permafrost.site.knowledge import Milvus
 from permafrost.site.model import Site
@@ -35,6 +36,8 @@ class Unit:
     public_port: int
     environment: Mapping[str, str]
     stop_s: int
+    is_spare: bool = False
+    """Whether it stands still until it is told to start: no member starts it by itself."""
 
 
 def members(site: Site) -> tuple[Node, ...]:
@@ -134,28 +137,47 @@ def members_with(site: Site, role: str) -> tuple[Node, ...]:
 def units_of(site: Site, member: str) -> tuple[Unit, ...]:
     """Return the processes of Milvus on a member; ports that would meet are moved apart.
 
-    No port depends on how many others are there: the edges ask a proxy at its metrics port, and
-    would lose it, with all that is on its way, when query nodes are added beside it.
+    Its spare query node, where there is one, is the last. No port depends on how many others are
+    there: the edges ask a proxy at its metrics port, and would lose it, with all that is on its
+    way, when query nodes are added beside it.
     """
     roles = milvus_roles(site)[member]
     found: list[Unit] = []
-    for kind, process in enumerate(version_of(site).processes):
+    version = version_of(site)
+    for kind, process in enumerate(version.processes):
         count = roles.get(process.role, 0)
         for i in range(count):
-            ports = {name: port + STEP * i for name, port in process.ports.items()}
-            found.append(
-                Unit(
-                    f"milvus-{process.role}" + (f"-{i + 1}" if count > 1 else ""),
-                    process.role,
-                    process.arguments,
-                    ports,
-                    METRICS_PORT + kind + STEP * i,
-                    ports.get(process.public, 0),
-                    process.environment,
-                    process.stop_s,
-                )
-            )
+            name = f"milvus-{process.role}" + (f"-{i + 1}" if count > 1 else "")
+            found.append(_unit(process, name, kind, i))
+    if version.spare is not None and roles.get(version.spare.role):
+        name = f"milvus-{version.spare.role}-spare"
+        spare = _unit(version.spare, name, len(version.processes), 0)
+        found.append(replace(spare, is_spare=True))
     return tuple(found)
+
+
+def spares(site: Site) -> Mapping[str, str]:
+    """Return member -> its spare query node; without those that have none."""
+    return {
+        node.name: unit.name
+        for node in members(site)
+        for unit in units_of(site, node.name)
+        if unit.is_spare
+    }
+
+
+def _unit(process: Process, name: str, kind: int, nth: int) -> Unit:
+    ports = {setting: port + STEP * nth for setting, port in process.ports.items()}
+    return Unit(
+        name,
+        process.role,
+        process.arguments,
+        ports,
+        METRICS_PORT + kind + STEP * nth,
+        ports.get(process.public, 0),
+        process.environment,
+        process.stop_s,
+    )
 
 
 def proxies(site: Site) -> tuple[tuple[Node, Unit], ...]:

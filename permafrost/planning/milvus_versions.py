@@ -64,6 +64,9 @@ class MilvusVersion:
     A leader that is new is called available while it does not yet read what it has."""
     fills_replicas: bool = False
     """Whether it gives a replica that lost its last query node one of another's, by itself."""
+    spare: Process | None = None
+    """A process of the role of queries that stands still on each member that has some. Runbooks
+    start it for replicas whose nodes all leave."""
 
     @property
     def roles(self) -> frozenset[str]:
@@ -192,6 +195,8 @@ V2_3 = MilvusVersion(
     ),
     is_verified=True,
     pins_leaders=True,
+    # Its port ends in a digit of its own, too.
+    spare=Process("query", ("querynode",), {"QUERYNODE_PORT": 21125}, stop_s=_HANDS_OVER_S),
     plain=("between the roles of Milvus", *_PLAIN_STORES),
 )
 

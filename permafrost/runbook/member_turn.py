@@ -39,8 +39,8 @@ from permafrost.runbook.knowledge import (
     vector_store,
 )
 from permafrost.runbook.operations import Journal, operation
-from permafrost.runbook.query_leaders import spread_leaders
 from permafrost.runbook.query_replicas import fill_replicas
+from permafrost.runbook.query_spares import bring_home, call_spares
 from permafrost.topology import Node
 
 TURN_FOLDER = "knowledge"
@@ -98,7 +98,7 @@ def take_member_turn(
             await_ready(ctx, steady_s=STEADY_S, but=(COPYING,))
             await_ready(ctx, deadline_s=HEAL_S)
         await_ready(ctx, steady_s=STEADY_S)
-        taken.notes += spread_leaders(ctx)
+        taken.notes += bring_home(ctx)
         journal("await-tier", node.name, Phase.DONE, {})
         ended(taken)
         ctx.store.remember(TURN, {})
@@ -201,6 +201,8 @@ def _begin(ctx: Context, node: Node, journal: Journal, *, heals: bool) -> TurnTa
     journal("hand-over", node.name, Phase.INTENT, {})
     ctx.guard()
     try:
+        taken.notes += call_spares(ctx, leaving=node.name)
+        ctx.guard()
         taken.notes += _handed_over(ctx, node)
         taken.notes += fill_replicas(ctx, leaving=node.name)
         await_ready(ctx, away=(node.name,), steady_s=STEADY_S)

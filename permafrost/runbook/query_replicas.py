@@ -1,19 +1,22 @@
-"""Give replicas whose query nodes have all gone one of those that stay.
+"""Give replicas whose query nodes have all gone a spare one, or one of those that stay.
 
 Milvus 2.3 assigns a query node when it comes up and moves none afterwards
-(``planning.query_replicas``): so one that stays is restarted, one at a time. It hands over first,
-as when it is stopped. What is decided is decided by what is seen, so that a process that is killed
+(``planning.query_replicas``). So a spare is started that stands still on a member that stays;
+where there is none, one that stays is restarted, one at a time. That one hands over first, as when
+it is stopped, but whoever leads instead of it reads nothing whole before the replica without a
+node has one again. What is decided is decided by what is seen, so that a process that is killed
 anywhere here is followed by one that does the rest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from permafrost.engine.waiting import wait_until
 from permafrost.facts import MemberState, QueryReplica
-from permafrost.planning.knowledge import members, milvus_of, version_of
+from permafrost.planning.knowledge import members, milvus_of, spares, version_of
 from permafrost.planning.query_replicas import (
     QueryNode,
     by_collection,
@@ -46,6 +49,8 @@ class QueryTier:
 
     nodes: dict[int, QueryNode]
     noted: tuple[QueryReplica, ...]
+    spares: frozenset[QueryNode] = frozenset()
+    """Spares that stand still, of members that answer."""
 
     @property
     def lacking(self) -> tuple[QueryReplica, ...]:
@@ -59,9 +64,9 @@ class QueryTier:
 
 
 def fill_replicas(ctx: Context, *, leaving: str) -> tuple[str, ...]:
-    """Restart query nodes of staying members until no replica lacks one that could have one.
+    """Start or restart query nodes of staying members until no replica lacks one.
 
-    Returns what was restarted, and why. What cannot be helped is left to be waited for by whoever
+    Returns what was started, and why. What cannot be helped is left to be waited for by whoever
     wants the tier whole. Raises Failed (KNOWLEDGE_NOT_MOVED) where a node is not restarted.
     """
     if version_of(ctx.site).fills_replicas:
@@ -72,14 +77,11 @@ def fill_replicas(ctx: Context, *, leaving: str) -> tuple[str, ...]:
         seen = _settled(ctx)
         if seen is None:
             break
-        chosen = node_to_restart(by_collection(seen.noted), seen.nodes, {leaving})
-        if chosen is None:
+        said = _give_a_node(ctx, seen, leaving)
+        if not said:
             break
-        node = seen.nodes[chosen]
-        ctx.guard()
-        vector_store(ctx).restart(node.member, node.unit, deadline_s=RESTART_S)
         why = ", ".join(f"{r.replica} of collection {r.collection}" for r in seen.lacking)
-        done.append(f"{node.member}: {node.unit} restarted, no query node had replica {why}")
+        done.append(f"{said}, no query node had replica {why}")
         if not _answer(ctx, leaving):
             break
     return tuple(done)
@@ -97,20 +99,45 @@ def begin_emptied_anew(ctx: Context, *, but: str = "") -> None:
         take_up_member(ctx, member)
 
 
+def _give_a_node(ctx: Context, seen: QueryTier, leaving: str) -> str:
+    """Start a spare, else restart a node; return what was done, nothing where nothing helps."""
+    still = [s for s in seen.spares if s.member != leaving]
+    if still:
+        spare = min(still)
+        ctx.guard()
+        vector_store(ctx).start(spare.member, spare.unit)
+        return f"{spare.member}: {spare.unit} started"
+    chosen = node_to_restart(by_collection(seen.noted), seen.nodes, {leaving})
+    if chosen is None:
+        return ""
+    node = seen.nodes[chosen]
+    ctx.guard()
+    vector_store(ctx).restart(node.member, node.unit, deadline_s=RESTART_S)
+    return f"{node.member}: {node.unit} restarted"
+
+
 def _settled(ctx: Context) -> QueryTier | None:
     """Return what is seen once all that runs has its place; None where no replica lacks a node.
 
     None, too, where that does not come to be: then nothing is known that a restart would mend.
     """
+    seen = see_settled(ctx, lambda tier: not tier.lacking or tier.is_settled)
+    return seen if seen is not None and seen.lacking else None
+
+
+def see_settled(
+    ctx: Context, may_be_judged: Callable[[QueryTier], bool] = lambda tier: tier.is_settled
+) -> QueryTier | None:
+    """Return what is seen once it may be judged; None where that does not come to be."""
     seen: list[QueryTier] = []
 
-    def may_be_judged() -> bool:
+    def is_seen() -> bool:
         ctx.guard()
         seen[:] = [_look(ctx)]
-        return not seen[0].lacking or seen[0].is_settled
+        return may_be_judged(seen[0])
 
-    is_judged = wait_until(may_be_judged, clock=ctx.clock, deadline_s=SETTLED_S, every_s=EVERY_S)
-    return seen[0] if is_judged and seen[0].lacking else None
+    is_judged = wait_until(is_seen, clock=ctx.clock, deadline_s=SETTLED_S, every_s=EVERY_S)
+    return seen[0] if is_judged else None
 
 
 def _answer(ctx: Context, leaving: str) -> bool:
@@ -128,4 +155,9 @@ def _look(ctx: Context) -> QueryTier:
     with ThreadPoolExecutor(max_workers=len(members(ctx.site))) as pool:
         found = ask_members(ctx, pool)
     states = {name: state for name, state in found.items() if isinstance(state, MemberState)}
-    return QueryTier(running_nodes(ctx.site, states), noted_replicas(states))
+    still = (
+        QueryNode(member, unit)
+        for member, unit in spares(ctx.site).items()
+        if member in states and unit not in states[member].units
+    )
+    return QueryTier(running_nodes(ctx.site, states), noted_replicas(states), frozenset(still))

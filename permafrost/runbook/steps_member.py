@@ -20,8 +20,8 @@ from permafrost.runbook.knowledge import (
     take_up_member,
     vector_store,
 )
-from permafrost.runbook.query_leaders import node_to_restart, spread_leaders
 from permafrost.runbook.query_replicas import begin_emptied_anew, fill_replicas
+from permafrost.runbook.query_spares import bring_home, call_spares, is_at_home
 from permafrost.runbook.steps_host import HostAction
 
 
@@ -37,7 +37,7 @@ class MemberAction(HostAction):
 class HandOver(MemberAction):
     """Nothing serves on the member, it leads nothing, and the others answer right.
 
-    A replica of a collection that has lost all its query nodes with it has got one of another's.
+    A replica of a collection that had all its query nodes there has got a spare one elsewhere.
     """
 
     restarted: tuple[str, ...] = ()
@@ -53,6 +53,8 @@ class HandOver(MemberAction):
         # First what a process that was killed below has left: the others are not whole before.
         self.restarted = fill_replicas(self.ctx, leaving=member)
         await_ready(self.ctx, mending=(member,))
+        self.ctx.guard()
+        self.restarted += call_spares(self.ctx, leaving=member)
         self.ctx.guard()
         vector_store(self.ctx).hand_over(member, deadline_s=HAND_OVER_S)
         self.restarted += fill_replicas(self.ctx, leaving=member)
@@ -88,9 +90,8 @@ class AwaitMember(MemberAction):
     """The tier is whole again, the member with it.
 
     Its query nodes join, one after the other, the replica with the fewest: those that its going
-    has emptied, or made the smaller ones. So replicas that all stood on one member span two from
-    then on, and a later stop needs no restart; nothing is to be done about them here. What leads
-    does not come back by itself: it is spread once everything is whole.
+    has made the smaller ones. A spare that was called for them ends once everything is whole. What
+    leads does not come back by itself: it is spread then.
     """
 
     def already(self) -> Evidence | None:
@@ -101,7 +102,7 @@ class AwaitMember(MemberAction):
             seen = read_knowledge(self.ctx)
         except PermafrostError:
             return None
-        is_done = seen.is_ready and node_to_restart(self.ctx) is None
+        is_done = seen.is_ready and is_at_home(self.ctx)
         return {"ready": True} if is_done else None
 
     def is_drained(self) -> bool:
@@ -117,7 +118,7 @@ class AwaitMember(MemberAction):
     def confirm(self) -> Evidence:
         """Return the canaries once the tier is whole."""
         await_ready(self.ctx, deadline_s=self.step.deadline_s - TAKE_UP_S, steady_s=STEADY_S)
-        restarted = spread_leaders(self.ctx)
+        restarted = bring_home(self.ctx)
         if self.is_drained():
             who = self.ctx.store.declared()[self.step.target].owner
             self.ctx.store.declare(self.step.target, DeclaredState.ADMITTED, owner=who)

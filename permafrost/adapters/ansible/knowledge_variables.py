@@ -114,8 +114,9 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "knowledge_state_units": [
             *(STORE_UNITS[s] for s in stores),
             *leaders_units(site, node),
-            *(u.name for u in units),
+            *(u.name for u in units if not u.is_spare),
         ],
+        "knowledge_state_spares": [u.name for u in units if u.is_spare],
         "knowledge_state_serving": _in_stopping_order(units),
         "knowledge_state_query_ports": query_ports(site, node),
         "knowledge_state_coordinators": list(COORDINATORS[milvus.version]),
@@ -300,6 +301,7 @@ def _unit(unit: Unit) -> dict[str, Any]:
         "public_port": unit.public_port,
         "metrics_port": unit.metrics_port,
         "stop_s": unit.stop_s,
+        "is_spare": unit.is_spare,
     }
 
 

@@ -28,6 +28,8 @@ from permafrost.site.load import LoadedSite
 
 COMMAND = ("sudo", "-n", "/usr/local/sbin/permafrost-knowledge")
 STATE_S = 25.0
+START_S = 150.0
+"""Of one process: systemd gives it 120 s."""
 READMIT_S = 60.0
 DISK = f"""d={DATA_FOLDER}
 if ! findmnt -n "$d" >/dev/null && blkid -L permafrost-data >/dev/null 2>&1; then
@@ -114,9 +116,15 @@ class MilvusStore:
 
     def restart(self, member: str, unit: str, *, deadline_s: float) -> None:
         """Have one process there hand over and begin anew."""
-        done = self._told(member, ("restart", unit), deadline_s)
-        if f'"restarted": "{unit}"' not in done.stdout:
-            raise _failed("KNOWLEDGE_NOT_MOVED", f"restart {unit}", member, done)
+        self._told_of(member, "restart", unit, "restarted", deadline_s)
+
+    def start(self, member: str, unit: str) -> None:
+        """Have one process there begin."""
+        self._told_of(member, "start", unit, "started", START_S)
+
+    def stop(self, member: str, unit: str, *, deadline_s: float) -> None:
+        """Have one process there hand over and end."""
+        self._told_of(member, "stop", unit, "stopped", deadline_s)
 
     def take_up(self, member: str) -> None:
         """Have everything there started."""
@@ -143,6 +151,12 @@ class MilvusStore:
             return str(json.loads(done.stdout)["owner"])
         except (ValueError, KeyError, TypeError):
             raise _failed("KNOWLEDGE_NOT_CLAIMED", "claim", member, done) from None
+
+    def _told_of(self, member: str, verb: str, unit: str, done: str, deadline_s: float) -> None:
+        """Tell a member to do something to one process; what it answers has to say that it did."""
+        answer = self._told(member, (verb, unit), deadline_s)
+        if f'"{done}": "{unit}"' not in answer.stdout:
+            raise _failed("KNOWLEDGE_NOT_MOVED", f"{verb} {unit}", member, answer)
 
     def _told(
         self,

@@ -1,0 +1,93 @@
+"""Call spare query nodes before a member goes, and dismiss them when it is back.
+
+What is done next is decided by what is seen (``planning.query_spares``), so that a process that is
+killed anywhere here is followed by one that does the rest.
+"""
+
+from __future__ import annotations
+
+from permafrost.errors import Failed
+from permafrost.planning.knowledge import spares
+from permafrost.planning.query_replicas import QueryNode, by_collection
+from permafrost.planning.query_spares import Start, before_it_goes, to_dismiss, to_level
+from permafrost.runbook.context import Context
+from permafrost.runbook.knowledge import STEADY_S, await_ready, vector_store
+from permafrost.runbook.query_leaders import node_to_restart, spread_leaders
+from permafrost.runbook.query_replicas import RESTART_S, QueryTier, see_settled
+
+MOST = 32
+"""More steps than any tier needs: they end by themselves."""
+
+
+def call_spares(ctx: Context, *, leaving: str) -> tuple[str, ...]:
+    """Start spares, and empty query nodes of a member, until no replica goes with it.
+
+    The tier is whole but for the member before and after. Returns what was done. Raises Failed
+    (KNOWLEDGE_NOT_MOVED, KNOWLEDGE_NOT_READY) where something is not to be had. Where no spare
+    helps nothing is done: the replica is given a node when the member has gone.
+    """
+    done: list[str] = []
+    for _ in range(MOST if spares(ctx.site) else 0):
+        seen = see_settled(ctx)
+        if seen is None:
+            break
+        free = [spare for spare in seen.spares if spare.member != leaving]
+        step = before_it_goes(by_collection(seen.noted), seen.nodes, leaving, free)
+        if step is None:
+            break
+        ctx.guard()
+        if isinstance(step, Start):
+            vector_store(ctx).start(step.spare.member, step.spare.unit)
+            done.append(f"{step.spare.member}: {step.spare.unit} started for what {leaving} had")
+        else:
+            node = seen.nodes[step.node]
+            vector_store(ctx).stop(node.member, node.unit, deadline_s=RESTART_S)
+        await_ready(ctx, mending=(leaving,))
+    return tuple(done)
+
+
+def is_at_home(ctx: Context) -> bool:
+    """Whether nothing is left of a member's going: no spare runs that may end, leaders are spread.
+
+    Only of a tier that is ready.
+    """
+    return _next_home(ctx) is None and node_to_restart(ctx) is None
+
+
+def bring_home(ctx: Context) -> tuple[str, ...]:
+    """End spares, make replicas even and spread leaders, once every member is back.
+
+    The tier is whole before and after. Returns what was done; what could not be is told by what
+    waits for the tier, and the next runbook does it.
+    """
+    done: list[str] = []
+    for _ in range(MOST):
+        found = _next_home(ctx)
+        if found is None:
+            break
+        node, is_spare = found
+        ctx.guard()
+        act = vector_store(ctx).stop if is_spare else vector_store(ctx).restart
+        try:
+            act(node.member, node.unit, deadline_s=RESTART_S)
+        except Failed as error:
+            done.append(f"{node.member}: {node.unit}: {error.problems[0].message}")
+            break
+        why = "ended" if is_spare else "restarted, replicas had unlike numbers of query nodes"
+        done.append(f"{node.member}: {node.unit} {why}")
+        await_ready(ctx, steady_s=STEADY_S)
+    return (*done, *spread_leaders(ctx))
+
+
+def _next_home(ctx: Context) -> tuple[QueryNode, bool] | None:
+    """Return the query node that is ended or begins anew next, and whether it is a spare."""
+    called = {QueryNode(member, unit) for member, unit in spares(ctx.site).items()}
+    seen: QueryTier | None = see_settled(ctx) if called else None
+    if seen is None:
+        return None
+    replicas = by_collection(seen.noted)
+    number = to_dismiss(replicas, seen.nodes, called)
+    if number is not None:
+        return seen.nodes[number], True
+    number = to_level(replicas, seen.nodes)
+    return None if number is None else (seen.nodes[number], False)
