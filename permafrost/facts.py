@@ -64,6 +64,8 @@ class MemberState:
     """Of the proxies of all members; none of a version whose proxies find out by themselves."""
     stopping: frozenset[str] = frozenset()
     """Which of the sessions are marked as ones that stop, by their keys."""
+    spares: frozenset[str] = frozenset()
+    """Units that stand still until they are told to start; of them ``units`` has those that run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from permafrost.engine.waiting import wait_until
 from permafrost.facts import MemberState, QueryReplica
-from permafrost.planning.knowledge import members, milvus_of, spares, version_of
+from permafrost.planning.knowledge import members, milvus_of, version_of
 from permafrost.planning.query_replicas import (
     QueryNode,
     by_collection,
@@ -157,7 +157,8 @@ def _look(ctx: Context) -> QueryTier:
     states = {name: state for name, state in found.items() if isinstance(state, MemberState)}
     still = (
         QueryNode(member, unit)
-        for member, unit in spares(ctx.site).items()
-        if member in states and unit not in states[member].units
+        for member, state in states.items()
+        for unit in state.spares
+        if unit not in state.units
     )
     return QueryTier(running_nodes(ctx.site, states), noted_replicas(states), frozenset(still))

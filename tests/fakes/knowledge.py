@@ -74,7 +74,13 @@ class FakeVectorStore:
         is_empty = member in self.world.empty_disks
         word = "failed" if is_empty else "active"
         stores = {STORE_UNITS[s]: word for s in stores_on(site, member)}
-        served = {u.name: "inactive" if gone else "active" for u in units_of(site, member)}
+        query = self.world.query
+        stopped = {n.unit for n in query.stopped if n.member == member}
+        served = {
+            u.name: "inactive" if gone or u.name in stopped else "active"
+            for u in units_of(site, member)
+            if not u.is_spare or (QueryNode(member, u.name) in query.called and not gone)
+        }
         address = {n.name: str(n.address) for n in members(site)}
         active, standby = self.coordinators()
         roles = COORDINATORS[milvus_of(site).version]
@@ -99,6 +105,9 @@ class FakeVectorStore:
             cluster_owner=self.world.owner,
             replicas=self.world.query.noted(),
             proxy_leaders=self.proxy_leaders(),
+            spares=frozenset(
+                u.name for u in units_of(site, member) if u.is_spare and query.has_spares
+            ),
             stopping=frozenset(f"querynode-{n}" for n in self.world.query.marked),
         )
 
@@ -116,11 +125,14 @@ class FakeVectorStore:
 
     def query_nodes(self) -> dict[tuple[QueryNode, int], int]:
         """Return the query nodes that serve, with their ports, and their numbers."""
+        query = self.world.query
         ports = {
             QueryNode(name, unit.name): next(iter(unit.ports.values()))
             for name in self.serving("query")
             for unit in units_of(self.world.site, name)
             if unit.role == "query"
+            and QueryNode(name, unit.name) not in query.stopped
+            and (not unit.is_spare or QueryNode(name, unit.name) in query.called)
         }
         if self.coordinators()[0]:
             self.world.query.see(ports)
@@ -156,6 +168,7 @@ class FakeVectorStore:
 
         def give() -> None:
             self.world.handed_over.add(member)
+            self.end_spares(member)
             if self.world.etcd_leader == member:
                 others = [n for n in self.running("etcd") if n != member]
                 self.world.etcd_leader = others[0] if others else ""
@@ -171,6 +184,35 @@ class FakeVectorStore:
             raise Failed(Problem("KNOWLEDGE_NOT_MOVED", "it does not run", member, AS_THE_ADAPTER))
         self.world.effect("restart", f"{member} {unit}", lambda: self.world.query.leave(node))
 
+    def end_spares(self, member: str) -> None:
+        """What stands still until it is called does so again once its machine has been off."""
+        query = self.world.query
+        query.called -= {n for n in query.called if n.member == member}
+
+    def start(self, member: str, unit: str) -> None:
+        """A spare registers."""
+        node = QueryNode(member, unit)
+        query = self.world.query
+        if unit not in {u.name for u in units_of(self.world.site, member) if u.is_spare}:
+            raise Failed(Problem("KNOWLEDGE_NOT_MOVED", "no such spare", member, AS_THE_ADAPTER))
+        self.world.effect("start", f"{member} {unit}", lambda: query.called.add(node))
+
+    def stop(self, member: str, unit: str, *, deadline_s: float) -> None:
+        """A query node hands over, to others of its replicas, and ends; it is never the last one."""
+        del deadline_s
+        node, query = QueryNode(member, unit), self.world.query
+        self.query_nodes()
+        number = query.numbers.get(node)
+        if any(r == {number} for replicas in query.has.values() for r in replicas):
+            raise AssertionError(f"{member} {unit} is the last node of a replica")
+
+        def end() -> None:
+            query.called.discard(node)
+            if not node.unit.endswith("-spare"):
+                query.stopped.add(node)
+
+        self.world.effect("stop", f"{member} {unit}", end)
+
     def take_up(self, member: str) -> None:
         """Everything runs there again; a machine that boots cannot be told."""
         if not self.world.works(member):
@@ -178,7 +220,9 @@ class FakeVectorStore:
 
         def start() -> None:
             self.world.handed_over.discard(member)
-            numbers = self.world.query.numbers
+            query = self.world.query
+            query.stopped -= {n for n in query.stopped if n.member == member}
+            numbers = query.numbers
             for node in [n for n in numbers if n.member == member]:
                 if numbers[node] in self.world.query.marked:
                     self.world.query.leave(node)

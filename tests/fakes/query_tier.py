@@ -28,6 +28,12 @@ class QueryTier:
     )
     led: dict[tuple[str, int, str], int] = field(default_factory=dict)
     registered: int = 100
+    has_spares: bool = True
+    """Whether members have been configured to have them."""
+    called: set[QueryNode] = field(default_factory=set)
+    """Spares that run."""
+    stopped: set[QueryNode] = field(default_factory=set)
+    """Others that were stopped, one by one."""
     marked: set[int] = field(default_factory=set)
     """Those that are marked as ones that stop, by their numbers."""
     lock: Lock = field(default_factory=Lock)

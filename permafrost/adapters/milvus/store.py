@@ -230,6 +230,7 @@ def state_of(member: str, values: Mapping[str, Any]) -> MemberState:
         proxy_leaders=tuple(
             _proxy_leaders(address, note) for address, note in etcd.get("leaders", {}).items()
         ),
+        spares=frozenset(values.get("spares", ())),
         stopping=frozenset(str(s["key"]) for s in etcd["sessions"] if s.get("is_stopping")),
     )
 

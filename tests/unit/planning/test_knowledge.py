@@ -15,6 +15,7 @@ from permafrost.planning.knowledge import (
     members,
     milvus_roles,
     proxies,
+    spares,
     stores_on,
     units_of,
 )
@@ -53,9 +54,16 @@ def test_every_role_of_the_site_file_runs_somewhere_and_nothing_else(site: Site)
     wanted = {r: n for r, n in site.knowledge.milvus.roles.model_dump().items() if n}
     found: dict[str, int] = {}
     for node in members(site):
-        for role in (*stores_on(site, node.name), *(u.role for u in units_of(site, node.name))):
+        units = [u.role for u in units_of(site, node.name) if not u.is_spare]
+        for role in (*stores_on(site, node.name), *units):
             found[role] = found.get(role, 0) + 1
     assert found == wanted
+
+
+def test_a_member_with_query_nodes_has_one_more_that_stands_still() -> None:
+    have = {n.name for n in members(V2_3) if milvus_roles(V2_3)[n.name].get("query")}
+    assert spares(V2_3) == dict.fromkeys(have, "milvus-query-spare")
+    assert spares(V2_6) == {}
 
 
 @pytest.mark.parametrize("site", [V2_3, V2_6], ids=["2.3.5", "2.6"])

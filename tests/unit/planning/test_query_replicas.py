@@ -128,7 +128,7 @@ def test_it_ends_and_empties_nothing_and_leaves_alone_who_leaves(
 def test_nodes_are_found_by_where_their_sessions_are() -> None:
     site = site_with_knowledge()
     node = next(n for n in members(site) if n.name == "lab-knowledge-02")
-    one, two = (u for u in units_of(site, node.name) if u.role == "query")
+    one, two = (u for u in units_of(site, node.name) if u.role == "query" and not u.is_spare)
     (port,) = one.ports.values()
     (other,) = two.ports.values()
     state = MemberState(
