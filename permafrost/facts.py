@@ -65,7 +65,7 @@ class MemberState:
     stopping: frozenset[str] = frozenset()
     """Which of the sessions are marked as ones that stop, by their keys."""
     spares: frozenset[str] = frozenset()
-    """Units that stand still until they are told to start; of them ``units`` has those that run."""
+    """Units that stand still until they are told to start; ``units`` has those that run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,11 @@ def before_it_goes(
     return None if chosen is None else Empty(chosen)
 
 
+def goes_with(replicas: Replicas, nodes: Mapping[int, QueryNode], leaving: str) -> bool:
+    """Whether a replica has nodes on a member alone."""
+    return any(_lost(replicas, nodes, leaving))
+
+
 def to_dismiss(
     replicas: Replicas, nodes: Mapping[int, QueryNode], spares: Collection[QueryNode]
 ) -> int | None:

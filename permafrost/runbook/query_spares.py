@@ -9,7 +9,7 @@ from __future__ import annotations
 from permafrost.errors import Failed
 from permafrost.planning.knowledge import spares
 from permafrost.planning.query_replicas import QueryNode, by_collection
-from permafrost.planning.query_spares import Start, before_it_goes, to_dismiss, to_level
+from permafrost.planning.query_spares import Start, before_it_goes, goes_with, to_dismiss, to_level
 from permafrost.runbook.context import Context
 from permafrost.runbook.knowledge import STEADY_S, await_ready, vector_store
 from permafrost.runbook.query_leaders import node_to_restart, spread_leaders
@@ -28,7 +28,7 @@ def call_spares(ctx: Context, *, leaving: str) -> tuple[str, ...]:
     """
     done: list[str] = []
     for _ in range(MOST if spares(ctx.site) else 0):
-        seen = see_settled(ctx)
+        seen = see_settled(ctx, lambda tier: tier.is_settled or not _goes_with(tier, leaving))
         if seen is None:
             break
         free = [spare for spare in seen.spares if spare.member != leaving]
@@ -79,15 +79,27 @@ def bring_home(ctx: Context) -> tuple[str, ...]:
     return (*done, *spread_leaders(ctx))
 
 
+def _goes_with(tier: QueryTier, leaving: str) -> bool:
+    return goes_with(by_collection(tier.noted), tier.nodes, leaving)
+
+
 def _next_home(ctx: Context) -> tuple[QueryNode, bool] | None:
-    """Return the query node that is ended or begins anew next, and whether it is a spare."""
+    """Return the query node that is ended or begins anew next, and whether it is a spare.
+
+    Where neither is to be seen nothing is waited for: with resource groups of one's own not every
+    node has a place in every collection.
+    """
     called = {QueryNode(member, unit) for member, unit in spares(ctx.site).items()}
-    seen: QueryTier | None = see_settled(ctx) if called else None
-    if seen is None:
+
+    def choice(tier: QueryTier) -> tuple[QueryNode, bool] | None:
+        replicas = by_collection(tier.noted)
+        number = to_dismiss(replicas, tier.nodes, called)
+        if number is not None:
+            return tier.nodes[number], True
+        number = to_level(replicas, tier.nodes)
+        return None if number is None else (tier.nodes[number], False)
+
+    if not called:
         return None
-    replicas = by_collection(seen.noted)
-    number = to_dismiss(replicas, seen.nodes, called)
-    if number is not None:
-        return seen.nodes[number], True
-    number = to_level(replicas, seen.nodes)
-    return None if number is None else (seen.nodes[number], False)
+    seen = see_settled(ctx, lambda tier: tier.is_settled or choice(tier) is None)
+    return None if seen is None else choice(seen)

@@ -198,7 +198,7 @@ class FakeVectorStore:
         self.world.effect("start", f"{member} {unit}", lambda: query.called.add(node))
 
     def stop(self, member: str, unit: str, *, deadline_s: float) -> None:
-        """A query node hands over, to others of its replicas, and ends; it is never the last one."""
+        """A query node hands over, to others of its replicas, and ends: never the last one."""
         del deadline_s
         node, query = QueryNode(member, unit), self.world.query
         self.query_nodes()

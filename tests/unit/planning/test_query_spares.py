@@ -1,4 +1,4 @@
-"""Which spare query node is started before a member goes, and when: by example, and for any deal."""
+"""Which spare query node is started before a member goes, by example and for any deal."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ from tests.unit.runbook.test_members import (
     restarts,
     site_with_knowledge,
     somebody_has_each_collection,
+    there_and_back,
 )
 
 SPARES = {TWO: QueryNode(TWO, "milvus-query-spare"), THREE: QueryNode(THREE, "milvus-query-spare")}
@@ -102,8 +103,7 @@ def test_killed_at_any_moment_the_next_process_does_the_rest(
     host = host_of(world, THREE)
     ctx.crash = KillAt(moment)
     with pytest.raises(Cut):
-        enter(ctx, host, owner=ME)
-        leave(ctx, host, owner=ME)
+        there_and_back(ctx, host)
     after = another_process(ctx, world)
     (run,) = after.store.runs.unfinished()
     assert callable(recover)
