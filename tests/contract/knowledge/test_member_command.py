@@ -141,8 +141,10 @@ def test_what_it_prints_is_what_the_orchestrator_reads(
     program: ModuleType, server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     broker(metadata([partition(1, [1, 2, 3], [1, 2, 3])]), monkeypatch, program)
-    monkeypatch.setattr(program, "units", lambda names: {"etcd": {"state": "active"}})
+    words = {"etcd": "active", "spare-1": "inactive", "spare-2": "failed", "spare-3": "active"}
+    monkeypatch.setattr(program, "units", lambda names: {n: {"state": words[n]} for n in names})
     settings = {
+        "spares": ["spare-1", "spare-2", "spare-3"],
         "etcd": [server, "http://127.0.0.1:1"],
         "root": "bergen",
         "object_store": server,
@@ -162,7 +164,8 @@ def test_what_it_prints_is_what_the_orchestrator_reads(
     assert found.etcd_answering == 1
     assert found.store_is_writable
     assert found.brokers == 2
-    assert found.units == {"etcd": "active"}
+    assert found.units == {"etcd": "active", "spare-3": "active"}, "those that stand still may"
+    assert found.spares == {"spare-1", "spare-2", "spare-3"}
     assert found.sessions == (("rootcoord", "10.20.0.24:53100"), ("id", "x"))
     assert found.healing == 1
     assert found.disk_mib is not None
@@ -259,6 +262,7 @@ def test_one_process_that_serves_here_begins_anew_and_no_other_unit(
     assert program.restart(settings, "milvus-query-2") == {
         "schema": 1,
         "restarted": "milvus-query-2",
+        "emptied": [],
     }
     assert told == [["systemctl", "restart", "milvus-query-2.service"]]
     with pytest.raises(OSError, match="is called etcd"):

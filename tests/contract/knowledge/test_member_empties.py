@@ -129,6 +129,21 @@ def test_a_query_node_that_begins_anew_is_emptied_before(
     ]
 
 
+def test_a_spare_is_started_and_is_emptied_before_it_is_stopped(
+    program: ModuleType, tmp_path: Path
+) -> None:
+    assert program.start(settings(), "milvus-query-2")["started"] == "milvus-query-2"
+    assert calls(tmp_path) == ["systemctl start milvus-query-2.service"]
+    found = program.stop(settings(), "milvus-query-2")
+    assert (found["stopped"], found["emptied"][0]["left"]) == ("milvus-query-2", 0)
+    emptied, stopped = calls(tmp_path)[1:]
+    assert emptied.startswith("leaders vacate 21133 ")
+    assert stopped == "systemctl stop milvus-query-2.service"
+    for told in (program.start, program.stop):
+        with pytest.raises(OSError, match="is called etcd"):
+            told(settings(), "etcd")
+
+
 def session(name: str, address: str, **more: object) -> dict[str, str]:
     key = base64.b64encode(f"bergen/meta/session/{name}".encode()).decode()
     value = json.dumps({"ServerID": 7, "ServerName": name, "Address": address, **more})
