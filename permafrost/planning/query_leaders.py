@@ -65,9 +65,23 @@ def alone(leaders: Leaders, nodes: Mapping[int, QueryNode]) -> dict[tuple[str, s
     return found
 
 
+PROXY = "proxy-"
+"""What Milvus calls a proxy's session, before its number."""
+
+
 def noted_leaders(states: Mapping[str, MemberState]) -> Leaders:
-    """Return who leads, as the first proxy's member that is settled has noted it."""
-    return next((n.leaders for s in states.values() for n in s.proxy_leaders if n.is_settled), {})
+    """Return who leads, as the first proxy's member that is settled has noted it.
+
+    The note of a member whose proxy is not registered says how it was before that one went.
+    """
+    registered = {
+        where.rpartition(":")[0]
+        for state in states.values()
+        for key, where in state.sessions
+        if key.startswith(PROXY)
+    }
+    notes = (note for state in states.values() for note in state.proxy_leaders)
+    return next((n.leaders for n in notes if n.is_settled and n.address in registered), {})
 
 
 def is_unsettled(states: Mapping[str, MemberState], address: str) -> bool:

@@ -17,13 +17,8 @@ from permafrost.errors import Failed, PermafrostError, Problem
 from permafrost.facts import CanaryAnswers, MemberState
 from permafrost.planning.canaries import COLLECTION, DIMENSION, ROWS
 from permafrost.planning.knowledge import first_coordinators, members, milvus_of, proxies, units_of
-from permafrost.planning.knowledge_status import (
-    NOT_READY,
-    KnowledgeFacts,
-    KnowledgeStatus,
-    Lack,
-    knowledge_status,
-)
+from permafrost.planning.knowledge_lacks import NOT_READY, KnowledgeFacts, Lack
+from permafrost.planning.knowledge_status import KnowledgeStatus, knowledge_status
 from permafrost.ports import VectorStore
 from permafrost.runbook.context import Context
 from permafrost.runbook.founding import claim_cluster, record_founded

@@ -9,8 +9,8 @@ from permafrost.errors import Problem, Refused
 from permafrost.facts import MemberDisk
 from permafrost.planning.deploy import Plan
 from permafrost.planning.knowledge import members
+from permafrost.planning.knowledge_lacks import Lack
 from permafrost.planning.knowledge_rebuild import plan_rebuild
-from permafrost.planning.knowledge_status import Lack
 from permafrost.planning.live import LiveState
 from permafrost.runbook.context import Context
 from permafrost.runbook.founding import (

@@ -21,8 +21,8 @@ from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.facts import MemberDisk
 from permafrost.pki.files import locked
 from permafrost.planning.knowledge import members, milvus_roles
+from permafrost.planning.knowledge_lacks import COPYING
 from permafrost.planning.knowledge_rebuild import StoreRebuilt, lost_stores, plan_rebuild
-from permafrost.planning.knowledge_status import COPYING
 from permafrost.planning.knowledge_stop import structure_problems
 from permafrost.planning.maintenance_steps import HAND_OVER_S
 from permafrost.planning.member_drain import drained_members, drained_problem

@@ -34,10 +34,13 @@ def spread_leaders(ctx: Context) -> tuple[str, ...]:
     does not come back, is told by what waits for the tier.
     """
     done: list[str] = []
+    tried: set[QueryNode] = set()
     for _ in range(milvus_of(ctx.site).roles.query):
         node = node_to_restart(ctx)
-        if node is None:
+        # Chosen again it has not helped: Milvus gave what it led to another one than was assumed.
+        if node is None or node in tried:
             break
+        tried.add(node)
         ctx.guard()
         try:
             vector_store(ctx).restart(node.member, node.unit, deadline_s=RESTART_S)

@@ -98,6 +98,10 @@ class FakeVectorStore:
                 *((role, f"{address[name]}:1") for role in roles for name in active),
                 *((f"{role}-7", f"{address[name]}:1") for role in roles for name in standby),
                 *(
+                    (f"proxy-{i}", f"{address[n]}:1")
+                    for i, n in enumerate(self.serving("proxies"))
+                ),
+                *(
                     (f"querynode-{number}", f"{address[node.member]}:{port}")
                     for (node, port), number in nodes.items()
                 ),

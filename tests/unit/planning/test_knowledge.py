@@ -19,12 +19,8 @@ from permafrost.planning.knowledge import (
     stores_on,
     units_of,
 )
-from permafrost.planning.knowledge_status import (
-    COORDINATORS,
-    KnowledgeFacts,
-    KnowledgeStatus,
-    knowledge_status,
-)
+from permafrost.planning.knowledge_lacks import KnowledgeFacts
+from permafrost.planning.knowledge_status import COORDINATORS, KnowledgeStatus, knowledge_status
 from permafrost.planning.milvus_versions import VERSIONS, MilvusVersion
 from permafrost.planning.unsupported import unsupported
 from permafrost.site.checks import check_site

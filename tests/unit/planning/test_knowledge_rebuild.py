@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from permafrost.errors import Refused
 from permafrost.facts import MemberDisk
 from permafrost.planning.knowledge import members, stores_on
+from permafrost.planning.knowledge_lacks import KnowledgeFacts
 from permafrost.planning.knowledge_rebuild import lost_stores, plan_rebuild
-from permafrost.planning.knowledge_status import KnowledgeFacts, knowledge_status
+from permafrost.planning.knowledge_status import knowledge_status
 from permafrost.planning.milvus_versions import STORE_UNITS, STORES
 from tests.unit.planning.test_knowledge import V2_3, seen
 

@@ -105,8 +105,9 @@ def test_restarts_end_and_each_leaves_no_more_alone(
     raise AssertionError("it does not end")
 
 
-def state(*noted: ProxyLeaders) -> MemberState:
-    return MemberState("m", {}, "", 3, True, 3, 0, proxy_leaders=noted)
+def state(*noted: ProxyLeaders, proxies: tuple[str, ...] = ()) -> MemberState:
+    sessions = tuple((f"proxy-{i}", f"{address}:19529") for i, address in enumerate(proxies))
+    return MemberState("m", {}, "", 3, True, 3, 0, sessions, proxy_leaders=noted)
 
 
 def test_what_a_settled_proxy_noted_counts_and_an_unsettled_one_is_told() -> None:
@@ -114,9 +115,19 @@ def test_what_a_settled_proxy_noted_counts_and_an_unsettled_one_is_told() -> Non
     one, two = (str(n.address) for n in members(site)[:2])
     unsettled = ProxyLeaders(one, False, {"c": {"v0": (9,)}})
     settled = ProxyLeaders(two, True, {"c": {"v0": (1, 2)}})
-    states = {"m": state(unsettled, settled)}
+    states = {"m": state(unsettled, settled, proxies=(one, two))}
     assert noted_leaders(states) == settled.leaders
     assert is_unsettled(states, one)
     assert not is_unsettled(states, two)
     assert not is_unsettled({"m": state()}, one), "one of before there were notes"
     assert led_on_one_member(site, states) == ()
+
+
+def test_the_note_of_a_member_whose_proxy_is_gone_is_not_how_it_is() -> None:
+    """Its own member is off: nobody there writes another one."""
+    one, two = (str(n.address) for n in members(site_with_knowledge())[:2])
+    old = ProxyLeaders(one, True, {"c": {"v0": (1, 2)}})
+    new = ProxyLeaders(two, True, {"c": {"v0": (1, 3)}})
+    assert noted_leaders({"m": state(old, new, proxies=(two,))}) == new.leaders
+    assert noted_leaders({"m": state(old, new, proxies=(one, two))}) == old.leaders
+    assert noted_leaders({"m": state(old, proxies=(two,))}) == {}
