@@ -27,6 +27,11 @@ MAINTENANCE = {
         "forget-maintenance",
     ],
 }
+RACK = {
+    "enter": [kind for kind in MAINTENANCE["enter"] if kind != "move-vm"],
+    "exit": MAINTENANCE["exit"],
+}
+"""Of a whole rack: DRS, which would bring an edge back, moves it as the hosts close."""
 IN_AND_OUT = [
     ("set-edges-to-drain", "exit-maintenance-mode"),
     ("declare-drained", "power-on"),

@@ -54,10 +54,17 @@ class Rotation:
             for edge, found in self.samples.items()
         }
 
-    def fewest_up(self, begin: float, end: float) -> dict[str, int]:
-        """Return of each edge the smallest number of servers that were up within a time."""
+    def fewest_up(self, begin: float, end: float, of: str = "") -> dict[str, int]:
+        """Return of each edge the smallest number of servers that were up within a time.
+
+        ``of``: what their names begin with; each without it.
+        """
         return {
-            edge: min(sum(map(is_up, seen.values())) for at, seen in found if begin <= at <= end)
+            edge: min(
+                sum(is_up(status) for server, status in seen.items() if server.startswith(of))
+                for at, seen in found
+                if begin <= at <= end
+            )
             for edge, found in self.samples.items()
         }
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.driver import Cli, VCenter, vcenter, wait_until
+from tests.acceptance.driver import Cli, VCenter, machine, vcenter, wait_until
 from tests.acceptance.ownsite import folder, lab, permafrost, site_like
 
 __all__ = ["folder", "lab", "permafrost"]
@@ -32,6 +33,12 @@ def vsphere(lab: Cli) -> Iterator[VCenter]:
 def status(permafrost: Cli) -> Callable[[], dict[str, Any]]:
     """Return a function that asks for the site's status."""
     return lambda: permafrost.json("status")
+
+
+@pytest.fixture
+def on(lab: Cli, folder: Path) -> Callable[[str], Any]:
+    """Return a function from a machine's name to its inside."""
+    return partial(machine, lab, folder / "state")
 
 
 @pytest.fixture

@@ -23,15 +23,11 @@ from tests.acceptance.test_maintenance import (
     leave_the_drain_out,
     powered_on,
 )
+from tests.racks.standing import RACKS, rack_of
 
 pytestmark = pytest.mark.soak
 
 Status = Callable[[], dict[str, Any]]
-RACKS = {
-    "rack-a": ("lab-esx-01", "lab-esx-02"),
-    "rack-b": ("lab-esx-03", "lab-esx-04"),
-    "rack-c": ("lab-esx-05", "lab-esx-06"),
-}
 RATE, AT_MOST_S = 60, 900
 
 
@@ -40,10 +36,6 @@ def as_found(permafrost: Cli) -> Iterator[None]:
     """Whatever a scenario leaves is taken back: the next one begins with every host there."""
     yield
     bring_back(permafrost, 600)
-
-
-def rack_of(host: str) -> str:
-    return next(rack for rack, hosts in RACKS.items() if host in hosts)
 
 
 def test_replicas_stand_apart_by_rack_and_nothing_is_left_to_do(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import pytest
 from permafrost.engine.runs import RunState
 from permafrost.errors import Refused
 from permafrost.planning.lifecycle import MaintenanceState
-from permafrost.planning.steps import OperationPlan
+from permafrost.planning.steps import OperationPlan, OperationStep
 from permafrost.runbook.context import Context
-from permafrost.runbook.maintenance import enter, leave, preview_enter
-from permafrost.runbook.recovery import abort_run, resume_run, run_named
+from permafrost.runbook.maintenance import enter, leave, preview_enter, preview_exit
+from permafrost.runbook.recovery import abort_run, require_turn, resume_run, run_named
 from permafrost.site.model import Site
+from tests.acceptance.kills import RACK as LIVE
 from tests.fakes.killing import KillAt, another_process
 from tests.fakes.site import document, placed_context
 from tests.fakes.world import Cut, World
@@ -129,12 +131,58 @@ def test_one_host_of_a_rack_does_not_keep_its_rack_from_going(ctx: Context, worl
     assert is_back(ctx, world, stood)
 
 
+def test_its_kinds_of_steps_are_those_that_are_killed_live(ctx: Context, world: World) -> None:
+    """And on the way back the move of an edge, where DRS has not made it."""
+    assert kinds(preview_enter(ctx, RACK, owner=ME)) == LIVE["enter"]
+    enter(ctx, RACK, owner=ME)
+    assert kinds(preview_exit(ctx, RACK, owner=ME)) == LIVE["exit"]
+
+
+def kinds(plan: OperationPlan) -> list[str]:
+    """Return the kinds of a plan's steps, each where it comes first."""
+    return list(dict.fromkeys(step.kind for step in plan.steps))
+
+
+def test_killed_as_its_second_host_goes_it_is_not_left_before_that_has_an_end(
+    ctx: Context, world: World
+) -> None:
+    stood = standing(world)
+    ctx.crash = before_the_second("enter-maintenance-mode")
+    with pytest.raises(Cut):
+        enter(ctx, RACK, owner=ME)
+    assert sum(h.in_maintenance for h in world.hosts.values()) == 1
+    again = another_process(ctx, world)
+    with pytest.raises(Refused, match="OPERATION_UNFINISHED"):
+        require_turn(again, f"maintenance exit {RACK}")
+    enter(again, RACK, owner=ME)
+    assert is_away(again, world)
+    again.crash = before_the_second("exit-maintenance-mode")
+    with pytest.raises(Cut):
+        leave(again, RACK, owner=ME)
+    assert sum(h.in_maintenance for h in world.hosts.values()) == 1
+    leave(another_process(again, world), RACK, owner=ME)
+    assert is_back(again, world, stood)
+
+
+def before_the_second(kind: str) -> Callable[[str, OperationStep, str], None]:
+    """Return what kills a process before its second step of a kind."""
+    seen: list[str] = []
+
+    def crash(_: str, step: OperationStep, moment: str) -> None:
+        if (step.kind, moment) == (kind, "before"):
+            seen.append(step.id)
+            if len(seen) == 2:
+                raise Cut
+
+    return crash
+
+
 MOMENTS = [
     pytest.param(m, marks=[] if m % 9 == 4 else pytest.mark.soak, id=str(m)) for m in range(60)
 ]
 
 
-@pytest.mark.parametrize("verb", ["resume", "abort"])
+@pytest.mark.parametrize("verb", ["resume", "abort", "again"])
 @pytest.mark.parametrize("way", ["enter", "exit"])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_at_every_moment(
@@ -149,10 +197,15 @@ def test_killed_at_every_moment(
     except Cut:
         again = another_process(ctx, world)
         operation = again.store.runs.all(1)[0].operation
-        {"resume": resume_run, "abort": abort_run}[verb](again, operation)
+        if verb == "again":
+            require_turn(again, f"maintenance {way} {RACK}")
+            (enter if way == "enter" else leave)(again, RACK, owner=ME)
+            operation = again.store.runs.all(1)[0].operation
+        else:
+            {"resume": resume_run, "abort": abort_run}[verb](again, operation)
         state = run_named(again, operation).state
-        assert state is (RunState.DONE if verb == "resume" else RunState.ABORTED)
-        gone = (way == "enter") == (verb == "resume")
+        assert state is (RunState.ABORTED if verb == "abort" else RunState.DONE)
+        gone = (way == "enter") == (verb != "abort")
         assert is_away(again, world) if gone else is_back(again, world, stood)
     else:
         assert moment >= 20, "there are no more moments"
