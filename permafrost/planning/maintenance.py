@@ -96,11 +96,13 @@ def plan_exit(
     *,
     owner: str,
     records: Sequence[MaintenanceRecord],
+    is_begun: bool = False,
 ) -> OperationPlan:
     """Return the way back of a host or rack; Refused when it is not in maintenance.
 
     A host in maintenance mode that is nobody's (it died, was left and came back; or somebody
-    closed it by hand) is only opened.
+    closed it by hand) is only opened. ``is_begun``: an exit of it waits for its end; records go
+    last, so that nothing is left to do where there are none.
     """
     if live.blind:
         raise Refused(*live.blind)
@@ -109,6 +111,8 @@ def plan_exit(
     facts = live.inventory.host(name)
     if not mine and facts is not None and facts.in_maintenance:
         return way_back(site, live, EXIT, name, Away((name,), (), {}, ()), owner=owner)
+    if not mine and is_begun:
+        return OperationPlan(EXIT, name, (), notes=("it is back already",))
     if not mine:
         known = ", ".join(f"{r.host} ({r.name})" for r in records) or "none"
         raise Refused(
@@ -142,15 +146,9 @@ def way_back(
             drafts.append(Draft(HostStep.AWAIT_MEMBER.value, node, TIER_S, "whole, answers right"))
     for replica in away.replicas:
         if replica in lost:
-            drafts.append(
-                Draft(
-                    HostStep.GIVE_UP.value,
-                    replica,
-                    DECLARE_S,
-                    "its host is dead",
-                    {"owner": owner, "reason": "its host died in maintenance"},
-                )
-            )
+            given = {"owner": owner, "reason": "its host died in maintenance"}
+            why = "its host is dead"
+            drafts.append(Draft(HostStep.GIVE_UP.value, replica, DECLARE_S, why, given))
         elif replica in by_name:
             drafts += admit_drafts(site, by_name[replica], owner=owner)
     drafts += [Draft(HostStep.FORGET.value, host, DECLARE_S) for host in away.hosts]

@@ -75,7 +75,8 @@ def preview_exit(ctx: Context, name: str, *, owner: str) -> OperationPlan:
     """Return what bringing a host or rack back means now."""
     records = ctx.store.maintenance.all()
     live = observe_machines(ctx.hypervisor)
-    return plan_exit(ctx.site, live, name, owner=owner, records=records)
+    is_begun = any(r.plan.name == f"{EXIT} {name}" for r in ctx.store.runs.unfinished())
+    return plan_exit(ctx.site, live, name, owner=owner, records=records, is_begun=is_begun)
 
 
 def leave(ctx: Context, name: str, *, owner: str, shown: str | None = None) -> RunResult:

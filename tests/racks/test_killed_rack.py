@@ -155,13 +155,18 @@ def test_killed_and_recovered(
 
 
 @pytest.mark.parametrize(
-    ("rack", "when", "way_on"),
-    [("rack-a", "before", "resume"), ("rack-b", "after", "enter"), ("rack-c", "before", "abort")],
+    ("rack", "when", "way_on", "out_at"),
+    [
+        ("rack-a", "before", "resume", "exit-maintenance-mode"),
+        ("rack-b", "after", "enter", "forget-maintenance"),
+        ("rack-c", "before", "abort", ""),
+    ],
 )
 def test_killed_as_the_second_host_goes_and_as_it_comes_back(
     rack: str,
     when: str,
     way_on: str,
+    out_at: str,
     standing: Standing,
     lab: Cli,
     on: Callable[[str], Any],
@@ -185,12 +190,12 @@ def test_killed_as_the_second_host_goes_and_as_it_comes_back(
             permafrost.run(*asked, timeout=COMMAND_S)
         else:
             recover(permafrost, way_on, operation)
-        if way_on != "abort":
+        if out_at:
             assert stood.missing_away(rack) == []
-            at = last_of(permafrost, "exit", rack, "exit-maintenance-mode")
+            at = last_of(permafrost, "exit", rack, out_at)
             out = ("maintenance", "exit", rack, "--yes")
-            killed(permafrost, f"maintenance-exit:{at}:{when}", *out)
-            assert stood.missing_back() != []
+            operation = killed(permafrost, f"maintenance-exit:{at}:{when}", *out)
+            assert f"{operation} is paused" in stood.missing_back()
             permafrost.run(*out, timeout=COMMAND_S)
     assert stood.missing_back() == []
     assert permafrost.json("receipt", "verify")["problems"] == []

@@ -14,8 +14,15 @@ from permafrost.errors import Refused
 from permafrost.planning.lifecycle import MaintenanceState
 from permafrost.planning.steps import OperationPlan, OperationStep
 from permafrost.runbook.context import Context
+from permafrost.runbook.execution import carry_out
 from permafrost.runbook.maintenance import enter, leave, preview_enter, preview_exit
-from permafrost.runbook.recovery import abort_run, require_turn, resume_run, run_named
+from permafrost.runbook.recovery import (
+    abort_run,
+    require_nothing_unfinished,
+    require_turn,
+    resume_run,
+    run_named,
+)
 from permafrost.site.model import Site
 from tests.acceptance.kills import RACK as LIVE
 from tests.fakes.killing import KillAt, another_process
@@ -147,7 +154,7 @@ def test_killed_as_its_second_host_goes_it_is_not_left_before_that_has_an_end(
     ctx: Context, world: World
 ) -> None:
     stood = standing(world)
-    ctx.crash = before_the_second("enter-maintenance-mode")
+    ctx.crash = at_the_second("enter-maintenance-mode")
     with pytest.raises(Cut):
         enter(ctx, RACK, owner=ME)
     assert sum(h.in_maintenance for h in world.hosts.values()) == 1
@@ -156,7 +163,7 @@ def test_killed_as_its_second_host_goes_it_is_not_left_before_that_has_an_end(
         require_turn(again, f"maintenance exit {RACK}")
     enter(again, RACK, owner=ME)
     assert is_away(again, world)
-    again.crash = before_the_second("exit-maintenance-mode")
+    again.crash = at_the_second("exit-maintenance-mode")
     with pytest.raises(Cut):
         leave(again, RACK, owner=ME)
     assert sum(h.in_maintenance for h in world.hosts.values()) == 1
@@ -164,12 +171,12 @@ def test_killed_as_its_second_host_goes_it_is_not_left_before_that_has_an_end(
     assert is_back(again, world, stood)
 
 
-def before_the_second(kind: str) -> Callable[[str, OperationStep, str], None]:
-    """Return what kills a process before its second step of a kind."""
+def at_the_second(kind: str, when: str = "before") -> Callable[[str, OperationStep, str], None]:
+    """Return what kills a process at its second step of a kind."""
     seen: list[str] = []
 
     def crash(_: str, step: OperationStep, moment: str) -> None:
-        if (step.kind, moment) == (kind, "before"):
+        if (step.kind, moment) == (kind, when):
             seen.append(step.id)
             if len(seen) == 2:
                 raise Cut
@@ -180,6 +187,32 @@ def before_the_second(kind: str) -> Callable[[str, OperationStep, str], None]:
 MOMENTS = [
     pytest.param(m, marks=[] if m % 9 == 4 else pytest.mark.soak, id=str(m)) for m in range(60)
 ]
+
+
+def begin_again(ctx: Context, way: str) -> None:
+    """Do what the same command does once more: it is its turn, its plan is made and done."""
+    command = f"maintenance {way} {RACK}"
+    require_turn(ctx, command)
+    made = (preview_enter if way == "enter" else preview_exit)(ctx, RACK, owner=ME)
+    require_nothing_unfinished(ctx, command)
+    carry_out(ctx, made, owner=ME)
+
+
+def test_an_exit_killed_at_its_very_end_is_ended_by_the_same_command(
+    ctx: Context, world: World
+) -> None:
+    """Nothing is recorded any more, and the operation would wait for an end."""
+    stood = standing(world)
+    enter(ctx, RACK, owner=ME)
+    ctx.crash = at_the_second("forget-maintenance", "after")
+    with pytest.raises(Cut):
+        leave(ctx, RACK, owner=ME)
+    again = another_process(ctx, world)
+    begin_again(again, "exit")
+    assert again.store.runs.unfinished() == ()
+    assert is_back(again, world, stood)
+    with pytest.raises(Refused, match="NOT_IN_MAINTENANCE"):
+        begin_again(again, "exit")
 
 
 @pytest.mark.parametrize("verb", ["resume", "abort", "again"])
@@ -198,13 +231,12 @@ def test_killed_at_every_moment(
         again = another_process(ctx, world)
         operation = again.store.runs.all(1)[0].operation
         if verb == "again":
-            require_turn(again, f"maintenance {way} {RACK}")
-            (enter if way == "enter" else leave)(again, RACK, owner=ME)
-            operation = again.store.runs.all(1)[0].operation
+            begin_again(again, way)
         else:
             {"resume": resume_run, "abort": abort_run}[verb](again, operation)
-        state = run_named(again, operation).state
-        assert state is (RunState.ABORTED if verb == "abort" else RunState.DONE)
+            state = run_named(again, operation).state
+            assert state is (RunState.DONE if verb == "resume" else RunState.ABORTED)
+        assert again.store.runs.unfinished() == ()
         gone = (way == "enter") == (verb != "abort")
         assert is_away(again, world) if gone else is_back(again, world, stood)
     else:
