@@ -7,6 +7,7 @@ from typing import Any
 from permafrost.planning.knowledge import (
     etcd_scheme,
     first_coordinators,
+    members,
     members_with,
     milvus_of,
     object_store_scheme,
@@ -50,6 +51,7 @@ def watch_settings(
             for unit in units_of(site, node.name)
         },
         "address": str(node.address),
+        "peers": [str(n.address) for n in members(site) if n.name != node.name],
         "first": str(first_coordinators(site).address),
         "coordinators": list(COORDINATORS[milvus_of(site).version]),
         "coordinators_unit": COORDINATORS_UNIT,
