@@ -28,6 +28,7 @@ from permafrost.runbook.pins import require_signed
 from permafrost.runbook.registry_contents import await_answer
 from permafrost.runbook.slots import settle_record, tell_slots
 from permafrost.runbook.turns import TURN_DEADLINE_S, await_turn
+from permafrost.runbook.unfinished import require_node_undisturbed
 from permafrost.topology import Node, Tier
 
 COMMAND = "converge"
@@ -91,6 +92,7 @@ def converge_for(
     """Configure a node for a person, with a receipt; Refused at once where it cannot be now."""
     node = node if isinstance(node, Node) else node_named(ctx.site, node)
     ctx.guard()
+    require_node_undisturbed(ctx, COMMAND, node)
     with by_hand(ctx, COMMAND, node, owner=owner) as by:
         evidence = converge_node(
             ctx, node, owner=COMMAND, turn_deadline_s=0, renew_certificate=renew_certificate, by=by

@@ -18,6 +18,7 @@ from permafrost.runbook.converge import ConvergeEvidence, converge_node
 from permafrost.runbook.founding import founded_as, require_ours
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.member_turn import rebuild_of, unfinished_turn
+from permafrost.runbook.unfinished import require_node_undisturbed
 from permafrost.topology import Node, Tier
 
 COMMAND = "rebuild"
@@ -39,6 +40,7 @@ class RebuildPlan:
 def preview_rebuild(ctx: Context, name: str) -> RebuildPlan:
     """Return what would be rebuilt; raises Refused where nothing is lost, or too much is."""
     node = _member(ctx, name)
+    require_node_undisturbed(ctx, COMMAND, node)
     if founded_as(ctx) is None:
         raise Refused(
             Problem(
@@ -67,6 +69,7 @@ def rebuild(ctx: Context, name: str, *, owner: str) -> ConvergeEvidence:
     node = _member(ctx, name)
     vm, fingerprint = ctx.store.converged(node.name) or ("", "")
     ctx.guard()
+    require_node_undisturbed(ctx, COMMAND, node)
     with by_hand(ctx, COMMAND, node, owner=owner) as by:
         evidence = converge_node(
             ctx, node, owner=COMMAND, vm=vm, fingerprint=fingerprint, anew=True, by=by

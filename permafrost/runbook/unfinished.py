@@ -10,9 +10,11 @@ from __future__ import annotations
 from permafrost.engine.runs import Run, RunState
 from permafrost.errors import Problem, Refused
 from permafrost.planning.deploy import Plan, Step
-from permafrost.planning.undisturbed import disturbing
+from permafrost.planning.undisturbed import concerns, disturbing, is_told_for
 from permafrost.runbook import upgrade
 from permafrost.runbook.context import Context
+from permafrost.runbook.mending import is_mended_by
+from permafrost.topology import Node
 
 SHOWN = 3
 """So many steps of a plan are named."""
@@ -51,9 +53,12 @@ def problems_for(ctx: Context, steps: tuple[Step, ...]) -> tuple[Problem, ...]:
     named = ", ".join(f"{s.id} {s.kind} {s.target}" for s in steps[:SHOWN])
     more = f" and {len(steps) - SHOWN} more" if len(steps) > SHOWN else ""
     also = f". Only what brings back what is gone may come before; not {named}{more}"
+    return tuple(problem_of(run, also=also if steps else "") for run in _waiting(ctx))
+
+
+def _waiting(ctx: Context) -> list[Run]:
     waiting = [*ctx.store.runs.unfinished()]
-    waiting += [run for name in sorted(ctx.site.inference) for run in half_done(ctx, name)]
-    return tuple(problem_of(run, also=also if steps else "") for run in waiting)
+    return waiting + [run for name in sorted(ctx.site.inference) for run in half_done(ctx, name)]
 
 
 def require_undisturbed(ctx: Context, plan: Plan) -> None:
@@ -69,3 +74,19 @@ def require_undisturbed(ctx: Context, plan: Plan) -> None:
 def with_unfinished(ctx: Context, refusal: Refused) -> Refused:
     """Return a refused plan's reasons, and what is unfinished: that may have caused them."""
     return Refused(*refusal.problems, *problems_for(ctx, ()))
+
+
+def require_node_undisturbed(ctx: Context, command: str, node: Node) -> None:
+    """Raise Refused (OPERATION_UNFINISHED) where a person's command would change what one is on.
+
+    Not where the command is what mends the node for it: the operation stopped with an error that
+    says so, or neither of its ways out gets past the node as that is.
+    """
+    waiting = [
+        run
+        for run in _waiting(ctx)
+        if concerns(ctx.site, run.plan, node) and not is_told_for(run.error, command, node.name)
+    ]
+    if waiting and not is_mended_by(ctx, command, node):
+        also = f"; then `permafrost {command} {node.name}`"
+        raise Refused(*(problem_of(run, also=also) for run in waiting))
