@@ -96,15 +96,16 @@ def _change(
     confirm(question, asked.yes)
     with site_held(ctx, f"client {verb} {name}"):
         evidence = work(ctx, name, owner=operator())
-    _show(evidence.as_dict(), asked.output)
+    _show(evidence, asked.output)
 
 
-def _show(evidence: dict[str, object], output: Output) -> None:
+def _show(evidence: ClientEvidence, output: Output) -> None:
     if output is Output.JSON:
-        print_json(evidence)
+        ended = {"operation": evidence.operation, "receipt": evidence.receipt}
+        print_json({**evidence.as_dict(), **ended})
         return
-    note = f" ({evidence['note']})" if evidence["note"] else ""
-    say(f"{evidence['client']}: {evidence['valid_keys']} valid{note}")
-    if evidence["key"]:
+    note = f" ({evidence.note})" if evidence.note else ""
+    say(f"{evidence.client}: {evidence.valid_keys} valid{note}. Receipt: {evidence.receipt}")
+    if evidence.key:
         say("its key, shown this once:")
-        typer.echo(evidence["key"])
+        typer.echo(evidence.key)

@@ -99,7 +99,8 @@ def _run(verb: str, replica: str, probes: Path | None, asked: Asked) -> None:
             ctx, fingerprints_of(ctx.loaded), replica, Verb(verb), owner=operator(), probes=probes
         )
     if asked.output is Output.JSON:
-        print_json(evidence.as_dict())
+        ended = {"operation": evidence.operation, "receipt": evidence.receipt or None}
+        print_json({**evidence.as_dict(), **ended})
     else:
         _show(evidence)
     if not evidence.judged.passes:
@@ -134,3 +135,5 @@ def _show(evidence: FingerprintEvidence) -> None:
         typer.echo(f"  weak probe set: its parent {short(weak.relative)} is {weak.grade.value}")
     for note in evidence.notes:
         typer.echo(f"  {note}")
+    if evidence.receipt:
+        typer.echo(f"Receipt: {evidence.receipt}")

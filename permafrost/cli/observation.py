@@ -26,21 +26,26 @@ def drift(
     if accept:
         require_answer(yes)
     from permafrost.cli.render_observation import show_drift
+    from permafrost.cli.screen import line
     from permafrost.runbook.drift import accept_settings, read_drift
     from permafrost.runbook.operations import operator, site_held
 
     ctx = open_site(site)
+    ended: dict[str, str] = {}
     if accept:
         if output is Output.TEXT:
             show_drift(read_drift(ctx))
         confirm("Record the cluster's settings as they are now?", yes)
         with site_held(ctx, "drift --accept"):
-            accept_settings(ctx, owner=operator())
+            done = accept_settings(ctx, owner=operator())
+        ended = {"operation": done.operation, "receipt": done.receipt}
     found = read_drift(ctx)
     if output is Output.JSON:
-        print_json(found.as_dict())
+        print_json({**found.as_dict(), **ended})
     else:
         show_drift(found)
+        if ended:
+            line(f"Receipt: {ended['receipt']}")
     if found.drift:
         raise typer.Exit(int(ExitStatus.FAILED))
 

@@ -33,7 +33,9 @@ def resume_deployment(site: Path | None, yes: bool, plan_only: bool, output: Out
         return
     if found.repairs:
         confirm(f"Put these {len(found.repairs)} things right?", yes)
-        repair(ctx, found)
+        receipt_of_repair = repair(ctx, found)
+        if output is Output.TEXT:
+            line(f"put right. Receipt: {receipt_of_repair}")
     made = make_plan(ctx)
     if output is Output.TEXT:
         show_plan(made)

@@ -1,14 +1,14 @@
 """Who may ask: add a client, give it another key with an overlap, take its keys away.
 
-Order: intent journalled, the record changed, every edge told (file, then every worker). Cut
-anywhere, the same command or any later one, a deployment too, tells the edges again: what they
-know is made equal to the record.
+Order: intent journalled, the record changed, every edge told (file, then every worker), a receipt.
+Cut anywhere, the same command or any later one, a deployment too, tells the edges again: what they
+know is made equal to the record. No key is in the journal, nor in a receipt.
 """
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from permafrost.engine.state import Phase
 from permafrost.errors import PermafrostError, Problem, Refused
@@ -20,9 +20,10 @@ from permafrost.planning.clients import (
     edge_map,
     require_known,
 )
+from permafrost.runbook.by_hand import by_hand
 from permafrost.runbook.context import Context
 from permafrost.runbook.edges import edges_that_are_off
-from permafrost.runbook.operations import Journal, operation
+from permafrost.runbook.operations import Journal
 from permafrost.topology import edges
 
 
@@ -35,6 +36,8 @@ class ClientEvidence:
     valid_keys: int
     key: str = ""
     note: str = ""
+    operation: str = ""
+    receipt: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
@@ -76,13 +79,15 @@ def revoke_client(ctx: Context, name: str, *, owner: str) -> ClientEvidence:
     """Take all of a client's keys away, now, on every edge."""
     require_known(ctx.store.clients.all(), name)
     ctx.guard()
-    with operation(ctx, f"client revoke {name}", owner=owner) as journal:
+    with by_hand(ctx, "client revoke", name, owner=owner, before=_before(ctx, name)) as by:
+        journal = by.journal
         journal("client-revoke", name, Phase.INTENT, {})
         ctx.store.clients.end(name, max(1, int(_now(ctx))))
         note = _tell(ctx, journal_kind="client-revoke", name=name, journal=journal)
         evidence = ClientEvidence(name, "revoke", 0, note=note)
         journal("client-revoke", name, Phase.DONE, evidence.as_dict())
-    return evidence
+        by.end(evidence.as_dict())
+    return replace(evidence, operation=journal.id, receipt=by.receipt)
 
 
 def list_clients(ctx: Context) -> list[dict[str, object]]:
@@ -116,13 +121,16 @@ def _new_key(ctx: Context, verb: str, name: str, owner: str, *, others_end: int)
     ctx.guard()
     key = PREFIX + secrets.token_urlsafe(32)
     kind = f"client-{verb}"
-    with operation(ctx, f"client {verb} {name}", owner=owner) as journal:
+    with by_hand(ctx, f"client {verb}", name, owner=owner, before=_before(ctx, name)) as by:
+        journal = by.journal
         journal(kind, name, Phase.INTENT, {"others_end": others_end})
         ctx.store.clients.replace(name, digest_of(key), others_end=others_end)
         note = _tell(ctx, journal_kind=kind, name=name, journal=journal)
         evidence = ClientEvidence(name, verb, len(_valid(ctx, name)), key, note)
-        journal(kind, name, Phase.DONE, {**evidence.as_dict(), "key": None})
-    return evidence
+        told = {**evidence.as_dict(), "key": None}
+        journal(kind, name, Phase.DONE, told)
+        by.end({**told, "others_end": others_end})
+    return replace(evidence, operation=journal.id, receipt=by.receipt)
 
 
 def _tell(ctx: Context, *, journal_kind: str, name: str, journal: Journal) -> str:
@@ -132,6 +140,10 @@ def _tell(ctx: Context, *, journal_kind: str, name: str, journal: Journal) -> st
         journal(journal_kind, name, Phase.FAILED, {"error": error.code})
         raise
     return "; ".join(f"{edge} is off" for edge in off)
+
+
+def _before(ctx: Context, name: str) -> dict[str, int]:
+    return {"valid_keys": len(_valid(ctx, name))}
 
 
 def _valid(ctx: Context, name: str) -> list[ClientKey]:

@@ -15,7 +15,7 @@ from permafrost.errors import PermafrostError
 from permafrost.planning.lookup import node_named
 from permafrost.planning.member_drain import drained_members
 from permafrost.runbook.admit import admit_replica
-from permafrost.runbook.by_hand import ByHand, by_hand
+from permafrost.runbook.by_hand import ByHand, node_by_hand
 from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
@@ -93,7 +93,7 @@ def converge_for(
     node = node if isinstance(node, Node) else node_named(ctx.site, node)
     ctx.guard()
     require_node_undisturbed(ctx, COMMAND, node)
-    with by_hand(ctx, COMMAND, node, owner=owner) as by:
+    with node_by_hand(ctx, COMMAND, node, owner=owner) as by:
         evidence = converge_node(
             ctx, node, owner=COMMAND, turn_deadline_s=0, renew_certificate=renew_certificate, by=by
         )

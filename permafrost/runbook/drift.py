@@ -14,8 +14,8 @@ from permafrost.planning.drift_report import Drift
 from permafrost.planning.live import LiveState
 from permafrost.planning.ownership import category_name
 from permafrost.planning.snapshot import Inventory, VmFacts
+from permafrost.runbook.by_hand import by_hand
 from permafrost.runbook.context import Context
-from permafrost.runbook.operations import operation
 from permafrost.topology import nodes
 
 BASELINE = "cluster-baseline"
@@ -112,17 +112,31 @@ def refuse(drift: Iterable[Drift]) -> None:
         raise Refused(*problems)
 
 
-def accept_settings(ctx: Context, *, owner: str) -> tuple[Drift, ...]:
-    """Record the cluster's settings as they are now; return the drift that this ended."""
-    before = read_drift(ctx)
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The drift that it ended, and where that is told."""
+
+    ended: tuple[Drift, ...]
+    operation: str
+    receipt: str
+
+
+def accept_settings(ctx: Context, *, owner: str) -> Accepted:
+    """Record the cluster's settings as they are now; the receipt has those of before too."""
+    seen = read_drift(ctx)
     ctx.guard()
-    with operation(ctx, "drift --accept", owner=owner) as journal:
-        settings = Baseline.of(ctx.site, before.inventory).as_dict()
-        journal("accept", "cluster", Phase.INTENT, settings)
+    before = {"baseline": ctx.store.recall(BASELINE)}
+    with by_hand(
+        ctx, "drift accept", "cluster", owner=owner, before=before, named="drift --accept"
+    ) as by:
+        settings = Baseline.of(ctx.site, seen.inventory).as_dict()
+        by.journal("accept", "cluster", Phase.INTENT, settings)
         ctx.store.remember(BASELINE, settings)
-        journal("accept", "cluster", Phase.DONE, settings)
-    left = drift_of(ctx, LiveState(inventory=before.inventory), with_tags=True)
-    return tuple(d for d in before.drift if d not in left)
+        by.journal("accept", "cluster", Phase.DONE, settings)
+        by.end({"baseline": settings})
+    left = drift_of(ctx, LiveState(inventory=seen.inventory), with_tags=True)
+    ended = tuple(d for d in seen.drift if d not in left)
+    return Accepted(ended, by.journal.id, by.receipt)
 
 
 def record_baseline(ctx: Context) -> None:

@@ -2,13 +2,14 @@
 
 Order: looked at (drained, idle), probed, judged against what is kept, intent journalled, kept,
 then every replica of the endpoint is told. Cut anywhere and run again it ends the same: answers
-that are kept already are not kept twice, and who was not told yet is told then.
+that are kept already are not kept twice, and who was not told yet is told then. What records ends
+with a receipt; what compares changes nothing, and has none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_registry.fingerprint import probes as probe_sets
@@ -27,9 +28,9 @@ from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.planning.fingerprint import FingerprintPlan, FingerprintStep, plan_fingerprint
 from permafrost.planning.live import LiveState
 from permafrost.ports import Fingerprints
+from permafrost.runbook.by_hand import by_hand
 from permafrost.runbook.context import Context
 from permafrost.runbook.looking import as_replica, look_around
-from permafrost.runbook.operations import operation
 from permafrost.site.pins import digest_of
 from permafrost.topology import Node
 
@@ -47,6 +48,9 @@ class FingerprintEvidence:
     kept: str
     weak: tuple[probe_sets.Weakness, ...]
     notes: tuple[str, ...]
+    operation: str = ""
+    receipt: str = ""
+    """Empty where nothing was recorded."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
@@ -105,7 +109,9 @@ def fingerprint_replica(
     known = _known(store, plan.model)
     wanted = _wanted(store, plan.model, probes) if verb is Verb.RECORD else ()
     first, asked = _asked(ctx, plan, verb, known, wanted)
-    with operation(ctx, f"fingerprint {verb} {plan.replica}", owner=owner) as journal:
+    before = {"known": len(known)}
+    with by_hand(ctx, f"fingerprint {verb}", plan.replica, owner=owner, before=before) as by:
+        journal = by.journal
         about = {"checkpoint": digest_of(plan.model), "probe_set": probe_set_digest(asked)}
         journal(f"fingerprint-{verb}", plan.replica, Phase.INTENT, about)
         try:
@@ -122,7 +128,9 @@ def fingerprint_replica(
         weak = _weaknesses(store, plan.model, seen) if verb is not Verb.COMPARE else ()
         evidence = FingerprintEvidence(plan, seen, judged, kept, weak, notes)
         journal(f"fingerprint-{verb}", plan.replica, Phase.DONE, _short(evidence))
-    return evidence
+        if verb is not Verb.COMPARE:
+            by.end({**_short(evidence), "changed": bool(kept), "notes": list(notes)})
+    return replace(evidence, operation=journal.id, receipt=by.receipt)
 
 
 @translated()

@@ -12,7 +12,7 @@ from typing import Any
 from permafrost.errors import Problem, Refused
 from permafrost.planning.knowledge_rebuild import StoreRebuilt
 from permafrost.planning.lookup import node_named
-from permafrost.runbook.by_hand import by_hand
+from permafrost.runbook.by_hand import node_by_hand
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import ConvergeEvidence, converge_node
 from permafrost.runbook.founding import founded_as, require_ours
@@ -70,7 +70,7 @@ def rebuild(ctx: Context, name: str, *, owner: str) -> ConvergeEvidence:
     vm, fingerprint = ctx.store.converged(node.name) or ("", "")
     ctx.guard()
     require_node_undisturbed(ctx, COMMAND, node)
-    with by_hand(ctx, COMMAND, node, owner=owner) as by:
+    with node_by_hand(ctx, COMMAND, node, owner=owner) as by:
         evidence = converge_node(
             ctx, node, owner=COMMAND, vm=vm, fingerprint=fingerprint, anew=True, by=by
         )

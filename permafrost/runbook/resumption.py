@@ -14,8 +14,9 @@ from permafrost.engine.state import Phase
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.planning.deploy import BOOKKEEPING
 from permafrost.planning.interruption import UNFINISHED, Interruption, require_ours
+from permafrost.runbook.by_hand import by_hand
 from permafrost.runbook.context import Context
-from permafrost.runbook.operations import operation, operator, site_held
+from permafrost.runbook.operations import operator, site_held
 from permafrost.runbook.unfinished import problem_of
 
 DEPLOY = "deploy"
@@ -38,12 +39,17 @@ def is_deployment(ctx: Context, name: str) -> bool:
     return any(o.id == name and o.command == DEPLOY for o in ctx.store.operations(1000))
 
 
-def repair(ctx: Context, found: Interruption) -> None:
-    """Put right what was left behind."""
+def repair(ctx: Context, found: Interruption) -> str:
+    """Put right what was left behind; return its receipt, empty where nothing was."""
     if not found.repairs:
-        return
+        return ""
     stack = ctx.site.control.pulumi_stack
-    with site_held(ctx, "resume"), operation(ctx, "repair", owner=operator()) as journal:
+    before = found.as_dict()
+    with (
+        site_held(ctx, "resume"),
+        by_hand(ctx, "repair", stack, owner=operator(), before=before, named="repair") as by,
+    ):
+        journal = by.journal
         journal("repair", stack, Phase.INTENT, found.as_dict())
         ctx.guard()
         ctx.provisioner.repair()
@@ -63,6 +69,8 @@ def repair(ctx: Context, found: Interruption) -> None:
                 )
             )
         journal("repair", stack, Phase.DONE, found.as_dict())
+        by.end({"left": left.as_dict()["repairs"]})
+    return by.receipt
 
 
 def require_clean(ctx: Context) -> None:

@@ -169,7 +169,7 @@ def test_changed_settings_block_a_deployment_until_they_are_accepted(
     with pytest.raises(Refused) as caught:
         make_plan(ctx)
     assert len(caught.value.problems) == 2
-    ended = accept_settings(ctx, owner="operator:me")
+    ended = accept_settings(ctx, owner="operator:me").ended
     assert [d.code.value for d in ended] == ["DRIFT_DRS_CHANGED", "DRIFT_HA_CHANGED"]
     assert codes(ctx) == []
     assert make_plan(ctx).steps == ()
@@ -178,7 +178,7 @@ def test_changed_settings_block_a_deployment_until_they_are_accepted(
 
 def test_accepting_settings_accepts_nothing_else(ctx: Context, world: World) -> None:
     world.rules_off.add("chat")
-    assert accept_settings(ctx, owner="operator:me") == ()
+    assert accept_settings(ctx, owner="operator:me").ended == ()
     assert codes(ctx) == ["DRIFT_RULE_DISABLED"]
 
 

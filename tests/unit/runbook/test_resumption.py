@@ -55,6 +55,8 @@ def test_everything_that_was_left_is_said_before_it_is_put_right(
     assert [(e.kind, e.phase.value) for e in ctx.store.journal()] == [
         ("repair", "INTENT"),
         ("repair", "DONE"),
+        ("receipt", "INTENT"),
+        ("receipt", "DONE"),
     ]
 
 
