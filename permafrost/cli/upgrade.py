@@ -9,6 +9,7 @@ import typer
 
 from permafrost.cli.changing import Asked, change, report
 from permafrost.cli.options import (
+    ForceOption,
     Output,
     OutputOption,
     PlanOnlyOption,
@@ -115,6 +116,7 @@ def rollback(
     allow_mixed: MixedOption = False,
     way: WayOption = None,
     keep_pins: PinsOption = 0.0,
+    force: ForceOption = None,
     site: SiteOption = None,
     yes: YesOption = False,
     plan_only: PlanOnlyOption = False,
@@ -131,8 +133,10 @@ def rollback(
         "rollback",
         endpoint,
         Asked(site, yes, plan_only, output),
-        lambda ctx, name: runbook.preview_rollback(ctx, name, wish),
-        lambda ctx, name, shown: runbook.rollback(ctx, name, owner=me, wish=wish, shown=shown),
+        lambda ctx, name: runbook.preview_rollback(ctx, name, wish, force=force),
+        lambda ctx, name, shown: runbook.rollback(
+            ctx, name, owner=me, wish=wish, force=force, shown=shown
+        ),
     )
 
 

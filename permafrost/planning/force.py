@@ -1,9 +1,10 @@
 """Three named levels of force, each with all before it; none is needed for normal work.
 
-A drain and a maintenance may be forced: a replica, or a host that dies, may have to go at an hour
-when nobody can bring the others back. What is waived is said in the plan, kept with the operation
-and told in its receipt. No level admits what is not proven, moves what is not ours, takes a second
-host or the knowledge tier's majority away, or takes the lock of one who is at work.
+A drain, a maintenance and a switch back may be forced: a replica, a host that dies, or an answer
+that harms may have to go at an hour when nobody can bring the others back. What is waived is said
+in the plan, kept with the operation and told in its receipt. No level admits what is not proven,
+moves what is not ours, takes a second host or the knowledge tier's majority away, or takes the
+lock of one who is at work.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def waived(
     found = []
     if serving < floor:
         found.append(_floor_waived(node.endpoint, floor, serving))
-    return (*found, *_edges_waived(unreachable, force))
+    return (*found, *edges_waived(unreachable, force))
 
 
 def waived_of(
@@ -77,14 +78,15 @@ def waived_of(
             found.append(f"places of {endpoint.name}: {problem.message}")
             continue
         left.append(problem)
-    return tuple(left), (*found, *_edges_waived(unreachable, force))
+    return tuple(left), (*found, *edges_waived(unreachable, force))
 
 
 def _floor_waived(endpoint: str, floor: int, serving: int) -> str:
     return f"min_ready {floor} of {endpoint}: {serving} others serve"
 
 
-def _edges_waived(unreachable: frozenset[str], force: Force) -> tuple[str, ...]:
+def edges_waived(unreachable: frozenset[str], force: Force) -> tuple[str, ...]:
+    """Return in words which silent edges a level leaves as they are."""
     if force is not Force.UNSEEN or not unreachable:
         return ()
     return (f"edges that do not answer: {', '.join(sorted(unreachable))}",)

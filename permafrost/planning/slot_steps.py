@@ -7,6 +7,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from permafrost.planning.canary import Canary
+from permafrost.planning.force import Force
 from permafrost.planning.release import Release, other_slot
 from permafrost.planning.replicas import (
     DECLARE_S,
@@ -139,13 +140,17 @@ def canary_draft(made: Release, canary: Canary) -> Draft:
     return Draft(SlotStep.CANARY.value, made.endpoint, canary.seconds + EDGES_S, detail, told)
 
 
-def cut_over_draft(held: Release, made: Release, *, part: bool = False) -> Draft:
+def cut_over_draft(
+    held: Release, made: Release, *, part: bool = False, force: Force | None = None
+) -> Draft:
     """Return the step that has every edge send to another slot.
 
     ``part``: ``min_ready`` replicas with that slot are enough; else all that serve must have it.
+    ``force``: what the step may waive of that when it looks once more.
     """
     detail = f"from slot {held.live} to {made.live} on every edge"
     told = {**release_arguments(made), **({"part": "yes"} if part else {})}
+    told |= {"force": force.value} if force else {}
     return Draft(SlotStep.CUT_OVER.value, made.endpoint, EDGES_S, detail, told)
 
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from permafrost.errors import Problem, Refused
+from permafrost.planning.force import Force
+from permafrost.planning.forced_switch import switch_problems
 from permafrost.planning.lifecycle import MaintenanceRecord
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release
-from permafrost.planning.slot_problems import edge_problems, ready_problems
+from permafrost.planning.slot_problems import edge_problems
 from permafrost.planning.slot_steps import (
     cut_over_draft,
     empty_drafts,
@@ -26,9 +28,17 @@ ROLLBACK, RETIRE = "rollback", "retire"
 
 
 def plan_rollback(
-    site: Site, live: LiveState, name: str, *, records: Sequence[MaintenanceRecord] = ()
+    site: Site,
+    live: LiveState,
+    name: str,
+    *,
+    records: Sequence[MaintenanceRecord] = (),
+    force: Force | None = None,
 ) -> OperationPlan:
-    """Return the switch back to the other slot; Refused when that slot cannot answer now."""
+    """Return the switch back to the other slot; Refused when that slot cannot answer now.
+
+    ``force``: what may be waived; the plan says what is.
+    """
     held = live.releases[name]
     if not held.kept:
         raise Refused(
@@ -48,18 +58,25 @@ def plan_rollback(
                 "finish that upgrade, or abort it",
             )
         )
-    problems = [*edge_problems(live), *ready_problems(site, live, held, held.spare)]
+    problems, waived = switch_problems(site, live, held, held.spare, force)
     if problems:
         raise Refused(*problems)
     back = replace(held, live=held.spare, previous="")
     return OperationPlan(
         ROLLBACK,
         name,
-        numbered([cut_over_draft(held, back)]),
+        numbered([cut_over_draft(held, back, force=force)]),
         basis=basis(site, live, name, back.checkpoint),
-        facts={"before": held.as_dict(), "after": back.as_dict()},
+        facts={
+            "before": held.as_dict(),
+            "after": back.as_dict(),
+            **({"force": force.value, "waived": list(waived)} if force else {}),
+        },
         notes=(
             f"{back.checkpoint} is loaded in slot {back.live} and proven",
+            *(f"waived: {what}" for what in waived),
+            *(f"{edge} goes on with slot {held.live} until `permafrost converge {edge}` tells it"
+              for edge in sorted(live.traffic.unreachable)),
             *(f"{r.host} is in maintenance: its replicas come back by themselves"
               for r in records),
         ),

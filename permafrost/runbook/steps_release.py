@@ -10,6 +10,8 @@ from permafrost.engine.releases import record_release
 from permafrost.engine.timestamps import now_text
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Problem, Refused
+from permafrost.planning.force import Force, force_of
+from permafrost.planning.forced_switch import switch_problems
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, slots_of
 from permafrost.planning.slot_problems import edge_problems, ready_problems
@@ -37,6 +39,11 @@ class ReleaseAction(SlotAction):
         """How many replicas must go on serving."""
         return self.ctx.site.inference[self.step.target].min_ready
 
+    @property
+    def force(self) -> Force | None:
+        """What may be waived."""
+        return force_of(self.step.arguments.get("force"))
+
     def is_recorded(self) -> bool:
         """Whether the record says so."""
         return _said(self.ctx.release(self.step.target)) == _said(self.made)
@@ -48,7 +55,9 @@ class ReleaseAction(SlotAction):
         if not self.is_recorded():
             return None
         traffic = self.ctx.traffic.observe()
-        if traffic.unreachable or traffic.routes_as(self.wanted_routes()) != traffic.edges():
+        if traffic.unreachable and self.force is not Force.UNSEEN:
+            return None
+        if traffic.routes_as(self.wanted_routes()) != traffic.edges():
             return None
         return {"live": self.made.live, "edges": sorted(traffic.edges())}
 
@@ -61,10 +70,10 @@ class ReleaseAction(SlotAction):
         made = self.made
         return {"live": made.live, "slots": dict(made.slots), "share": made.share, **self.told}
 
-    def tell(self, made: Release) -> None:
-        """Tell every edge, then record it: it holds when all say so."""
+    def tell(self, made: Release, *, but: frozenset[str] = frozenset()) -> None:
+        """Tell every edge, then record it: it holds when all say so. ``but``: these not."""
         began = self.ctx.clock.monotonic()
-        self.ctx.traffic.set_routes(routes(self.ctx, made))
+        self.ctx.traffic.set_routes(routes(self.ctx, made), but=but)
         mixed_s = self.ctx.clock.monotonic() - began
         record_release(self.ctx.store, made)
         self.told["edges_mixed_at_most_s"] = round(mixed_s, 3)
@@ -142,14 +151,22 @@ class CutOver(ReleaseAction):
     def do(self) -> None:
         """Look once more, tell every edge, then record it: it is live when all say so."""
         live, made = look_at_slots(self.ctx, self.step.target), self.made
-        at_least = self.floor if "part" in self.step.arguments else None
-        ready = ready_problems(self.ctx.site, live, made, made.live, at_least=at_least)
-        if problems := [*edge_problems(live), *ready]:
+        if problems := self._problems(live, made):
             raise Refused(*problems)
         self.told["in_flight"] = {
             n.name: live.traffic.in_flight(n.name) for n in replicas(self.ctx.site, made.endpoint)
         }
-        self.tell(made)
+        # Who is silent speaks against it, but where a level leaves that edge as it is.
+        self.tell(made, but=frozenset(live.traffic.unreachable))
+
+    def _problems(self, live: LiveState, made: Release) -> tuple[Problem, ...]:
+        if "part" in self.step.arguments:
+            ready = ready_problems(self.ctx.site, live, made, made.live, at_least=self.floor)
+            return (*edge_problems(live), *ready)
+        problems, waived = switch_problems(self.ctx.site, live, made, made.live, self.force)
+        if self.force is not None:
+            self.told |= {"force": self.force.value, "waived": list(waived)}
+        return problems
 
 
 class KeepPins(ReleaseAction):

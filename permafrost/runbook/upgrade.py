@@ -10,6 +10,7 @@ from model_registry.errors import RegistryError
 from model_registry.lockfile import read_lock
 from permafrost.engine.runs import Run
 from permafrost.errors import Problem, Refused
+from permafrost.planning.force import Force
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, release_of
 from permafrost.planning.steps import OperationPlan
@@ -72,27 +73,49 @@ def upgrade(
     return carry_out(ctx, made, owner=wish.owner, shown=shown)
 
 
-def preview_rollback(ctx: Context, endpoint: str, wish: Wish | None = None) -> OperationPlan:
+def preview_rollback(
+    ctx: Context, endpoint: str, wish: Wish | None = None, *, force: Force | None = None
+) -> OperationPlan:
     """Return what going back means now: a switch where the other slot has it, else an upgrade.
 
     What clients saw before the upgrade they may see again: nothing of it has to be accepted.
+    ``force``: what a switch may waive; an upgrade may wait, and waives nothing.
     """
     require_endpoint(ctx, endpoint)
     held = ctx.release(endpoint)
     if not held.kept and held.previous and wish is not None:
+        if force is not None:
+            raise Refused(
+                Problem(
+                    "ROLLBACK_NOT_FORCED",
+                    f"slot {held.spare} is empty: going back is an upgrade to {held.previous}",
+                    endpoint,
+                    "leave --force out: only the switch to a slot that is loaded has levels",
+                )
+            )
         meant = frozenset({Accept.CONTEXT, Accept.TOKENIZER, Accept.CONTRACT})
         wish = replace(wish, accepted=wish.accepted | meant)
         return _preview(ctx, endpoint, candidate(ctx, endpoint, held.previous), wish, ROLLBACK)
     return plan_rollback(
-        ctx.site, _look_at(ctx, endpoint), endpoint, records=ctx.store.maintenance.all()
+        ctx.site,
+        _look_at(ctx, endpoint),
+        endpoint,
+        records=ctx.store.maintenance.all(),
+        force=force,
     )
 
 
 def rollback(
-    ctx: Context, endpoint: str, *, owner: str, wish: Wish | None = None, shown: str | None = None
+    ctx: Context,
+    endpoint: str,
+    *,
+    owner: str,
+    wish: Wish | None = None,
+    force: Force | None = None,
+    shown: str | None = None,
 ) -> RunResult:
-    """Give an endpoint back the checkpoint that answered before."""
-    made = preview_rollback(ctx, endpoint, wish or Wish(owner))
+    """Give an endpoint back the checkpoint that answered before; ``force``: as of its preview."""
+    made = preview_rollback(ctx, endpoint, wish or Wish(owner), force=force)
     return carry_out(ctx, made, owner=owner, shown=shown)
 
 
