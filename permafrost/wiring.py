@@ -19,7 +19,7 @@ from permafrost.adapters.ssh import SshShell
 from permafrost.engine.releases import as_served, release, releases
 from permafrost.engine.state import StateStore
 from permafrost.engine.waiting import SystemClock
-from permafrost.pki import site_pki, ssh_key
+from permafrost.pki.ssh import ssh_key
 from permafrost.planning.release import SLOTS
 from permafrost.runbook.context import Context
 from permafrost.site.load import LoadedSite, load_site
@@ -137,6 +137,7 @@ def _knowledge(loaded: LoadedSite, shell: SshShell) -> VectorStore | None:
     if loaded.site.knowledge is None:
         return None
     from permafrost.adapters.milvus import MilvusStore
+    from permafrost.pki import site_pki
 
     return MilvusStore(loaded, shell, site_pki(loaded).ca_path)
 

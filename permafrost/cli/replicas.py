@@ -89,8 +89,9 @@ def drain(
     if asked.asks_nobody:
         with site_held(ctx, f"drain {replica}"):
             live = look_around(ctx, as_replica(ctx, replica))
-            made, _ = preview_drain(ctx, replica, **looked, live=live)
-            if output is Output.TEXT:
+            is_shown = output is Output.TEXT
+            made, _ = preview_drain(ctx, replica, **looked, live=live, is_shown=is_shown)
+            if is_shown:
                 _show_drain(made)
             require_nothing_unfinished(ctx, f"drain {replica}")
             evidence = drain_replica(ctx, replica, **given, live=live)

@@ -7,20 +7,10 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from sqlite3 import Connection, Row
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    Row,
-    insert,
-    literal_column,
-    select,
-    update,
-)
-
-from permafrost.engine import schema
+from permafrost.engine.database import Database, insert
 from permafrost.engine.holder import Holder
 from permafrost.engine.stored import reading
 from permafrost.engine.timestamps import now_text
@@ -77,8 +67,8 @@ class Operation:
 class OperationLog:
     """The tables of operations and of their journal."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def begin(self, command: str, *, owner: str, fingerprint: str, detail: Any) -> str:
         """Open an operation and return its id.
@@ -86,52 +76,47 @@ class OperationLog:
         Those of dead processes are closed as cut, but for those that can be resumed.
         """
         operation = f"{now_text()[:19].replace(':', '').replace('-', '')}Z-{secrets.token_hex(3)}"
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             open_rows = connection.execute(
-                select(schema.operations).where(
-                    schema.operations.c.finished_at.is_(None),
-                    schema.operations.c.id.not_in(select(schema.runs.c.operation)),
-                )
-            ).all()
+                "SELECT id, holder FROM operations "
+                "WHERE finished_at IS NULL AND id NOT IN (SELECT operation FROM runs)"
+            ).fetchall()
             for row in open_rows:
-                if Holder.from_text(row.holder).has_ended():
-                    _finish(connection, row.id, "CUT")
-            connection.execute(
-                insert(schema.operations).values(
-                    id=operation,
-                    command=command,
-                    owner=owner,
-                    fingerprint=fingerprint,
-                    holder=Holder.me().to_text(),
-                    started_at=now_text(),
-                    finished_at=None,
-                    outcome=None,
-                    detail=json.dumps(detail or {}),
-                )
+                if Holder.from_text(row["holder"]).has_ended():
+                    _finish(connection, row["id"], "CUT")
+            insert(
+                connection,
+                "operations",
+                id=operation,
+                command=command,
+                owner=owner,
+                fingerprint=fingerprint,
+                holder=Holder.me().to_text(),
+                started_at=now_text(),
+                finished_at=None,
+                outcome=None,
+                detail=json.dumps(detail or {}),
             )
         return operation
 
     def finish(self, operation: str, outcome: str) -> None:
         """Close an operation: DONE, FAILED or REFUSED."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             _finish(connection, operation, outcome)
 
     def latest(self, limit: int) -> tuple[Operation, ...]:
         """Return the latest operations, newest first."""
-        table = schema.operations
-        with self._engine.begin() as connection:
-            rows = connection.execute(
-                select(table).order_by(table.c.started_at.desc(), table.c.id.desc()).limit(limit)
-            ).all()
+        query = "SELECT * FROM operations ORDER BY started_at DESC, id DESC LIMIT ?"
+        with self._database.begin() as connection:
+            rows = connection.execute(query, (limit,)).fetchall()
         return tuple(_operation(r) for r in rows)
 
     def begun_since(self, operation: str) -> tuple[Operation, ...]:
         """Return what began after an operation, oldest first; by their order, not a clock."""
-        table = schema.operations
-        order: ColumnElement[int] = literal_column(f"{table.name}.rowid")
-        since = select(order).where(table.c.id == operation).scalar_subquery()
-        with self._engine.begin() as connection:
-            rows = connection.execute(select(table).where(order > since).order_by(order)).all()
+        query = """SELECT * FROM operations
+            WHERE rowid > (SELECT rowid FROM operations WHERE id = ?) ORDER BY rowid"""
+        with self._database.begin() as connection:
+            rows = connection.execute(query, (operation,)).fetchall()
         return tuple(_operation(r) for r in rows)
 
     def note(
@@ -145,53 +130,58 @@ class OperationLog:
         detail: Mapping[str, Any],
     ) -> None:
         """Write one line of the journal; on disk when this returns."""
-        with self._engine.begin() as connection:
-            connection.execute(
-                insert(schema.journal).values(
-                    operation=operation,
-                    step=step,
-                    kind=kind,
-                    target=target,
-                    phase=phase.value,
-                    at=now_text(),
-                    detail=json.dumps(dict(detail), sort_keys=True),
-                )
+        with self._database.begin() as connection:
+            insert(
+                connection,
+                "journal",
+                operation=operation,
+                step=step,
+                kind=kind,
+                target=target,
+                phase=phase.value,
+                at=now_text(),
+                detail=json.dumps(dict(detail), sort_keys=True),
             )
 
     def entries(self, operation: str | None) -> tuple[JournalEntry, ...]:
         """Return the journal, oldest first, of one operation or of all."""
-        query = select(schema.journal).order_by(schema.journal.c.seq)
+        query, of = "SELECT * FROM journal ORDER BY seq", tuple[str, ...]()
         if operation is not None:
-            query = query.where(schema.journal.c.operation == operation)
-        with self._engine.begin() as connection:
-            rows = connection.execute(query).all()
+            query, of = "SELECT * FROM journal WHERE operation = ? ORDER BY seq", (operation,)
+        with self._database.begin() as connection:
+            rows = connection.execute(query, of).fetchall()
         return tuple(_entry(row) for row in rows)
 
 
 def _finish(connection: Connection, operation: str, outcome: str) -> None:
     connection.execute(
-        update(schema.operations)
-        .where(schema.operations.c.id == operation)
-        .values(finished_at=now_text(), outcome=outcome)
+        "UPDATE operations SET finished_at = ?, outcome = ? WHERE id = ?",
+        (now_text(), outcome, operation),
     )
 
 
-def _operation(row: Row[Any]) -> Operation:
+def _operation(row: Row) -> Operation:
     return Operation(
-        row.id,
-        row.command,
-        row.owner,
-        row.fingerprint,
-        row.started_at,
-        row.finished_at,
-        row.outcome,
-        row.finished_at is None and Holder.from_text(row.holder).has_ended(),
+        row["id"],
+        row["command"],
+        row["owner"],
+        row["fingerprint"],
+        row["started_at"],
+        row["finished_at"],
+        row["outcome"],
+        row["finished_at"] is None and Holder.from_text(row["holder"]).has_ended(),
     )
 
 
-def _entry(row: Row[Any]) -> JournalEntry:
-    with reading(f"operation {row.operation}, step {row.step}"):
-        detail = dict(json.loads(row.detail))
+def _entry(row: Row) -> JournalEntry:
+    with reading(f"operation {row['operation']}, step {row['step']}"):
+        detail = dict(json.loads(row["detail"]))
         return JournalEntry(
-            row.operation, row.step, row.kind, row.target, Phase(row.phase), row.at, detail
+            row["operation"],
+            row["step"],
+            row["kind"],
+            row["target"],
+            Phase(row["phase"]),
+            row["at"],
+            detail,
         )

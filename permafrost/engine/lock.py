@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from sqlite3 import Connection
 
-from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
-
+from permafrost.engine.database import Database, insert
 from permafrost.engine.fencing import end_process
 from permafrost.engine.holder import Holder
-from permafrost.engine.schema import site_lock
 from permafrost.engine.timestamps import rfc3339
 from permafrost.errors import Held, Problem
 
@@ -46,28 +45,28 @@ class LockFacts:
 class SiteLock:
     """The site's lock."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def acquire(self, owner: str, *, lease_s: int = LEASE_S) -> str:
         """Take the lock and return its token; raise Held when somebody living has it."""
         token = secrets.token_hex(16)
         self._fence_overdue()
         now = datetime.now(UTC)
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             current = _current(connection)
             if current is not None and _stands(current):
                 raise _held(current)
-            connection.execute(delete(site_lock))
-            connection.execute(
-                insert(site_lock).values(
-                    id=1,
-                    owner=owner,
-                    token=token,
-                    holder=Holder.me().to_text(),
-                    acquired_at=rfc3339(now),
-                    expires_at=rfc3339(now + timedelta(seconds=lease_s)),
-                )
+            connection.execute("DELETE FROM site_lock")
+            insert(
+                connection,
+                "site_lock",
+                id=1,
+                owner=owner,
+                token=token,
+                holder=Holder.me().to_text(),
+                acquired_at=rfc3339(now),
+                expires_at=rfc3339(now + timedelta(seconds=lease_s)),
             )
         return token
 
@@ -82,7 +81,7 @@ class SiteLock:
 
     def check(self, token: str | None, *, lease_s: int = LEASE_S) -> None:
         """Raise Held unless the lock is free or ours; to be called just before each effect."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             current = _current(connection)
             if current is None:
                 if token is not None:
@@ -92,7 +91,7 @@ class SiteLock:
                 return
             if token is not None and secrets.compare_digest(current.token, token):
                 expires = rfc3339(datetime.now(UTC) + timedelta(seconds=lease_s))
-                connection.execute(update(site_lock).values(expires_at=expires))
+                connection.execute("UPDATE site_lock SET expires_at = ?", (expires,))
                 return
             if token is not None or _stands(current):
                 raise _held(current)
@@ -107,12 +106,12 @@ class SiteLock:
 
     def release(self, token: str) -> None:
         """Give the lock back; nothing happens when it is no longer ours."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(site_lock).where(site_lock.c.token == token))
+        with self._database.begin() as connection:
+            connection.execute("DELETE FROM site_lock WHERE token = ?", (token,))
 
     def holder(self) -> LockFacts | None:
         """Return who holds the site now; a dead holder's lock counts as free."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             current = _current(connection)
         return current if current is not None and _stands(current) else None
 
@@ -127,10 +126,9 @@ class SiteLock:
 
 
 def _current(connection: Connection) -> LockFacts | None:
-    row: Row[tuple[object, ...]] | None = connection.execute(select(site_lock)).one_or_none()
-    if row is None:
+    values = connection.execute("SELECT * FROM site_lock").fetchone()
+    if values is None:
         return None
-    values = row._mapping
     return LockFacts(
         str(values["owner"]),
         str(values["token"]),

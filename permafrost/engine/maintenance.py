@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from sqlalchemy import Engine, delete, insert, select
-
-from permafrost.engine import schema
+from permafrost.engine.database import Database, insert
 from permafrost.engine.stored import reading
 from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
 
@@ -15,16 +13,15 @@ from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
 class MaintenanceRecords:
     """The table of hosts in maintenance."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def all(self) -> tuple[MaintenanceRecord, ...]:
         """Return every record, by host."""
-        table = schema.maintenance
-        with self._engine.begin() as connection:
-            rows = connection.execute(select(table).order_by(table.c.host)).all()
+        with self._database.begin() as connection:
+            rows = connection.execute("SELECT record FROM maintenance ORDER BY host").fetchall()
         with reading("hosts in maintenance"):
-            return tuple(_record(row.record) for row in rows)
+            return tuple(_record(row["record"]) for row in rows)
 
     def of(self, host: str) -> MaintenanceRecord | None:
         """Return the record of one host."""
@@ -32,17 +29,14 @@ class MaintenanceRecords:
 
     def put(self, record: MaintenanceRecord) -> None:
         """Write a host's record."""
-        with self._engine.begin() as connection:
-            table = schema.maintenance
-            connection.execute(delete(table).where(table.c.host == record.host))
-            connection.execute(
-                insert(table).values(host=record.host, record=json.dumps(asdict(record)))
-            )
+        with self._database.begin() as connection:
+            connection.execute("DELETE FROM maintenance WHERE host = ?", (record.host,))
+            insert(connection, "maintenance", host=record.host, record=json.dumps(asdict(record)))
 
     def remove(self, host: str) -> None:
         """Forget a host's maintenance: it is over."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(schema.maintenance).where(schema.maintenance.c.host == host))
+        with self._database.begin() as connection:
+            connection.execute("DELETE FROM maintenance WHERE host = ?", (host,))
 
 
 def _record(text: str) -> MaintenanceRecord:

@@ -12,14 +12,14 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, insert, select
-
-from permafrost.engine import schema
-from permafrost.engine.receipt_key import PRIVATE, PUBLIC, Signer, Verifier
+from permafrost.engine.database import Database, insert
 from permafrost.errors import Problem
 from permafrost.pki.files import write_whole
+
+if TYPE_CHECKING:
+    from permafrost.engine.receipt_key import Verifier
 
 FIRST = "sha256:" + "0" * 64
 CHAINED = re.compile(r"\d{6}-.*\.json")
@@ -30,23 +30,33 @@ STATE_CHANGED = "the state store was edited: compare with a backup of it"
 class ReceiptChain:
     """The receipts of one site."""
 
-    def __init__(self, engine: Engine, folder: Path) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
         self._folder = folder
+
+    @staticmethod
+    def get_ready() -> None:
+        """Import what signs: whoever will write a receipt may do that while others are waited for.
+
+        Opening the site does without it: it takes as long to import as the site file's model.
+        """
+        from permafrost.engine import receipt_key  # noqa: F401
 
     def append(self, command: str, document: Mapping[str, Any]) -> Path:
         """Write the next receipt whole; it is on disk when this returns."""
+        from permafrost.engine.receipt_key import Signer
+
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        table = schema.receipts
-        with self._engine.begin() as connection:
-            last = connection.execute(select(table).order_by(table.c.number.desc())).first()
-            number = last.number + 1 if last else 1
+        latest = "SELECT number, digest FROM receipts ORDER BY number DESC LIMIT 1"
+        with self._database.begin() as connection:
+            last = connection.execute(latest).fetchone()
+            number = last["number"] + 1 if last else 1
             for stray in self._files(since=number):  # of a run that was killed right here
                 stray.unlink()
             signer = Signer.of(self._folder.parent, self._folder)
             chained = {
                 "number": number,
-                "previous": last.digest if last else FIRST,
+                "previous": last["digest"] if last else FIRST,
                 "signer": signer.public.name,
             }
             content = json.dumps({**document, **chained}, indent=2).encode() + b"\n"
@@ -55,9 +65,7 @@ class ReceiptChain:
             signature = signer.sign(content).encode() + b"\n"
             write_whole(signature_of(path), signature, mode=0o600)
             write_whole(path, content, mode=0o600)
-            connection.execute(
-                insert(table).values(number=number, name=name, digest=_digest(path))
-            )
+            insert(connection, "receipts", number=number, name=name, digest=_digest(path))
         return path
 
     def documents(self) -> tuple[dict[str, Any], ...]:
@@ -78,22 +86,21 @@ class ReceiptChain:
         ``key``: the public key that an auditor has, instead of the one that lies beside the
         receipts; then each must be signed. ``kept``: a digest that must be among them.
         """
-        table = schema.receipts
-        with self._engine.begin() as connection:
-            rows = connection.execute(select(table).order_by(table.c.number)).all()
+        with self._database.begin() as connection:
+            rows = connection.execute("SELECT * FROM receipts ORDER BY number").fetchall()
         problems: list[Problem] = []
         signer = self._verifier(key, problems) if rows else None
         previous, is_signed = FIRST, key is not None
         for expected, row in enumerate(rows, start=1):
-            path = self._folder / row.name
-            problem = _wrong(path, row.number, expected, row.digest, previous)
+            path = self._folder / row["name"]
+            problem = _wrong(path, row["number"], expected, row["digest"], previous)
             is_signed = is_signed or signature_of(path).exists()
             if problem is None and is_signed and signer is not None:
                 problem = _unsigned(path, signer)
             if problem is not None:
                 problems.append(problem)
-            previous = row.digest
-        if kept and kept not in {row.digest for row in rows}:
+            previous = row["digest"]
+        if kept and kept not in {row["digest"] for row in rows}:
             problems.append(
                 Problem(
                     "RECEIPT_TRUNCATED",
@@ -101,7 +108,7 @@ class ReceiptChain:
                     hint="the chain was cut off or written anew, files and database both",
                 )
             )
-        known = {row.name for row in rows}
+        known = {row["name"] for row in rows}
         problems += [
             Problem(
                 "RECEIPT_UNCHAINED",
@@ -116,12 +123,14 @@ class ReceiptChain:
 
     def head(self) -> str:
         """Return the digest of the latest receipt, for whoever keeps it; empty without any."""
-        table = schema.receipts
-        query = select(table.c.digest).order_by(table.c.number.desc()).limit(1)
-        with self._engine.begin() as connection:
-            return connection.execute(query).scalar_one_or_none() or ""
+        query = "SELECT digest FROM receipts ORDER BY number DESC LIMIT 1"
+        with self._database.begin() as connection:
+            row = connection.execute(query).fetchone()
+        return str(row["digest"]) if row else ""
 
     def _verifier(self, key: Path | None, problems: list[Problem]) -> Verifier | None:
+        from permafrost.engine.receipt_key import PRIVATE, PUBLIC, Signer, Verifier
+
         if key is not None:
             return Verifier.of(key)
         if (self._folder.parent / PRIVATE).exists():

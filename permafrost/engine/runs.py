@@ -10,11 +10,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from sqlite3 import Connection, Row
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
-
-from permafrost.engine import schema
+from permafrost.engine.database import Database, insert
 from permafrost.engine.holder import Holder
 from permafrost.engine.stored import reading
 from permafrost.planning.lifecycle import is_automatic
@@ -87,11 +86,16 @@ class Run:
         }
 
 
+JOINED = """SELECT runs.*, operations.owner, operations.holder, operations.started_at,
+    operations.finished_at FROM runs JOIN operations ON operations.id = runs.operation"""
+NEWEST_FIRST = "ORDER BY operations.started_at DESC, operations.id DESC"
+
+
 class Runs:
     """The table of runs."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def add(self, operation: str, plan: OperationPlan) -> None:
         """Note an operation's plan, before its first step."""
@@ -106,30 +110,28 @@ class Runs:
             "error": "",
             "receipt": "",
         }
-        with self._engine.begin() as connection:
-            connection.execute(insert(schema.runs).values(**values))
+        with self._database.begin() as connection:
+            insert(connection, "runs", **values)
 
     def get(self, operation: str) -> Run | None:
         """Return one run."""
-        query = _joined().where(schema.runs.c.operation == operation)
-        with self._engine.begin() as connection:
-            row = connection.execute(query).one_or_none()
+        query = f"{JOINED} WHERE runs.operation = ?"
+        with self._database.begin() as connection:
+            row = connection.execute(query, (operation,)).fetchone()
         return None if row is None else _run(row)
 
     def all(self, limit: int = 1000) -> tuple[Run, ...]:
         """Return the latest runs, newest first."""
-        table = schema.operations
-        query = _joined().order_by(table.c.started_at.desc(), table.c.id.desc()).limit(limit)
-        with self._engine.begin() as connection:
-            return tuple(_run(row) for row in connection.execute(query).all())
+        query = f"{JOINED} {NEWEST_FIRST} LIMIT ?"
+        with self._database.begin() as connection:
+            return tuple(_run(row) for row in connection.execute(query, (limit,)).fetchall())
 
     def unfinished(self) -> tuple[Run, ...]:
         """Return persons' runs that wait for `resume` or `abort`, newest first."""
-        table = schema.operations
-        is_open = schema.runs.c.state.in_((RunState.RUNNING.value, RunState.PAUSED.value))
-        query = _joined().where(is_open).order_by(table.c.started_at.desc(), table.c.id.desc())
-        with self._engine.begin() as connection:
-            found = [_run(row) for row in connection.execute(query).all()]
+        query = f"{JOINED} WHERE runs.state IN (?, ?) {NEWEST_FIRST}"
+        waiting = (RunState.RUNNING.value, RunState.PAUSED.value)
+        with self._database.begin() as connection:
+            found = [_run(row) for row in connection.execute(query, waiting).fetchall()]
         return tuple(
             r
             for r in found
@@ -141,17 +143,17 @@ class Runs:
         values: dict[str, str] = {"state": RunState.RUNNING.value, "wish": "", "error": ""}
         if back is not None:
             values["back"] = json.dumps(back.as_dict())
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             _update(connection, operation, values)
             connection.execute(
-                update(schema.operations)
-                .where(schema.operations.c.id == operation)
-                .values(holder=Holder.me().to_text(), finished_at=None, outcome=None)
+                "UPDATE operations SET holder = ?, finished_at = NULL, outcome = NULL "
+                "WHERE id = ?",
+                (Holder.me().to_text(), operation),
             )
 
     def goes_on(self, operation: str, step: str) -> bool:
         """Note how far a run is; False, and nothing noted, when somebody asked it to stop."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             if _wishes_pause(connection, operation):
                 return False
             _update(connection, operation, {"step": step})
@@ -169,46 +171,42 @@ class Runs:
         values = {"state": state.value, "error": json.dumps(dict(error)) if error else ""}
         if receipt:
             values["receipt"] = receipt
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             _update(connection, operation, values)
 
     def wish_pause(self, operation: str) -> None:
         """Ask the run to stop before its next step."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             _update(connection, operation, {"wish": "pause"})
 
 
 def _wishes_pause(connection: Connection, operation: str) -> bool:
-    query = select(schema.runs.c.wish).where(schema.runs.c.operation == operation)
-    return connection.execute(query).scalar_one_or_none() == "pause"
+    query = "SELECT wish FROM runs WHERE operation = ?"
+    row = connection.execute(query, (operation,)).fetchone()
+    return row is not None and row["wish"] == "pause"
 
 
 def _update(connection: Connection, operation: str, values: Mapping[str, str]) -> None:
+    changes = ", ".join(f"{name} = :{name}" for name in values)
     connection.execute(
-        update(schema.runs).where(schema.runs.c.operation == operation).values(**values)
+        f"UPDATE runs SET {changes} WHERE operation = :operation",  # noqa: S608
+        {**values, "operation": operation},
     )
 
 
-def _joined() -> Any:
-    columns = schema.operations.c
-    return select(
-        schema.runs, columns.owner, columns.holder, columns.started_at, columns.finished_at
-    ).join_from(schema.runs, schema.operations, columns.id == schema.runs.c.operation)
-
-
-def _run(row: Row[Any]) -> Run:
-    with reading(f"operation {row.operation}"):
+def _run(row: Row) -> Run:
+    with reading(f"operation {row['operation']}"):
         return Run(
-            row.operation,
-            plan_of(json.loads(row.plan)),
-            plan_of(json.loads(row.back)) if row.back else None,
-            RunState(row.state),
-            row.wish,
-            row.step,
-            dict(json.loads(row.error)) if row.error else None,
-            row.receipt,
-            row.owner,
-            Holder.from_text(row.holder),
-            row.started_at,
-            row.finished_at,
+            row["operation"],
+            plan_of(json.loads(row["plan"])),
+            plan_of(json.loads(row["back"])) if row["back"] else None,
+            RunState(row["state"]),
+            row["wish"],
+            row["step"],
+            dict(json.loads(row["error"])) if row["error"] else None,
+            row["receipt"],
+            row["owner"],
+            Holder.from_text(row["holder"]),
+            row["started_at"],
+            row["finished_at"],
         )

@@ -2,115 +2,81 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Integer, MetaData, Table, Text
+META = "meta"
+"""The table that says which form the database has, and what is kept under a name."""
 
-metadata = MetaData()
-
-meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Text))
-
-placement = Table(
-    "placement",
-    metadata,
-    Column("node", Text, primary_key=True),
-    Column("host", Text, nullable=False),
-    Column("host_moid", Text, nullable=False),
-    Column("gpus", Text, nullable=False),
+TABLES = (
+    f"""CREATE TABLE IF NOT EXISTS {META} (
+        key TEXT NOT NULL PRIMARY KEY,
+        value TEXT)""",
+    """CREATE TABLE IF NOT EXISTS placement (
+        node TEXT NOT NULL PRIMARY KEY,
+        host TEXT NOT NULL,
+        host_moid TEXT NOT NULL,
+        gpus TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS replicas (
+        node TEXT NOT NULL PRIMARY KEY,
+        state TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        at TEXT NOT NULL,
+        holder TEXT NOT NULL DEFAULT '',
+        deadline TEXT NOT NULL DEFAULT '')""",
+    """CREATE TABLE IF NOT EXISTS clients (
+        digest TEXT NOT NULL PRIMARY KEY,
+        name TEXT NOT NULL,
+        added_at TEXT NOT NULL,
+        expires INTEGER NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS ix_clients_name ON clients (name)",
+    """CREATE TABLE IF NOT EXISTS converged (
+        node TEXT NOT NULL PRIMARY KEY,
+        vm TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        at TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS operations (
+        id TEXT NOT NULL PRIMARY KEY,
+        command TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        holder TEXT NOT NULL,
+        started_at TEXT NOT NULL,
+        finished_at TEXT,
+        outcome TEXT,
+        detail TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS journal (
+        seq INTEGER NOT NULL PRIMARY KEY,
+        operation TEXT NOT NULL,
+        step TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        target TEXT NOT NULL,
+        phase TEXT NOT NULL,
+        at TEXT NOT NULL,
+        detail TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS ix_journal_operation ON journal (operation)",
+    """CREATE TABLE IF NOT EXISTS site_lock (
+        id INTEGER NOT NULL PRIMARY KEY,
+        owner TEXT NOT NULL,
+        token TEXT NOT NULL,
+        holder TEXT NOT NULL,
+        acquired_at TEXT NOT NULL,
+        expires_at TEXT NOT NULL)""",
+    # Operations that the executor runs: their plan, how far they are, what a person wished.
+    """CREATE TABLE IF NOT EXISTS runs (
+        operation TEXT NOT NULL PRIMARY KEY,
+        target TEXT NOT NULL,
+        "plan" TEXT NOT NULL,
+        back TEXT NOT NULL,
+        state TEXT NOT NULL,
+        wish TEXT NOT NULL,
+        step TEXT NOT NULL,
+        error TEXT NOT NULL,
+        receipt TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS maintenance (
+        host TEXT NOT NULL PRIMARY KEY,
+        record TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS receipts (
+        number INTEGER NOT NULL PRIMARY KEY,
+        name TEXT NOT NULL,
+        digest TEXT NOT NULL)""",
 )
-
-replicas = Table(
-    "replicas",
-    metadata,
-    Column("node", Text, primary_key=True),
-    Column("state", Text, nullable=False),
-    Column("owner", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("at", Text, nullable=False),
-    Column("holder", Text, nullable=False, server_default=""),
-    Column("deadline", Text, nullable=False, server_default=""),
-)
-
-clients = Table(
-    "clients",
-    metadata,
-    Column("digest", Text, primary_key=True),
-    Column("name", Text, nullable=False, index=True),
-    Column("added_at", Text, nullable=False),
-    Column("expires", Integer, nullable=False),
-)
-
-converged = Table(
-    "converged",
-    metadata,
-    Column("node", Text, primary_key=True),
-    Column("vm", Text, nullable=False),
-    Column("fingerprint", Text, nullable=False),
-    Column("at", Text, nullable=False),
-)
-
-operations = Table(
-    "operations",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("command", Text, nullable=False),
-    Column("owner", Text, nullable=False),
-    Column("fingerprint", Text, nullable=False),
-    Column("holder", Text, nullable=False),
-    Column("started_at", Text, nullable=False),
-    Column("finished_at", Text),
-    Column("outcome", Text),
-    Column("detail", Text, nullable=False),
-)
-
-journal = Table(
-    "journal",
-    metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
-    Column("operation", Text, nullable=False, index=True),
-    Column("step", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("target", Text, nullable=False),
-    Column("phase", Text, nullable=False),
-    Column("at", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-)
-
-site_lock = Table(
-    "site_lock",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("owner", Text, nullable=False),
-    Column("token", Text, nullable=False),
-    Column("holder", Text, nullable=False),
-    Column("acquired_at", Text, nullable=False),
-    Column("expires_at", Text, nullable=False),
-)
-
-runs = Table(
-    "runs",
-    metadata,
-    Column("operation", Text, primary_key=True),
-    Column("target", Text, nullable=False),
-    Column("plan", Text, nullable=False),
-    Column("back", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("wish", Text, nullable=False),
-    Column("step", Text, nullable=False),
-    Column("error", Text, nullable=False),
-    Column("receipt", Text, nullable=False),
-)
-"""Operations that the executor runs: their plan, how far they are, what a person wished."""
-
-maintenance = Table(
-    "maintenance",
-    metadata,
-    Column("host", Text, primary_key=True),
-    Column("record", Text, nullable=False),
-)
-
-receipts = Table(
-    "receipts",
-    metadata,
-    Column("number", Integer, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("digest", Text, nullable=False),
-)
+"""What makes each table and index, where there is none."""

@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
-
-from permafrost.engine import schema
 from permafrost.engine.clients import ClientKeys
-from permafrost.engine.database import open_database
+from permafrost.engine.database import insert, open_database
 from permafrost.engine.holder import Holder
 from permafrost.engine.journal import JournalEntry, Operation, OperationLog, Phase
 from permafrost.engine.lock import SiteLock
@@ -38,24 +36,23 @@ class StateStore:
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
-        self._engine = open_database(state_dir)
-        self._log = OperationLog(self._engine)
-        self.lock = SiteLock(self._engine)
-        self.clients = ClientKeys(self._engine)
-        self.runs = Runs(self._engine)
-        self.maintenance = MaintenanceRecords(self._engine)
-        self.receipts = ReceiptChain(self._engine, state_dir / "receipts")
+        self._database = open_database(state_dir)
+        self._log = OperationLog(self._database)
+        self.lock = SiteLock(self._database)
+        self.clients = ClientKeys(self._database)
+        self.runs = Runs(self._database)
+        self.maintenance = MaintenanceRecords(self._database)
+        self.receipts = ReceiptChain(self._database, state_dir / "receipts")
 
     def claim(self, site: str) -> None:
         """Note whose memory this is; Refused (STATE_OF_ANOTHER_SITE) where it is another's.
 
         Two sites in one folder would take each other's placement, replicas and lock for theirs.
         """
-        with self._engine.begin() as connection:
-            query = select(schema.meta.c.value).where(schema.meta.c.key == SITE)
-            known = connection.execute(query).scalar_one_or_none()
+        with self._database.begin() as connection:
+            known = _kept(connection, SITE)
             if known is None:
-                connection.execute(insert(schema.meta).values(key=SITE, value=site))
+                insert(connection, "meta", key=SITE, value=site)
         if known not in (None, site):
             raise Refused(
                 Problem(
@@ -68,30 +65,33 @@ class StateStore:
 
     def placement(self) -> Placement:
         """Return the recorded placement; empty before the first deployment."""
-        with self._engine.begin() as connection:
-            rows = connection.execute(select(schema.placement)).all()
+        with self._database.begin() as connection:
+            rows = connection.execute("SELECT * FROM placement").fetchall()
         with reading("placement"):
             return Placement(
-                {r.node: Slot(r.host, r.host_moid, tuple(json.loads(r.gpus))) for r in rows}
+                {
+                    r["node"]: Slot(r["host"], r["host_moid"], tuple(json.loads(r["gpus"])))
+                    for r in rows
+                }
             )
 
     def record_placement(self, placement: Mapping[str, Slot]) -> None:
         """Replace the recorded placement by this one."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(schema.placement))
+        with self._database.begin() as connection:
+            connection.execute("DELETE FROM placement")
             for node, slot in sorted(placement.items()):
-                connection.execute(
-                    insert(schema.placement).values(
-                        node=node,
-                        host=slot.host,
-                        host_moid=slot.host_moid,
-                        gpus=json.dumps(list(slot.gpus)),
-                    )
+                insert(
+                    connection,
+                    "placement",
+                    node=node,
+                    host=slot.host,
+                    host_moid=slot.host_moid,
+                    gpus=json.dumps(list(slot.gpus)),
                 )
 
     def declared(self) -> dict[str, Declared]:
         """Return the declared state of every replica that has one."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             return _declared(connection)
 
     def declare(
@@ -106,7 +106,7 @@ class StateStore:
         """Decide a replica's state. ``deadline`` is RFC 3339, empty where there is none."""
         holder = Holder.me().to_text()
         record = Declared(node, state, owner, reason, now_text(), holder, deadline)
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             _declare(connection, record)
         return record
 
@@ -128,7 +128,7 @@ class StateStore:
         """
         holder = Holder.me().to_text()
         asks = Declared(node, DeclaredState.DRAINING, owner, reason, now_text(), holder)
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             records = _declared(connection)
             mine = records.get(node)
             if mine is not None and mine.is_away:
@@ -155,47 +155,41 @@ class StateStore:
 
     def forget(self, node: str) -> None:
         """Forget a node whose VM is gone."""
-        with self._engine.begin() as connection:
-            for table in (schema.replicas, schema.converged, schema.placement):
-                connection.execute(delete(table).where(table.c.node == node))
+        with self._database.begin() as connection:
+            connection.execute("DELETE FROM replicas WHERE node = ?", (node,))
+            connection.execute("DELETE FROM converged WHERE node = ?", (node,))
+            connection.execute("DELETE FROM placement WHERE node = ?", (node,))
 
     def remember(self, key: str, value: Mapping[str, Any]) -> None:
         """Keep one document under a name; it takes the place of what was there."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(schema.meta).where(schema.meta.c.key == _document(key)))
-            connection.execute(
-                insert(schema.meta).values(
-                    key=_document(key), value=json.dumps(dict(value), sort_keys=True)
-                )
-            )
+        with self._database.begin() as connection:
+            connection.execute("DELETE FROM meta WHERE key = ?", (_document(key),))
+            text = json.dumps(dict(value), sort_keys=True)
+            insert(connection, "meta", key=_document(key), value=text)
 
     def recall(self, key: str) -> dict[str, Any] | None:
         """Return the document that is kept under a name."""
-        with self._engine.begin() as connection:
-            text = connection.execute(
-                select(schema.meta.c.value).where(schema.meta.c.key == _document(key))
-            ).scalar_one_or_none()
+        with self._database.begin() as connection:
+            text = _kept(connection, _document(key))
         with reading(key):
             found: dict[str, Any] | None = None if text is None else dict(json.loads(text))
         return found
 
     def record_converged(self, node: str, vm: str, fingerprint: str) -> None:
         """Note with which inputs a VM was last configured."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(schema.converged).where(schema.converged.c.node == node))
-            connection.execute(
-                insert(schema.converged).values(
-                    node=node, vm=vm, fingerprint=fingerprint, at=now_text()
-                )
+        with self._database.begin() as connection:
+            connection.execute("DELETE FROM converged WHERE node = ?", (node,))
+            insert(
+                connection, "converged", node=node, vm=vm, fingerprint=fingerprint, at=now_text()
             )
 
     def converged(self, node: str) -> tuple[str, str] | None:
         """Return (vm, fingerprint) of the last configuration of a node."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             row = connection.execute(
-                select(schema.converged).where(schema.converged.c.node == node)
-            ).one_or_none()
-        return None if row is None else (row.vm, row.fingerprint)
+                "SELECT vm, fingerprint FROM converged WHERE node = ?", (node,)
+            ).fetchone()
+        return None if row is None else (row["vm"], row["fingerprint"])
 
     def begin(self, command: str, *, owner: str, fingerprint: str = "", detail: Any = None) -> str:
         """Open an operation and return its id.
@@ -238,27 +232,38 @@ def _document(key: str) -> str:
     return f"document:{key}"
 
 
+def _kept(connection: Connection, key: str) -> str | None:
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else row["value"]
+
+
 def _declared(connection: Connection) -> dict[str, Declared]:
-    rows = connection.execute(select(schema.replicas).order_by(schema.replicas.c.node)).all()
+    rows = connection.execute("SELECT * FROM replicas ORDER BY node").fetchall()
     with reading("replicas"):
         return {
-            r.node: Declared(
-                r.node, DeclaredState(r.state), r.owner, r.reason, r.at, r.holder, r.deadline
+            r["node"]: Declared(
+                r["node"],
+                DeclaredState(r["state"]),
+                r["owner"],
+                r["reason"],
+                r["at"],
+                r["holder"],
+                r["deadline"],
             )
             for r in rows
         }
 
 
 def _declare(connection: Connection, record: Declared) -> None:
-    connection.execute(delete(schema.replicas).where(schema.replicas.c.node == record.node))
-    connection.execute(
-        insert(schema.replicas).values(
-            node=record.node,
-            state=record.state.value,
-            owner=record.owner,
-            reason=record.reason,
-            at=record.at,
-            holder=record.holder,
-            deadline=record.deadline,
-        )
+    connection.execute("DELETE FROM replicas WHERE node = ?", (record.node,))
+    insert(
+        connection,
+        "replicas",
+        node=record.node,
+        state=record.state.value,
+        owner=record.owner,
+        reason=record.reason,
+        at=record.at,
+        holder=record.holder,
+        deadline=record.deadline,
     )

@@ -52,9 +52,14 @@ class AdmitEvidence:
         }
 
 
-def preview_admit(ctx: Context, node: Node, *, owner: str) -> OperationPlan:
-    """Return what an admission would do now, and why nothing where it would do nothing."""
-    live = look_around(ctx, node)
+def preview_admit(
+    ctx: Context, node: Node, *, owner: str, live: LiveState | None = None
+) -> OperationPlan:
+    """Return what an admission would do now, and why nothing where it would do nothing.
+
+    ``live`` is what was seen a moment ago.
+    """
+    live = live or look_around(ctx, node)
     declared = live.declared.get(node.name)
     nothing = _nothing_to_do(ctx, node, live, owner)
     if nothing is not None:
@@ -63,16 +68,22 @@ def preview_admit(ctx: Context, node: Node, *, owner: str) -> OperationPlan:
 
 
 def admit_replica(
-    ctx: Context, replica: Node | str, *, owner: str, shown: str | None = None
+    ctx: Context,
+    replica: Node | str,
+    *,
+    owner: str,
+    shown: str | None = None,
+    live: LiveState | None = None,
 ) -> AdmitEvidence:
     """Bring a replica into rotation; nothing happens when it serves already.
 
     ``shown``: the fingerprint of the plan that was confirmed; raises Refused where it is another.
+    ``live`` is what was seen a moment ago, while the site was held.
     """
     node = as_replica(ctx, replica)
     pinned = digest_of(endpoint_of(ctx.site, node).model)
     ctx.guard()
-    live = look_around(ctx, node)
+    live = live or look_around(ctx, node)
     if (nothing := _nothing_to_do(ctx, node, live, owner)) is not None:
         return nothing
     made = plan_admit(ctx, node, live.declared.get(node.name), owner=owner)

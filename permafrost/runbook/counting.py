@@ -7,9 +7,8 @@ from typing import Any
 from permafrost.counts import Counts, added
 from permafrost.facts import Traffic
 from permafrost.runbook.context import Context
+from permafrost.runbook.looking import edges_just_seen
 
-FRESH_S = 5.0
-"""How old the look at the edges may be that is taken for what was before an operation."""
 KEPT = "counts-before"
 """One operation a site at a time: what was counted before the one that runs."""
 
@@ -19,9 +18,8 @@ def begin_counting(ctx: Context, operation: str) -> None:
 
     What its plan was made from a moment ago is that: they are not asked once more.
     """
-    looked, ctx.looked = ctx.looked, None
-    is_fresh = looked is not None and ctx.clock.monotonic() - looked[0] <= FRESH_S
-    traffic = looked[1] if looked is not None and is_fresh else ctx.traffic.observe()
+    traffic = edges_just_seen(ctx) or ctx.traffic.observe()
+    ctx.looked = None
     ctx.store.remember(KEPT, {"operation": operation, "counts": _counted(traffic)})
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from permafrost import pki
 from permafrost.engine.state import Phase
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
-from permafrost.pki import owners_problems
 from permafrost.planning.addresses import moved_addresses
 from permafrost.planning.deploy import Plan, Step, fingerprint_of, plan_deploy
 from permafrost.planning.drift_report import blocks_deploy, needs_refresh, unfinished
@@ -66,7 +66,7 @@ def make_plan(ctx: Context) -> Plan:
 
 
 def _planned(ctx: Context) -> Plan:
-    if problems := owners_problems(ctx.loaded):
+    if problems := pki.owners_problems(ctx.loaded):
         raise Refused(*problems)
     silent = unanswered(ctx)
     checkpoints = {} if silent else require_contents(ctx)

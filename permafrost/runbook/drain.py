@@ -78,10 +78,12 @@ def preview_drain(
     despite_drift: bool = False,
     force: Force | None = None,
     live: LiveState | None = None,
+    is_shown: bool = True,
 ) -> tuple[DrainPlan, str]:
     """Return what a drain would do now, and its fingerprint; raises Refused as it would.
 
-    ``live`` is what was seen a moment ago, while the site was held.
+    ``live`` is what was seen a moment ago, while the site was held. ``is_shown``: somebody looks
+    at the plan, and is told what streams are open.
     """
     node = as_replica(ctx, replica)
     live = live or look_around(ctx, node)
@@ -92,7 +94,7 @@ def preview_drain(
         ctx.site, node, owner=owner, reason=reason, deadline_s=deadline_s, cut=cut, force=force
     )
     fingerprint = operation_of(plan, live, drafts, force).fingerprint
-    open_now = held_open(ctx, node.name) if plan.in_flight else 0
+    open_now = held_open(ctx, node.name) if plan.in_flight and is_shown else 0
     return replace(plan, held_open=open_now), fingerprint
 
 

@@ -51,16 +51,19 @@ def set_on_edges(
     *,
     unseen: bool = False,
     live: LiveState | None = None,
+    traffic: Traffic | None = None,
 ) -> tuple[tuple[str, ...], Traffic]:
     """Set a replica's state on every edge; return those whose machine is off, and what is seen.
 
     ``unseen``: also those that run and do not answer are left as they are. ``live`` is what was
-    just seen of edges and vCenter: they are not asked once more.
+    just seen of edges and vCenter, ``traffic`` of edges alone: they are not asked once more.
 
     An edge that is off sends nobody anything; when it comes back it is told again
     (``reassert_drains``). An edge that runs and does not answer is a failure.
     """
-    traffic = live.traffic if live is not None else ctx.traffic.observe()
+    if live is not None:
+        traffic = live.traffic
+    traffic = traffic or ctx.traffic.observe()
     off = frozenset(traffic.unreachable)
     if not unseen:
         off = (

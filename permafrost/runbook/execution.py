@@ -8,6 +8,7 @@ RUNNING of a dead process: it is interrupted, and waits for `resume` or `abort`.
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +118,9 @@ def require_fresh(shown: str | None, plan: OperationPlan) -> None:
 
 
 def _receipt(ctx: Context, run: Run, state: RunState) -> object:
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        requests = pool.submit(counted_since, ctx, run.operation)
+        ctx.store.receipts.get_ready()
     about = {
         "command": run.plan.command,
         "operation": run.operation,
@@ -126,7 +130,7 @@ def _receipt(ctx: Context, run: Run, state: RunState) -> object:
         "started_at": run.started_at,
         "fingerprint": run.plan.fingerprint,
         "before": dict(run.plan.facts),
-        "requests": counted_since(ctx, run.operation),
+        "requests": requests.result(),
         "steps": steps_of(ctx, run.operation),
     }
     return write_receipt(ctx, about)

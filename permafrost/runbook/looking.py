@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
-from permafrost.engine.observe import observe, observe_serving
+from permafrost.engine.observe import observe, observe_machines, observe_serving
 from permafrost.engine.releases import releases
 from permafrost.errors import Refused
+from permafrost.facts import Traffic
 from permafrost.planning.drain import DrainPlan, plan_drain
 from permafrost.planning.force import Force
 from permafrost.planning.live import LiveState
 from permafrost.planning.lookup import replica_named
 from permafrost.runbook.context import Context
 from permafrost.topology import Node, nodes, replicas
+
+FRESH_S = 5.0
+"""How old a look at the edges may be that tells what held a moment ago."""
 
 
 def look(ctx: Context, at: Iterable[Node] | None = None) -> LiveState:
@@ -26,7 +31,7 @@ def look(ctx: Context, at: Iterable[Node] | None = None) -> LiveState:
         models=ctx.models,
         store=ctx.store,
     )
-    ctx.looked = ctx.clock.monotonic(), seen.traffic
+    _note_edges(ctx, seen.traffic)
     return replace(seen, releases=releases(ctx.store, ctx.loaded))
 
 
@@ -45,6 +50,32 @@ def look_at_slots(ctx: Context, endpoint: str) -> LiveState:
     return observe_serving(members, traffic=ctx.traffic, models=ctx.models, store=ctx.store)
 
 
+def look_at_machines(ctx: Context) -> LiveState:
+    """Return what vCenter says.
+
+    What the edges have counted so far is asked meanwhile: it is noted before an operation begins.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        noted = pool.submit(lambda: _note_edges(ctx, ctx.traffic.observe()))
+        live = observe_machines(ctx.hypervisor)
+        noted.result()
+    return live
+
+
+def _note_edges(ctx: Context, traffic: Traffic) -> None:
+    ctx.looked = ctx.clock.monotonic(), traffic
+
+
+def edges_just_seen(ctx: Context) -> Traffic | None:
+    """Return what edges said at the last look, if that was a moment ago (``FRESH_S``).
+
+    Nothing may be taken for done by it, nor done: for that edges are asked anew.
+    """
+    if ctx.looked is None or ctx.clock.monotonic() - ctx.looked[0] > FRESH_S:
+        return None
+    return ctx.looked[1]
+
+
 def look_to_drain(
     ctx: Context, node: Node, *, force: Force | None = None
 ) -> tuple[DrainPlan, LiveState]:
@@ -54,6 +85,7 @@ def look_to_drain(
     or the answer is no, to tell why.
     """
     live = LiveState(traffic=ctx.traffic.observe(), declared=ctx.store.declared())
+    _note_edges(ctx, live.traffic)
     if not live.traffic.unreachable:
         with suppress(Refused):
             return plan_drain(ctx.site, live, node, force=force), live

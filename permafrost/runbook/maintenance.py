@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from permafrost.engine.observe import observe_machines
 from permafrost.engine.runs import Run
 from permafrost.errors import Held, Problem, Refused
 from permafrost.planning.force import Force
+from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.planning.lifecycle import MaintenanceRecord
 from permafrost.planning.live import LiveState
 from permafrost.planning.lookup import hosts_named
@@ -27,20 +29,36 @@ from permafrost.planning.stop_verdict import Kind, Verdict
 from permafrost.runbook.context import Context
 from permafrost.runbook.execution import RunResult, carry_out
 from permafrost.runbook.knowledge import read_knowledge
-from permafrost.runbook.looking import look
+from permafrost.runbook.looking import look, look_at_machines
 
 
-def judge(ctx: Context, kind: Kind, name: str, live: LiveState | None = None) -> Verdict:
+def judge(ctx: Context, kind: Kind, name: str) -> Verdict:
     """Return whether this may be stopped now, with the evidence."""
+    live, tier = _look_at_all(ctx)
+    return _judged(ctx, kind, name, live, tier)
+
+
+def _look_at_all(ctx: Context) -> tuple[LiveState, KnowledgeStatus | None]:
+    """Return what is seen of the site, and of its knowledge tier, both asked at once."""
+    if ctx.site.knowledge is None:
+        return look(ctx), None
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        tier = pool.submit(read_knowledge, ctx)
+        return look(ctx), tier.result()
+
+
+def _judged(
+    ctx: Context, kind: Kind, name: str, live: LiveState, tier: KnowledgeStatus | None
+) -> Verdict:
     return ok_to_stop(
         ctx.site,
-        live or look(ctx),
+        live,
         kind,
         name,
         recorded=ctx.store.placement(),
         records=ctx.store.maintenance.all(),
         services=ctx.services(),
-        knowledge=read_knowledge(ctx) if ctx.site.knowledge is not None else None,
+        knowledge=tier,
     )
 
 
@@ -48,11 +66,11 @@ def preview_enter(
     ctx: Context, name: str, *, owner: str, force: Force | None = None
 ) -> OperationPlan:
     """Return what taking a host or rack away means now; raises Refused as it would."""
-    live = look(ctx)
+    live, tier = _look_at_all(ctx)
     if live.blind:
         raise Refused(*live.blind)
     hosts = hosts_named(ctx.site, live, name)
-    verdict = judge(ctx, Kind.HOST if hosts == (name,) else Kind.RACK, name, live)
+    verdict = _judged(ctx, Kind.HOST if hosts == (name,) else Kind.RACK, name, live, tier)
     _require_nobody_at_work(ctx, verdict.stops)
     records = ctx.store.maintenance.all()
     return plan_enter(ctx.site, live, verdict, owner=owner, records=records, force=force)
@@ -74,7 +92,7 @@ def enter(
 def preview_exit(ctx: Context, name: str, *, owner: str) -> OperationPlan:
     """Return what bringing a host or rack back means now."""
     records = ctx.store.maintenance.all()
-    live = observe_machines(ctx.hypervisor)
+    live = look_at_machines(ctx)
     is_begun = any(r.plan.name == f"{EXIT} {name}" for r in ctx.store.runs.unfinished())
     return plan_exit(ctx.site, live, name, owner=owner, records=records, is_begun=is_begun)
 

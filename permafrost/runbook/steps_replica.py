@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Address
@@ -19,7 +20,7 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.edges import set_on_edges
 from permafrost.runbook.gate import await_answer, await_up, prove
 from permafrost.runbook.idle import Idle, await_idle
-from permafrost.runbook.looking import look_to_drain
+from permafrost.runbook.looking import edges_just_seen, look_to_drain
 from permafrost.runbook.turns import take_turn
 from permafrost.topology import Node, Tier, nodes
 
@@ -115,7 +116,13 @@ class SetEdgesToDrain(ReplicaAction):
     """What the edges see once they are told."""
 
     def already(self) -> Evidence | None:
-        """Whether every edge answers and keeps it away, also over a restart."""
+        """Whether every edge answers and keeps it away, also over a restart.
+
+        Where they did not a moment ago there is work to do, before which they are asked anew.
+        """
+        seen = edges_just_seen(self.ctx)
+        if seen is not None and not seen.keeps_away(self.node.name):
+            return None
         traffic = self.ctx.traffic.observe()
         places = traffic.of(self.node.name)
         if traffic.unreachable or not places or not traffic.keeps_away(self.node.name):
@@ -226,11 +233,15 @@ class SetEdgesToReady(ReplicaAction):
 
     def do(self) -> None:
         """Set it on every edge, unless it is not proven any more."""
-        facts = self.ctx.models.state(self.node.name)
-        problem = proof_problem(self.node.name, facts, self.step.arguments["checkpoint"])
-        if problem is not None:
-            raise Failed(problem)
-        self.skipped, _ = set_on_edges(self.ctx, self.node.name, ServerState.READY)
+        # Side by side: neither answer is older than if one had waited for the other.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            traffic = pool.submit(self.ctx.traffic.observe)
+            facts = self.ctx.models.state(self.node.name)
+            problem = proof_problem(self.node.name, facts, self.step.arguments["checkpoint"])
+            if problem is not None:
+                raise Failed(problem)
+            seen = traffic.result()
+        self.skipped, _ = set_on_edges(self.ctx, self.node.name, ServerState.READY, traffic=seen)
 
     def confirm(self) -> Evidence:
         """Return which edges are off."""

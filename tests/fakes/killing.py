@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
-
-from sqlalchemy import event
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from sqlite3 import Connection
 
 from permafrost.engine.database import open_database
 from permafrost.planning.steps import OperationStep
@@ -39,19 +38,31 @@ def is_cut_at_commit(ctx: Context, moment: int, work: Callable[[], object]) -> b
     """Kill it just before its n-th transaction ends; return False where its work ended before."""
     left = [moment]
 
-    def commit(_: object) -> None:
+    def count() -> None:
         left[0] -= 1
         if left[0] < 0:
             raise Cut
 
-    engine = open_database(ctx.store.state_dir)
-    event.listen(engine, "commit", commit)
-    try:
-        with suppress(Cut):
-            work()
-    finally:
-        event.remove(engine, "commit", commit)
+    with before_each_commit(ctx, count), suppress(Cut):
+        work()
     return left[0] < 0
+
+
+@contextmanager
+def before_each_commit(ctx: Context, do: Callable[[], None]) -> Iterator[None]:
+    """Do something just before the end of each transaction of a block."""
+    database = open_database(ctx.store.state_dir)
+    commit = database.commit
+
+    def first_do(connection: Connection) -> None:
+        do()
+        commit(connection)
+
+    database.commit = first_do  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        database.commit = commit  # type: ignore[method-assign]
 
 
 def is_cut_at_effect(world: World, moment: int, work: Callable[[], object]) -> bool:

@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from permafrost.adapters.haproxy.answers import EdgeAnswer, UnreadableAnswerError, parse_edge
 from permafrost.adapters.ssh import Shell
@@ -27,6 +27,7 @@ from permafrost.facts import (
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 COMMAND = ("sudo", "-n", "/usr/local/sbin/permafrost-haproxy")
 DEADLINE_S = 20
 
@@ -41,7 +42,7 @@ class HaproxyRuntime:
 
     def observe(self) -> Traffic:
         """Return what every edge does now; an edge that does not answer is listed as such."""
-        return self._traffic(_at_once(self._read, self._edges))
+        return self._traffic(_answers(self._read, self._edges))
 
     def _traffic(self, answers: Mapping[str, EdgeAnswer | PermafrostError]) -> Traffic:
         backends: list[BackendFacts] = []
@@ -129,7 +130,7 @@ class HaproxyRuntime:
 
         Raises Failed with what went wrong on any of them; all of them were told.
         """
-        answers = _at_once(tell, [e for e in self._edges if e not in but])
+        answers = _answers(tell, [e for e in self._edges if e not in but])
         failed = [a for a in answers.values() if isinstance(a, PermafrostError)]
         if failed:
             raise Failed(*(p for error in failed for p in error.problems))
@@ -150,18 +151,25 @@ class HaproxyRuntime:
     def _try_each(
         self, *options: str, stdin: Mapping[str, str] | None = None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Ask every edge, or those that are told something; a silent one is left out.
+        """Ask every edge at once, or those that are told something; a silent one is left out.
 
         Whether it matters that an edge is silent is seen when it is next observed.
         """
-        for edge in self._edges if stdin is None else stdin:
+
+        def told_by(edge: str) -> dict[str, Any] | Exception:
             try:
-                yield (
-                    edge,
-                    json.loads(self._ask(edge, *options, stdin=(stdin or {}).get(edge, ""))),
-                )
+                said = self._ask(edge, *options, stdin=(stdin or {}).get(edge, ""))
+                return dict(json.loads(said))
             except (PermafrostError, ValueError) as error:
-                log.warning("%s: %s", edge, error)
+                return error
+
+        for edge, told in _at_once(
+            told_by, self._edges if stdin is None else tuple(stdin)
+        ).items():
+            if isinstance(told, Exception):
+                log.warning("%s: %s", edge, told)
+            else:
+                yield edge, told
 
     def _set_on(self, edge: str, replica: str, state: ServerState) -> EdgeAnswer:
         try:
@@ -228,7 +236,7 @@ class HaproxyRuntime:
         return done.stdout
 
 
-def _at_once(
+def _answers(
     ask: Callable[[str], EdgeAnswer], edges: Sequence[str]
 ) -> dict[str, EdgeAnswer | PermafrostError]:
     """Return what each edge answers, or why it does not."""
@@ -239,8 +247,13 @@ def _at_once(
         except PermafrostError as error:
             return error
 
+    return _at_once(answer_of, edges)
+
+
+def _at_once(ask: Callable[[str], T], edges: Sequence[str]) -> dict[str, T]:
+    """Return what came of asking each edge, all of them at the same time."""
     with ThreadPoolExecutor(max_workers=max(1, len(edges))) as pool:
-        return dict(zip(edges, pool.map(answer_of, edges), strict=True))
+        return dict(zip(edges, pool.map(ask, edges), strict=True))
 
 
 def _words(told: str) -> str:

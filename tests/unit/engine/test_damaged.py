@@ -93,8 +93,8 @@ def test_a_file_that_is_no_database_is_told_at_once_and_in_the_midst(store: Stat
 def test_a_full_disk_is_told_in_the_midst(store: StateStore) -> None:
     """SQLite's own bound on the file is met as the end of a disk is."""
     operation = filled(store)
-    with store._engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+    with store._database.begin() as connection:
+        connection.execute("PRAGMA max_page_count = 1")
     detail = {"x": "y" * 1_000_000}
     with pytest.raises(Failed) as caught:
         store.note(operation, "02", kind="k", target="a", phase=Phase.DONE, detail=detail)

@@ -13,12 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
 
 from permafrost.engine.fencing import descendants, end_process
 from permafrost.engine.holder import Holder
 from permafrost.engine.lock import SiteLock
-from permafrost.engine.schema import site_lock
 from permafrost.engine.state import StateStore
 from permafrost.engine.timestamps import rfc3339
 from permafrost.errors import Held
@@ -60,8 +58,8 @@ def holder(store: StateStore) -> Iterator[subprocess.Popen[str]]:
 def expire(store: StateStore) -> None:
     """Let the lease have run out."""
     long_ago = rfc3339(datetime.now(UTC) - timedelta(seconds=1))
-    with store._engine.begin() as connection:
-        connection.execute(update(site_lock).values(expires_at=long_ago))
+    with store._database.begin() as connection:
+        connection.execute("UPDATE site_lock SET expires_at = ?", (long_ago,))
 
 
 def test_within_its_lease_the_lock_stands(
@@ -107,7 +105,7 @@ def test_a_renewed_lease_has_not_run_out(store: StateStore) -> None:
 def test_whose_lock_was_taken_does_nothing_more(store: StateStore) -> None:
     token = store.lock.acquire("deploy")
     store.lock.release(token)
-    other = SiteLock(store._engine).acquire("drain")
+    other = SiteLock(store._database).acquire("drain")
     with pytest.raises(Held):
         store.lock.check(token)
     store.lock.check(other)

@@ -7,9 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, update
 
-from permafrost.engine import schema
 from permafrost.engine.database import open_database
 from permafrost.engine.state import StateStore
 from permafrost.errors import Refused
@@ -72,16 +70,16 @@ def test_a_receipt_put_in_is_found_and_one_of_a_killed_run_replaced(store: State
 
 def rewritten(store: StateStore, first: int) -> None:
     """Do what somebody may do who can write files and database, but cannot sign."""
-    engine, table, previous = open_database(store.state_dir), schema.receipts, ""
+    database, previous = open_database(store.state_dir), ""
     for number, path in enumerate(files(store), start=1):
         if number >= first:
             document = json.loads(path.read_text()) | {"operation": "op-9"}
             document["previous"] = previous or document["previous"]
             path.write_text(json.dumps(document))
         previous = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-        with engine.begin() as connection:
+        with database.begin() as connection:
             connection.execute(
-                update(table).where(table.c.number == number).values(digest=previous)
+                "UPDATE receipts SET digest = ? WHERE number = ?", (previous, number)
             )
 
 
@@ -133,6 +131,6 @@ def test_what_was_cut_off_in_files_and_database_both_is_found_by_a_digest_that_w
     assert store.receipts.verify(kept=kept) == (4, ())
     files(store)[-1].unlink()
     with open_database(store.state_dir).begin() as connection:
-        connection.execute(delete(schema.receipts).where(schema.receipts.c.number == 4))
+        connection.execute("DELETE FROM receipts WHERE number = 4")
     assert found(store) == []
     assert [p.code for p in store.receipts.verify(kept=kept)[1]] == ["RECEIPT_TRUNCATED"]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import event
-
-from permafrost.engine.database import open_database
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import converge_for
 from permafrost.runbook.founding import FOUNDED
 from permafrost.runbook.member_turn import unfinished_turn
 from permafrost.runbook.rebuild import preview_rebuild, rebuild
-from tests.fakes.killing import another_process, is_cut_at_commit
+from tests.fakes.killing import another_process, before_each_commit, is_cut_at_commit
 from tests.fakes.site import context
 from tests.fakes.world import World
 from tests.unit.runbook.chain import lines, parts, receipts, require_announced
@@ -58,15 +55,9 @@ def with_an_empty_member(folder: Path) -> tuple[Context, World]:
 def writes_of_a_rebuild(folder: Path) -> int:
     """Return how many transactions a whole one has."""
     ctx, _ = with_an_empty_member(folder)
-    ended = []
-
-    def commit(connection: object) -> None:
-        ended.append(connection)
-
-    engine = open_database(ctx.store.state_dir)
-    event.listen(engine, "commit", commit)
-    rebuild(ctx, MEMBER, owner=ME)
-    event.remove(engine, "commit", commit)
+    ended: list[None] = []
+    with before_each_commit(ctx, lambda: ended.append(None)):
+        rebuild(ctx, MEMBER, owner=ME)
     return len(ended)
 
 
