@@ -7,7 +7,7 @@ A run is *interrupted* when it is RUNNING and its process has ended: it waits fo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from sqlite3 import Connection, Row
@@ -125,6 +125,16 @@ class Runs:
         query = f"{JOINED} {NEWEST_FIRST} LIMIT ?"
         with self._database.begin() as connection:
             return tuple(_run(row) for row in connection.execute(query, (limit,)).fetchall())
+
+    def on(self, target: str) -> Iterator[Run]:
+        """Yield the runs on a target, newest first; each is read when it is come to.
+
+        A site's history only grows, and who asks wants the latest.
+        """
+        query = f"{JOINED} WHERE runs.target = ? {NEWEST_FIRST}"
+        with self._database.begin() as connection:
+            rows = connection.execute(query, (target,)).fetchall()
+        return (_run(row) for row in rows)
 
     def unfinished(self) -> tuple[Run, ...]:
         """Return persons' runs that wait for `resume` or `abort`, newest first."""

@@ -40,7 +40,7 @@ def half_done(ctx: Context, endpoint: str) -> tuple[Run, ...]:
 
 def latest_on_slots(ctx: Context, endpoint: str) -> Run | None:
     """Return the latest operation on the slots of an endpoint."""
-    return next((r for r in ctx.store.runs.all() if is_on_slots(r, endpoint)), None)
+    return next((r for r in ctx.store.runs.on(endpoint) if is_on_slots(r, endpoint)), None)
 
 
 def is_on_slots(run: Run, endpoint: str) -> bool:

@@ -39,23 +39,23 @@ def test_nothing_is_seen_of_a_transaction_that_raises_and_the_next_one_is_clean(
     assert names(tmp_path) == {"whole"}
 
 
-def test_what_is_read_still_holds_when_it_is_written(tmp_path: Path) -> None:
+def test_what_is_read_still_holds_when_it_is_written(database: Database, tmp_path: Path) -> None:
+    with (
+        database.begin() as connection,
+        sqlite3.connect(tmp_path / FILE_NAME, timeout=0) as other,
+    ):
+        assert connection.execute("SELECT count(*) FROM converged").fetchone()[0] == 0
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("INSERT INTO converged VALUES ('a', '', '', '')")
+    assert names(tmp_path) == set()
+
+
+def test_threads_at_once_have_a_transaction_each(tmp_path: Path) -> None:
     store = StateStore(tmp_path)
-    store.remember("count", {"n": 0})
-
-    def one_more(_: int) -> None:
-        with store._database.begin() as connection:
-            query = "SELECT value FROM meta WHERE key = 'document:count'"
-            (text,) = connection.execute(query).fetchone()
-            count = int("".join(c for c in text if c.isdigit()))
-            connection.execute(
-                "UPDATE meta SET value = ? WHERE key = 'document:count'",
-                (f'{{"n": {count + 1}}}',),
-            )
-
     with ThreadPoolExecutor(max_workers=2 * KEPT) as pool:
-        list(pool.map(one_more, range(40)))
-    assert store.recall("count") == {"n": 40}
+        list(pool.map(lambda n: store.record_converged(f"n{n}", "vm", "f"), range(40)))
+    assert len(names(tmp_path)) == 40
+    assert len(store._database._waiting) <= KEPT
 
 
 def test_each_commit_is_on_disk_when_it_returns(database: Database) -> None:

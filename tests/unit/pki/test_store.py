@@ -85,3 +85,35 @@ def test_the_ssh_key_is_made_once_and_ssh_keygen_reads_it(tmp_path: Path) -> Non
     )
     assert read.stdout.split()[:2] == key.public.split()[:2]
     assert key.public.startswith("ssh-ed25519 ")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("-----BEGIN OPENSSH PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----"),
+        ("AAAAC3NzaC1lZDI1NTE5AAAA", "AAAAC3NzaC1lZDI1NTE4AAAA"),
+        ("b3BlbnNzaC1rZXktdjE", "b3BlbnNzaC1rZXktdjI"),
+        ("\n", "é\n"),
+    ],
+)
+def test_an_ssh_key_that_is_none_is_an_error_with_a_place(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    path = ssh_key(tmp_path).private_path
+    text = path.read_text()
+    whole = text.replace("\n", "")
+    assert before in text or before in whole
+    path.write_text(
+        text.replace(before, after) if before in text else whole.replace(before, after)
+    )
+    with pytest.raises(Failed, match="SSH_KEY_UNREADABLE") as failure:
+        ssh_key(tmp_path)
+    assert failure.value.problems[0].path == str(path)
+
+
+def test_an_ssh_key_that_is_cut_off_is_an_error(tmp_path: Path) -> None:
+    path = ssh_key(tmp_path).private_path
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[1][:40], lines[-1]]))
+    with pytest.raises(Failed, match="SSH_KEY_UNREADABLE"):
+        ssh_key(tmp_path)
