@@ -6,10 +6,9 @@ import base64
 import re
 from collections.abc import Generator
 
-import httpx
-
 from model_registry.answers import object_of
 from model_registry.errors import RegistryError
+from model_registry.http import httpx
 
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 

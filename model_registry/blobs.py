@@ -11,9 +11,8 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-import httpx
-
 from model_registry.errors import RegistryError
+from model_registry.http import httpx
 from model_registry.meter import Meter
 
 if TYPE_CHECKING:

@@ -15,12 +15,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import httpx
-
 from model_registry import blobs, digests, fallback
 from model_registry.answers import entries_of, object_of, tags_of
 from model_registry.auth import RegistryAuth
 from model_registry.errors import RegistryError
+from model_registry.http import httpx
 from model_registry.media_types import IMAGE_INDEX, IMAGE_MANIFEST
 from model_registry.meter import Meter
 from model_registry.wire import WireTransport

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from model_registry import digests
 from model_registry.answers import entries_of, object_of
 from model_registry.errors import RegistryError
+from model_registry.http import httpx
 from model_registry.manifests import config_of, subject_of
 from model_registry.media_types import IMAGE_INDEX, IMAGE_MANIFEST
 

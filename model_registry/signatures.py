@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_registry.catalogue.model import Version
 from model_registry.checkpoint import CheckpointFile, files_of
@@ -12,7 +12,6 @@ from model_registry.errors import RegistryError, RegistryRefused
 from model_registry.media_types import SIGNATURE
 from model_registry.meter import Meter
 from model_registry.referring import attach, attached_in_layout
-from model_registry.registry import Registry
 from model_registry.signing import (
     SigningKey,
     Trusted,
@@ -21,6 +20,9 @@ from model_registry.signing import (
     sign_checkpoint,
 )
 from model_registry.verify import verify
+
+if TYPE_CHECKING:
+    from model_registry.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 
-import httpx
+from model_registry.http import httpx
 
 _CONNECT_S, _IDLE_S = 10.0, 60.0
 _READ = 1 << 20

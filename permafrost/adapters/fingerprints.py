@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import httpx
-
 from model_registry.catalogue.model import NAME
 from model_registry.client import RegistryClient
 from model_registry.fingerprint import baselines, probes, referrers
+from model_registry.http import httpx
 from model_registry.lineage import from_text
 from model_registry.media_types import LINEAGE
 from model_registry.signing import SigningKey

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-import httpx
-
+from model_registry.http import httpx
 from permafrost.errors import Failed, Problem
 from permafrost.pki.owners import EdgeTrust
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import httpx
+from typing import TYPE_CHECKING
 
 from model_registry.client import RegistryClient
 from model_registry.errors import RegistryError, RegistryRefused, not_stored
-from model_registry.registry import Registry
+from model_registry.http import httpx
 from model_registry.signatures import Policy
 from model_registry.signing import Trusted
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.pki import registry_ca
 from permafrost.site.load import LoadedSite
+
+if TYPE_CHECKING:
+    from model_registry.registry import Registry
 
 
 @contextmanager
@@ -61,4 +63,6 @@ def open_remote(
 @translated()
 def open_models(home: Path, *, create: bool = False) -> Registry:
     """Open the registry of a folder; events carry the name of who runs this."""
+    from model_registry.registry import Registry
+
     return Registry.open(home, create=create)

@@ -13,8 +13,7 @@ import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-import httpx
-
+from model_registry.http import httpx
 from permafrost.engine.object_store import external_store, object_store_ca, object_store_secret
 from permafrost.errors import Problem
 from permafrost.site.load import LoadedSite

@@ -7,14 +7,13 @@ import ssl
 from functools import cache
 from typing import Any
 
-import httpx
-
 from model_registry.answers import object_of
 from model_registry.auth import RegistryAuth
 from model_registry.checkpoint import files_of
 from model_registry.errors import RegistryError
 from model_registry.fingerprint.baselines import signed_by
 from model_registry.fingerprint.referrers import found_in_registry
+from model_registry.http import httpx
 from model_registry.media_types import CONTEXT_TOKENS, FINGERPRINT, SIGNATURE
 from model_registry.referring import attached_in_registry
 from model_registry.signatures import Checked, check_signatures

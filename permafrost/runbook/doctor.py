@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-import httpx
-
+from model_registry.http import httpx
 from permafrost.engine.object_store import external_store
 from permafrost.errors import PermafrostError
 from permafrost.planning.knowledge import encrypted_connections, plain_connections

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import httpx
-
+from model_registry.http import httpx
 from permafrost.adapters.vsphere.session import VcenterSession
 from permafrost.errors import Failed, Problem
 

@@ -66,6 +66,14 @@ def test_a_runbook_opens_its_site_without_what_only_some_steps_need() -> None:
     assert imported(f"import {code}") == set()
 
 
+def test_a_pin_is_looked_up_without_a_catalogue_and_what_httpx_draws_with() -> None:
+    drawing = ("pygments", "rich")
+    found = imported("import permafrost.adapters.registry", HEAVY + drawing)
+    assert found == {"cryptography", "httpx"}
+    assert imported("import httpx", drawing) == set(drawing), "the control: left alone it does"
+    assert imported("import model_registry.http, httpx._main", drawing) == set(drawing)
+
+
 def test_a_program_asks_for_no_drawing() -> None:
     names = ("permafrost.wiring", "permafrost.runbook.drain", "permafrost.runbook.upgrade")
     code = (

@@ -1,5 +1,7 @@
 import stat
 import subprocess
+from base64 import b64decode, b64encode
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -87,33 +89,30 @@ def test_the_ssh_key_is_made_once_and_ssh_keygen_reads_it(tmp_path: Path) -> Non
     assert key.public.startswith("ssh-ed25519 ")
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("-----BEGIN OPENSSH PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----"),
-        ("AAAAC3NzaC1lZDI1NTE5AAAA", "AAAAC3NzaC1lZDI1NTE4AAAA"),
-        ("b3BlbnNzaC1rZXktdjE", "b3BlbnNzaC1rZXktdjI"),
-        ("\n", "é\n"),
-    ],
-)
-def test_an_ssh_key_that_is_none_is_an_error_with_a_place(
-    tmp_path: Path, before: str, after: str
-) -> None:
+BREAKS: dict[str, Callable[[bytes], bytes]] = {
+    "another kind": lambda key: key.replace(b"ssh-ed25519", b"ssh-ed25518"),
+    "another form": lambda key: key.replace(b"openssh-key-v1", b"openssh-key-v2"),
+    "cut off": lambda key: key[:60],
+    "nothing": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+def test_an_ssh_key_that_is_none_is_an_error_with_a_place(tmp_path: Path, broken: str) -> None:
     path = ssh_key(tmp_path).private_path
-    text = path.read_text()
-    whole = text.replace("\n", "")
-    assert before in text or before in whole
-    path.write_text(
-        text.replace(before, after) if before in text else whole.replace(before, after)
-    )
+    first, *lines, last = path.read_text().splitlines()
+    path.write_text("\n".join([first, *lines, last]))
+    ssh_key(tmp_path)  # the control
+    key = BREAKS[broken](b64decode("".join(lines)))
+    path.write_text("\n".join([first, b64encode(key).decode(), last]))
     with pytest.raises(Failed, match="SSH_KEY_UNREADABLE") as failure:
         ssh_key(tmp_path)
     assert failure.value.problems[0].path == str(path)
 
 
-def test_an_ssh_key_that_is_cut_off_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["", "no key", "é", "-----BEGIN PRIVATE KEY-----\nMC4C\n"])
+def test_a_file_that_is_no_ssh_key_is_an_error_with_a_place(tmp_path: Path, content: str) -> None:
     path = ssh_key(tmp_path).private_path
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0], lines[1][:40], lines[-1]]))
+    path.write_text(content)
     with pytest.raises(Failed, match="SSH_KEY_UNREADABLE"):
         ssh_key(tmp_path)
