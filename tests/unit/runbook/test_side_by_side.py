@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Lock
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ from permafrost.runbook.upgrade import rollback, upgrade
 from permafrost.topology import nodes
 from tests.fakes.site import placed_context
 from tests.fakes.world import World
+from tests.unit.runbook.test_members import site_with_knowledge
 
 ME, HOST, REPLICA = "operator:me", "lab-esx-01", "lab-pulse-01"
 NEW = "sha256:" + "d" * 64
@@ -41,10 +42,11 @@ def ctx(tmp_path: Path, world: World) -> Context:
 
 
 class Meeting:
-    """A port of which one method answers only once another port's is asked too."""
+    """A port of which one method first answers only once another port's is asked too."""
 
     def __init__(self, port: object, method: str, barrier: Barrier) -> None:
         self._port, self._method, self._barrier = port, method, barrier
+        self._first = Lock()
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._port, name)
@@ -52,7 +54,8 @@ class Meeting:
             return found
 
         def meet(*given: object) -> object:
-            self._barrier.wait(TOGETHER_S)
+            if self._first.acquire(blocking=False):
+                self._barrier.wait(TOGETHER_S)
             return found(*given)
 
         return meet
@@ -76,6 +79,16 @@ def test_who_brings_a_host_back_asks_edges_while_vcenter_answers(
     maintenance.enter(ctx, HOST, owner=ME)
     meeting(ctx, monkeypatch, hypervisor="observe", traffic="observe")
     assert maintenance.preview_exit(ctx, HOST, owner=ME).steps
+
+
+def test_the_knowledge_tier_is_asked_while_the_edges_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World.of(site_with_knowledge())
+    world.etcd_leader = "lab-knowledge-01"
+    ctx = placed_context(tmp_path / "knowledge", world)
+    meeting(ctx, monkeypatch, knowledge="state", traffic="observe")
+    assert maintenance.preview_enter(ctx, HOST, owner=ME).steps
 
 
 def test_before_a_replica_is_let_in_its_node_and_the_edges_are_asked_together(
