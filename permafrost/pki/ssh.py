@@ -1,21 +1,19 @@
 """The SSH key with which the orchestrator reaches the nodes.
 
-Its public half is read with each command, out of the private file: there it stands unencrypted
-(openssh/PROTOCOL.key). The library that makes keys is imported only where there is none yet.
+Its public half is read with each command, out of the private file. The library that makes keys is
+imported only where there is none yet: to import it takes longer.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from permafrost.errors import Failed, Problem
 from permafrost.pki.files import locked, write_whole
 
-BEGIN, END = "-----BEGIN OPENSSH PRIVATE KEY-----", "-----END OPENSSH PRIVATE KEY-----"
-MAGIC = b"openssh-key-v1\0"
-KIND = b"ssh-ed25519"
+KIND = "ssh-ed25519"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,38 +50,18 @@ def _made() -> bytes:
 
 
 def _public_line(private: Path, comment: str) -> str:
-    try:
-        public = _public_half(private.read_text(encoding="ascii"))
-    except ValueError as error:
+    """Return the public half as OpenSSH's own tool reads it; Failed where that is no such key."""
+    # Not to be asked for a passphrase: there is none.
+    argv = ["ssh-keygen", "-y", "-P", "", "-f", str(private)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    kind, _, rest = done.stdout.partition(" ")
+    if done.returncode or kind != KIND:
         raise Failed(
             Problem(
                 "SSH_KEY_UNREADABLE",
-                f"no Ed25519 key of OpenSSH's form: {error}",
+                f"no Ed25519 key of OpenSSH's form: {done.stderr.strip() or kind}",
                 str(private),
                 "put the state folder's backup of it back: nodes know no other key",
             )
-        ) from None
-    return f"{KIND.decode()} {b64encode(public).decode()} {comment}"
-
-
-def _public_half(text: str) -> bytes:
-    """Return the public key in OpenSSH's own form. Raises ValueError where there is none."""
-    body = text.partition(BEGIN)[2].partition(END)[0]
-    data = b64decode("".join(body.split()), validate=True)
-    if not data.startswith(MAGIC):
-        raise ValueError("it does not begin as one")
-    rest = data[len(MAGIC) :]
-    for _ in ("cipher", "key derivation", "its options"):
-        _, rest = _string(rest)
-    public, _ = _string(rest[4:])  # after the number of keys
-    if _string(public)[0] != KIND:
-        raise ValueError("it is of another kind")
-    return public
-
-
-def _string(data: bytes) -> tuple[bytes, bytes]:
-    """Return a string that its length in four bytes precedes, and what follows it."""
-    end = 4 + int.from_bytes(data[:4], "big")
-    if len(data) < end:
-        raise ValueError("it is cut off")
-    return data[4:end], data[end:]
+        )
+    return f"{KIND} {rest.split()[0]} {comment}"

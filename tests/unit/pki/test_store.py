@@ -101,10 +101,10 @@ BREAKS: dict[str, Callable[[bytes], bytes]] = {
 def test_an_ssh_key_that_is_none_is_an_error_with_a_place(tmp_path: Path, broken: str) -> None:
     path = ssh_key(tmp_path).private_path
     first, *lines, last = path.read_text().splitlines()
-    path.write_text("\n".join([first, *lines, last]))
+    path.write_text("\n".join([first, *lines, last, ""]))
     ssh_key(tmp_path)  # the control
     key = BREAKS[broken](b64decode("".join(lines)))
-    path.write_text("\n".join([first, b64encode(key).decode(), last]))
+    path.write_text("\n".join([first, b64encode(key).decode(), last, ""]))
     with pytest.raises(Failed, match="SSH_KEY_UNREADABLE") as failure:
         ssh_key(tmp_path)
     assert failure.value.problems[0].path == str(path)
