@@ -8,7 +8,8 @@ import ssl
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -35,6 +36,7 @@ class Etcd:
     ports: dict[str, tuple[int, int]] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     encrypts: bool = False
+    pairs: dict[tuple[str, SitePki | None, bool], Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         held = [socket.create_server(("127.0.0.1", 0)) for _ in range(2 * len(NAMES))]
@@ -66,12 +68,15 @@ class Etcd:
 
     def pair(self, name: str, pki: SitePki | None = None, *, is_client: bool = True) -> Path:
         """Write a member's certificate with its key into one file, as a member has it."""
-        issued = (pki or self.pki).server_certificate(
-            name, addresses=[IPv4Address("127.0.0.1")], is_client=is_client
-        )
-        file = self.folder / f"{name}-{id(pki)}-{is_client}.pem"
-        file.write_text(issued.certificate_pem + issued.key_pem)
-        return file
+        key = (name, pki, is_client)
+        if key not in self.pairs:
+            issued = (pki or self.pki).server_certificate(
+                name, addresses=[IPv4Address("127.0.0.1")], is_client=is_client
+            )
+            # Once: a server that starts reads it while clients ask for it.
+            self.pairs[key] = self.folder / f"{name}-{len(self.pairs)}.pem"
+            self.pairs[key].write_text(issued.certificate_pem + issued.key_pem)
+        return self.pairs[key]
 
     def _tls(self, name: str) -> list[str]:
         """Return the settings of etcd.yml's two sections of transport security, as options."""
@@ -84,6 +89,19 @@ class Etcd:
                       f"--{side}trusted-ca-file={self.pki.ca_path}",
                       f"--{side}client-cert-auth"]  # fmt: skip
         return found
+
+    @contextmanager
+    def running_for_a_block(self) -> Iterator[Etcd]:
+        """Start all members, wait until each can be written through, and end those that run."""
+        for name in NAMES:
+            self.start(name, "new")
+        try:
+            for name in NAMES:
+                self.await_writing(name)
+            yield self
+        finally:
+            for name in list(self.running):
+                self.kill(name)
 
     def start(self, name: str, state: str) -> subprocess.Popen[bytes]:
         """Start a member as its settings file has it."""

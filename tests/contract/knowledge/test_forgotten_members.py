@@ -92,14 +92,8 @@ def test_a_machine_answers_by_refusing_and_is_silent_by_saying_nothing(
 
 @pytest.fixture
 def etcd(tmp_path: Path) -> Iterator[Etcd]:
-    cluster = Etcd(etcd_program(tmp_path), tmp_path)
-    for name in NAMES:
-        cluster.start(name, "new")
-    for name in NAMES:
-        cluster.await_leader(name)
-    yield cluster
-    for name in list(cluster.running):
-        cluster.kill(name)
+    with Etcd(etcd_program(tmp_path), tmp_path).running_for_a_block() as cluster:
+        yield cluster
 
 
 def register(program: ModuleType, url: str, name: str, address: str) -> None:

@@ -30,14 +30,8 @@ pytestmark = pytest.mark.soak
 @pytest.fixture(scope="module")
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
     folder = tmp_path_factory.mktemp("etcd")
-    cluster = Etcd(etcd_program(folder), folder)
-    for name in NAMES:
-        cluster.start(name, "new")
-    for name in NAMES:
-        cluster.await_writing(name)
-    yield cluster
-    for name in list(cluster.running):
-        cluster.kill(name)
+    with Etcd(etcd_program(folder), folder).running_for_a_block() as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -28,13 +28,8 @@ def program(tmp_path: Path) -> ModuleType:
 def etcd(tmp_path: Path, program: ModuleType, request: pytest.FixtureRequest) -> Iterator[Etcd]:
     cluster = Etcd(etcd_program(tmp_path), tmp_path, encrypts=request.param)
     program.TRUST = program.trust(cluster.settings())
-    for name in NAMES:
-        cluster.start(name, "new")
-    for name in NAMES:
-        cluster.await_leader(name)
-    yield cluster
-    for name in list(cluster.running):
-        cluster.kill(name)
+    with cluster.running_for_a_block():
+        yield cluster
 
 
 def empty(etcd: Etcd, name: str) -> None:

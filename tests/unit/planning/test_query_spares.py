@@ -10,19 +10,9 @@ from hypothesis import strategies as st
 
 from permafrost.planning.query_replicas import QueryNode
 from permafrost.planning.query_spares import Empty, Start, before_it_goes, to_dismiss, to_level
+from tests.unit.planning.test_query_replicas import NODES, Has, sets
 
-Has = dict[str, list[frozenset[int]]]
-NODES = {
-    1: QueryNode("two", "query-1"),
-    2: QueryNode("two", "query-2"),
-    3: QueryNode("three", "query-1"),
-    4: QueryNode("three", "query-2"),
-}
 SPARE = QueryNode("three", "query-spare")
-
-
-def sets(*nodes: set[int]) -> list[frozenset[int]]:
-    return [frozenset(n) for n in nodes]
 
 
 def without(node: int) -> dict[int, QueryNode]:
