@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -154,6 +155,23 @@ def units_of(site: Site, member: str) -> tuple[Unit, ...]:
         spare = _unit(version.spare, name, len(version.processes), 0)
         found.append(replace(spare, is_spare=True))
     return tuple(found)
+
+
+def query_port(site: Site, unit: str) -> int | None:
+    """Return where a query node answers other roles, by its unit's name; None for other units.
+
+    Also of one that the site file has no more, or not yet: it may run.
+    """
+    named = re.fullmatch(r"milvus-query(?:-(spare|\d+))?", unit)
+    if named is None:
+        return None
+    version, which = version_of(site), named[1] or "1"
+    kinds = (p for p in version.processes if p.role == "query")
+    process = version.spare if which == "spare" else next(kinds)
+    if process is None:
+        return None
+    (port,) = process.ports.values()
+    return port + (STEP * (int(which) - 1) if which.isdigit() else 0)
 
 
 def spares(site: Site) -> Mapping[str, str]:

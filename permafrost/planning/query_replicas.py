@@ -19,7 +19,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from permafrost.facts import MemberState, QueryReplica
-from permafrost.planning.knowledge import members, units_of
+from permafrost.planning.knowledge import members, query_port
 from permafrost.site.model import Site
 
 SESSION = "querynode-"
@@ -68,25 +68,24 @@ def is_settled(replicas: Replicas, nodes: Collection[int]) -> bool:
 def running_nodes(site: Site, states: Mapping[str, MemberState]) -> dict[int, QueryNode]:
     """Return the query nodes that are registered and whose member says that they run.
 
-    One that was killed stays registered for seconds, beside its new process: the newest counts,
-    and Milvus numbers them upwards.
+    Which units there are the members say, not the site file: while it is changed they have more,
+    or others. One that was killed stays registered for seconds, beside its new process: the
+    newest counts, and Milvus numbers them upwards.
     """
     sessions = {key: where for state in states.values() for key, where in state.sessions}
     by_address = {
-        f"{node.address}:{port}": QueryNode(node.name, unit.name)
+        f"{node.address}:{port}": QueryNode(node.name, unit)
         for node in members(site)
-        for unit in units_of(site, node.name)
-        if unit.role == "query"
-        for port in unit.ports.values()
+        if node.name in states
+        for unit, word in states[node.name].units.items()
+        if word == "active" and (port := query_port(site, unit)) is not None
     }
     newest: dict[QueryNode, int] = {}
     for key, where in sessions.items():
         number, node = key.removeprefix(SESSION), by_address.get(where)
         if not key.startswith(SESSION) or not number.isdigit() or node is None:
             continue
-        state = states.get(node.member)
-        if state is not None and state.units.get(node.unit) == "active":
-            newest[node] = max(int(number), newest.get(node, 0))
+        newest[node] = max(int(number), newest.get(node, 0))
     return {number: node for node, number in newest.items()}
 
 

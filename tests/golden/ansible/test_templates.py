@@ -204,6 +204,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         {},
     ),
     ("lost-peers.conf", "lost_peers/sysctl.conf.j2", "bergen-knowledge-02", {}),
+    ("kept-ports.conf", "knowledge_walls/sysctl.conf.j2", "bergen-knowledge-02", {}),
     ("knowledge.json", "knowledge_state/knowledge.json.j2", "bergen-knowledge-01", {}),
     ("sysctl.conf", "base/sysctl.conf.j2", "oslo-chat-02", {}),
     ("nftables-node.conf", "walls/nftables.conf.j2", "oslo-chat-02", {}),

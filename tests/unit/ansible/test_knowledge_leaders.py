@@ -55,8 +55,8 @@ def test_each_query_node_is_emptied_at_its_own_port() -> None:
     site = golden_site("bergen")
     assert [query_ports(site, node) for node in members(site)] == [
         {},
-        {"milvus-query-1": 21123, "milvus-query-2": 21133},
-        {"milvus-query-1": 21123, "milvus-query-2": 21133},
+        {"milvus-query-1": 21123, "milvus-query-2": 21133, "milvus-query-spare": 21125},
+        {"milvus-query-1": 21123, "milvus-query-2": 21133, "milvus-query-spare": 21125},
     ]
 
 

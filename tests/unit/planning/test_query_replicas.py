@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from permafrost.facts import MemberState, QueryReplica
-from permafrost.planning.knowledge import members, units_of
+from permafrost.planning.knowledge import members, query_port, units_of
 from permafrost.planning.query_replicas import (
     QueryNode,
     is_settled,
@@ -152,3 +152,26 @@ def test_nodes_are_found_by_where_their_sessions_are() -> None:
     assert nodes == {7: QueryNode(node.name, one.name)}
     assert [r.replica for r in lacking(noted_replicas(seen), nodes)] == ["12"]
     assert running_nodes(site, {"lab-knowledge-01": seen["lab-knowledge-01"]}) == {}
+
+
+def test_one_that_the_site_file_has_no_more_runs_until_its_member_is_configured() -> None:
+    """Six query nodes became four: with the third of a member unseen nothing was ever settled."""
+    site = site_with_knowledge()
+    node = next(n for n in members(site) if n.name == "lab-knowledge-03")
+    units = [u for u in units_of(site, node.name) if u.role == "query"]
+    assert [query_port(site, u.name) for u in units] == [
+        *(p for u in units for p in u.ports.values())
+    ]
+    names = ("milvus-query-1", "milvus-query-2", "milvus-query-3", "milvus-query-spare")
+    sessions = tuple(
+        (f"querynode-{n}", f"{node.address}:{query_port(site, name)}")
+        for n, name in enumerate(names, 1)
+    )
+    words = dict.fromkeys(names, "active")
+    state = MemberState(node.name, words, "", 3, True, 3, 0, sessions)
+    assert running_nodes(site, {node.name: state}) == {
+        n: QueryNode(node.name, name) for n, name in enumerate(names, 1)
+    }
+    others = ("etcd", "milvus-proxies", "milvus-query-", "milvus-query-x", "permafrost-query-1")
+    assert [query_port(site, name) for name in others] == [None] * len(others)
+    assert query_port(site, "milvus-query") == query_port(site, "milvus-query-1")
