@@ -11,19 +11,12 @@ from collections.abc import Callable
 
 from permafrost.engine.runs import Run, RunState
 from permafrost.errors import Held, Problem, Refused
-from permafrost.planning.drain import plan_drain
-from permafrost.planning.lifecycle import DeclaredState
-from permafrost.planning.member_drain import member_drain_drafts, member_undrain_drafts
-from permafrost.planning.replicas import admit_drafts, drain_drafts
-from permafrost.planning.steps import Draft, OperationPlan, numbered
+from permafrost.planning.steps import OperationPlan
 from permafrost.runbook import maintenance, upgrade
 from permafrost.runbook.context import Context
 from permafrost.runbook.execution import RunResult, drive, require_fresh
-from permafrost.runbook.looking import look_around
+from permafrost.runbook.taken_back import undo_admission, undo_drain
 from permafrost.runbook.unfinished import half_done, is_on_slots, latest_on_slots, problem_of
-from permafrost.topology import Node, Tier, nodes
-
-AWAY = (DeclaredState.DRAINING.value, DeclaredState.DRAINED.value)
 
 
 def run_named(ctx: Context, operation: str) -> Run:
@@ -197,42 +190,9 @@ def _instead(ctx: Context, run: Run) -> str:
     )
 
 
-def _undo_drain(ctx: Context, run: Run) -> OperationPlan:
-    """Bring the replica or the member back, unless it was away before."""
-    node = _node(ctx, run)
-    drafts: tuple[Draft, ...] = ()
-    declared = ctx.store.declared().get(run.plan.target)
-    is_away = declared is not None and declared.is_away
-    if node is not None and is_away and run.plan.facts.get("was") not in AWAY:
-        drafts = (
-            member_undrain_drafts(node)
-            if node.tier is Tier.KNOWLEDGE
-            else admit_drafts(ctx.site, node, owner=run.owner)
-        )
-    return OperationPlan("abort", run.plan.name, numbered(drafts))
-
-
-def _undo_admission(ctx: Context, run: Run) -> OperationPlan:
-    """Take the replica or the member away again, if it was away before."""
-    node = _node(ctx, run)
-    drafts: tuple[Draft, ...] = ()
-    if node is not None and run.plan.facts.get("was") in AWAY:
-        owner, reason = str(run.plan.facts["owner"]), str(run.plan.facts["reason"])
-        if node.tier is Tier.KNOWLEDGE:
-            drafts = member_drain_drafts(node, owner=owner, reason=reason)
-        else:
-            plan_drain(ctx.site, look_around(ctx, node), node)
-            drafts = drain_drafts(ctx.site, node, owner=owner, reason=reason)
-    return OperationPlan("abort", run.plan.name, numbered(drafts))
-
-
-def _node(ctx: Context, run: Run) -> Node | None:
-    return next((n for n in nodes(ctx.site) if n.name == run.plan.target), None)
-
-
 UNDO: dict[str, Callable[[Context, Run], OperationPlan]] = {
-    "drain": _undo_drain,
-    "undrain": _undo_admission,
+    "drain": undo_drain,
+    "undrain": undo_admission,
     **maintenance.UNDO,
     **upgrade.UNDO,
 }

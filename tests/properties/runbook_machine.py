@@ -10,8 +10,8 @@ own view:
 - an edge is told to send requests only to what has proven itself, with the pinned digest;
 - no DONE without its INTENT; receipts form a chain.
 
-In the end, once faults are healed, what is unfinished is finished or taken back, every host comes
-back, and everything serves.
+In the end, once faults are healed, what is unfinished is taken back, or finished where a refusal
+says so, every host comes back, and everything serves.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from permafrost.engine.state import DeclaredState, Phase
+from permafrost.errors import Refused
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
 from permafrost.runbook.edges import reassert_drains
@@ -159,9 +160,18 @@ class Runbooks(SimulatedSite):
             assert self.ctx.store.receipts.verify()[1] == ()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _end(self, operation: str) -> None:
+        """Take it back; finish it where the refusal says so: what came back with it is needed."""
+        try:
+            abort_run(self.ctx, operation)
+        except Refused as refusal:
+            if f"`permafrost resume {operation}` finishes it" not in str(refusal):
+                raise
+            resume_run(self.ctx, operation)
+
     def _recover(self) -> None:
         for run in self.ctx.store.runs.unfinished():
-            abort_run(self.ctx, run.operation)
+            self._end(run.operation)
         for record in self.ctx.store.maintenance.all():
             leave(self.ctx, record.host, owner=ME)
         for host in HOSTS:

@@ -6,8 +6,27 @@ import pytest
 
 from tests.properties.machines import Runs, in_parts, run_machine
 from tests.properties.runbook_machine import Runbooks
+from tests.properties.simulated_site import REPLICAS
+
+EDGES_ARE_TOLD = 5
+"""The moment of an undrain from which on its replica serves."""
 
 
 @pytest.mark.parametrize("runs", in_parts(Runs(15, 12), Runs(250, 25), parts=12))
 def test_runbooks_in_any_order(runs: Runs, commit_seed: int) -> None:
     run_machine(Runbooks, runs, commit_seed)
+
+
+def test_an_undrain_killed_while_two_others_are_away_is_ended() -> None:
+    """Random runs rarely come here: taken back it cannot be, for then one alone would serve."""
+    machine = Runbooks()
+    machine.deploy()
+    one, two, three, four = REPLICAS
+    machine.drain(one, None, None)
+    machine.drain(two, None, None)
+    machine.a_model_server_fails(three)
+    machine.drain(three, None, None)
+    machine.undrain(one, EDGES_ARE_TOLD, None)
+    assert [run.plan.name for run in machine.ctx.store.runs.unfinished()] == [f"undrain {one}"]
+    assert machine.world.serving("chat") == {one, four}
+    machine.teardown()
