@@ -25,6 +25,8 @@ ONE, TWO, THREE = "lab-chat-01", "lab-chat-02", "lab-chat-03"
 ME = "operator:me"
 BEFORE_IT_SERVES, SINCE_IT_SERVES = range(5), range(5, 10)
 """The moments of an undrain, before and after its edges are told."""
+EDGES_ARE_TO_BE_TOLD = 0
+"""The first moment of its way back: that it is drained is declared still."""
 
 
 @pytest.fixture
@@ -134,3 +136,25 @@ def test_once_another_serves_again_it_is_taken_back(ctx: Context, world: World) 
     world.machines[TWO].state = "ADMITTED"
     abort_run(after, run.operation)
     assert world.serving("chat") == {TWO, THREE}
+
+
+def test_a_way_back_that_was_begun_and_cannot_go_on_stands_in_nobodys_way(
+    ctx: Context, world: World
+) -> None:
+    """It has failed then; what it left half away is brought back by the same command."""
+    undrain_replica(ctx, TWO, owner=ME)
+    after, run = killed(ctx, world, SINCE_IT_SERVES[0])
+    after.crash = KillAt(EDGES_ARE_TO_BE_TOLD)
+    with pytest.raises(Cut):
+        abort_run(after, run.operation)
+    world.machines[TWO].state = "OUT"
+    last = another_process(after, world)
+    with pytest.raises(Refused, match="DRAIN_BELOW_MIN_READY"):
+        abort_run(last, run.operation)
+    assert run_named(last, run.operation).state is RunState.FAILED
+    assert last.store.declared()[ONE].state is DeclaredState.DRAINED
+    assert world.serving("chat") == {ONE, THREE}
+    require_nothing_unfinished(last, f"undrain {ONE}")
+    undrain_replica(last, ONE, owner=ME)
+    assert last.store.declared()[ONE].state is DeclaredState.ADMITTED
+    assert world.serving("chat") == {ONE, THREE}
