@@ -39,6 +39,8 @@ class SimulatedSite(RuleBasedStateMachine):
         super().__init__()
         memory = Path("/dev/shm")
         at = memory if memory.is_dir() else None
+        self.died_closed: set[str] = set()
+        """Hosts that were lost while they were in maintenance mode, whatever became of them."""
         self.folder = Path(tempfile.mkdtemp(prefix="permafrost-", dir=at))
 
     def open(self, site: Site) -> None:
@@ -68,6 +70,8 @@ class SimulatedSite(RuleBasedStateMachine):
     @rule(host=hosts)
     def lose_a_host(self, host: str) -> None:
         """Silent and whole."""
+        if self.world.hosts[host].in_maintenance:
+            self.died_closed.add(host)
         self.world.hosts[host] = replace(self.world.hosts[host], connected=False)
         for machine in self.world.machines.values():
             if machine.host == host:

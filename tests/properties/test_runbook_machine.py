@@ -6,7 +6,7 @@ import pytest
 
 from tests.properties.machines import Runs, in_parts, run_machine
 from tests.properties.runbook_machine import Runbooks
-from tests.properties.simulated_site import REPLICAS
+from tests.properties.simulated_site import HOSTS, REPLICAS
 
 EDGES_ARE_TOLD = 5
 """The moment of an undrain from which on its replica serves."""
@@ -29,4 +29,25 @@ def test_an_undrain_killed_while_two_others_are_away_is_ended() -> None:
     machine.undrain(one, EDGES_ARE_TOLD, None)
     assert [run.plan.name for run in machine.ctx.store.runs.unfinished()] == [f"undrain {one}"]
     assert machine.world.serving("chat") == {one, four}
+    machine.teardown()
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_a_host_goes_after_another_died_in_maintenance_and_was_left(returns: bool) -> None:
+    """It is lost, not away by our doing; that enough serve is asked as ever."""
+    machine = Runbooks()
+    machine.deploy()
+    dead, other, third, _ = HOSTS
+    machine.enter(dead, None, None)
+    machine.lose_a_host(dead)
+    machine.enter(other, None, None)
+    assert [r.host for r in machine.ctx.store.maintenance.all()] == [dead], "it is away until then"
+    machine.leave(None, None)
+    if returns:
+        machine.a_host_returns(dead)
+    machine.enter(other, None, None)
+    assert [r.host for r in machine.ctx.store.maintenance.all()] == [other]
+    assert machine.world.hosts[dead].in_maintenance
+    with pytest.raises(AssertionError, match=f"{third} is closed beside"):
+        machine.check_effect("enter-maintenance", third)
     machine.teardown()
