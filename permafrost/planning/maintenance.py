@@ -209,10 +209,11 @@ def _away(site: Site, live: LiveState, verdict: Verdict, begun: Away) -> Away:
     """Return what goes; what an earlier try has taken away already comes back with it."""
     by_name = {n.name: n for n in nodes(site)}
     stopping = [by_name[name] for name in verdict.stops]
-    inference = [n for n in stopping if n.tier is Tier.INFERENCE]
+    machines = {vm.name: vm for vm in live.inventory.vms}
+    # Nobody starts a replica whose VM was off before: it is left as it was, and not waited for.
+    inference = [n for n in stopping if n.tier is Tier.INFERENCE and machines[n.name].is_on]
     # Members stand on data disks of their hosts' own and apart by rule: they go off and come back.
     off = [n for n in stopping if n.tier in (Tier.INFERENCE, Tier.KNOWLEDGE)]
-    machines = {vm.name: vm for vm in live.inventory.vms}
     moved: dict[str, tuple[str, str]] = dict(begun.moved)
     for node in stopping:
         vm = machines[node.name]
