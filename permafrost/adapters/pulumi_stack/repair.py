@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from permafrost.adapters.pulumi_stack.lifeline import ENGINE, process_stat
 from permafrost.adapters.pulumi_stack.locks import stack_locks
 
 log = logging.getLogger(__name__)
+ENDING_S = 3.0
+"""How long what an engine had started may take to notice that it has ended."""
 
 
 def remove_dead_locks(backend: Path, project: str, stack: str) -> int:
@@ -71,8 +74,18 @@ def end_leftovers(backend_url: str, stack: str) -> int:
 
 
 def leftovers(backend_url: str, stack: str) -> tuple[int, ...]:
-    """Return plugins and language hosts of this stack whose engine is gone."""
-    return tuple(pid for pid in _processes_of(backend_url, stack) if not _has_engine(pid))
+    """Return plugins and language hosts of this stack whose engine is gone.
+
+    Those of an engine that has only just ended, as ours after each run, end with it in a moment:
+    they are waited for.
+    """
+    ends = time.monotonic() + ENDING_S
+    while True:
+        processes = _processes_of(backend_url, stack)
+        found = tuple(pid for pid in processes if not _has_engine(pid))
+        if not found or time.monotonic() > ends:
+            return found
+        time.sleep(0.05)
 
 
 def _processes_of(backend_url: str, stack: str) -> list[int]:

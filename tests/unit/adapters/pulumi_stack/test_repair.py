@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from lab.instance.waiting import wait_until
+from permafrost.adapters.pulumi_stack import repair
 from permafrost.adapters.pulumi_stack.repair import leftovers, remove_damaged_notes
 
 URL = "file:///nowhere/pulumi"
@@ -47,3 +48,13 @@ def test_processes_of_another_stack_in_the_same_backend_are_not_ours(tmp_path: P
             assert leftovers("s3://bucket", "lab") == ()
         finally:
             process.kill()
+
+
+def test_what_is_ending_with_its_engine_is_not_left_behind(tmp_path: Path) -> None:
+    """A refresh has just ended: its plugins are there yet, and gone in a moment."""
+    plugin = tmp_path / "pulumi-resource-nothing"
+    shutil.copy("/bin/sleep", plugin)
+    environment = {**os.environ, "PULUMI_BACKEND_URL": URL, "PULUMI_STACK": "ending"}
+    with subprocess.Popen([plugin, "1"], env=environment):
+        assert wait_until(lambda: repair._processes_of(URL, "ending"), 10), "the control"
+        assert leftovers(URL, "ending") == ()
