@@ -170,8 +170,8 @@ def query_port(site: Site, unit: str) -> int | None:
     process = version.spare if which == "spare" else next(kinds)
     if process is None:
         return None
-    (port,) = process.ports.values()
-    return port + (STEP * (int(which) - 1) if which.isdigit() else 0)
+    (port,) = _ports(process, int(which) - 1 if which.isdigit() else 0).values()
+    return port
 
 
 def spares(site: Site) -> Mapping[str, str]:
@@ -184,8 +184,13 @@ def spares(site: Site) -> Mapping[str, str]:
     }
 
 
+def _ports(process: Process, nth: int) -> dict[str, int]:
+    """Return the ports of the process of a kind that has so many of it before it on its member."""
+    return {setting: port + STEP * nth for setting, port in process.ports.items()}
+
+
 def _unit(process: Process, name: str, kind: int, nth: int) -> Unit:
-    ports = {setting: port + STEP * nth for setting, port in process.ports.items()}
+    ports = _ports(process, nth)
     return Unit(
         name,
         process.role,

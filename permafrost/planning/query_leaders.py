@@ -27,6 +27,8 @@ from permafrost.planning.query_replicas import (
 )
 from permafrost.site.model import Site
 
+PROXY = "proxy-"
+"""What Milvus calls a proxy's session, before its number."""
 Leaders = Mapping[str, Mapping[str, Sequence[int]]]
 """Collection to channel to the nodes that lead it, of each replica one."""
 
@@ -63,10 +65,6 @@ def alone(leaders: Leaders, nodes: Mapping[int, QueryNode]) -> dict[tuple[str, s
             if len(homes) > 1 and len(set(homes)) == 1:
                 found[collection, channel] = homes[0]
     return found
-
-
-PROXY = "proxy-"
-"""What Milvus calls a proxy's session, before its number."""
 
 
 def noted_leaders(states: Mapping[str, MemberState]) -> Leaders:

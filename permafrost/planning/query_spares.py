@@ -44,15 +44,21 @@ def before_it_goes(
     ``nodes`` are those that run, ``spares`` such of other members as may be started.
     """
     lost = tuple(_lost(replicas, nodes, leaving))
-    free = sorted(spares, key=lambda s: (sum(n.member == s.member for n in nodes.values()), s))
-    if not lost or not free:
+    spare = to_call(nodes, spares)
+    if not lost or spare is None:
         return None
     short = [replica for replica, others in lost if not all(len(replica) < len(r) for r in others)]
     if not short:
-        return Start(free[0])
+        return Start(spare)
     movable = [node for replica in short for node in replica if _may_end(node, replicas, nodes)]
     chosen = max(movable, key=lambda n: (sum(n in r for r in short), -n), default=None)
     return None if chosen is None else Empty(chosen)
+
+
+def to_call(nodes: Mapping[int, QueryNode], spares: Collection[QueryNode]) -> QueryNode | None:
+    """Return the spare to start: of the member with the fewest query nodes; None without any."""
+    homes = [node.member for node in nodes.values()]
+    return min(spares, key=lambda spare: (homes.count(spare.member), spare), default=None)
 
 
 def goes_with(replicas: Replicas, nodes: Mapping[int, QueryNode], leaving: str) -> bool:

@@ -27,6 +27,7 @@ from permafrost.planning.query_replicas import (
     noted_replicas,
     running_nodes,
 )
+from permafrost.planning.query_spares import to_call
 from permafrost.runbook.context import Context
 from permafrost.runbook.knowledge import (
     EVERY_S,
@@ -51,6 +52,10 @@ class QueryTier:
     noted: tuple[QueryReplica, ...]
     spares: frozenset[QueryNode] = frozenset()
     """Spares that stand still, of members that answer."""
+
+    def free_of(self, leaving: str) -> list[QueryNode]:
+        """Return the spares that stand still on members that stay."""
+        return [spare for spare in self.spares if spare.member != leaving]
 
     @property
     def lacking(self) -> tuple[QueryReplica, ...]:
@@ -101,9 +106,8 @@ def begin_emptied_anew(ctx: Context, *, but: str = "") -> None:
 
 def _give_a_node(ctx: Context, seen: QueryTier, leaving: str) -> str:
     """Start a spare, else restart a node; return what was done, nothing where nothing helps."""
-    still = [s for s in seen.spares if s.member != leaving]
-    if still:
-        spare = min(still)
+    spare = to_call(seen.nodes, seen.free_of(leaving))
+    if spare is not None:
         ctx.guard()
         vector_store(ctx).start(spare.member, spare.unit)
         return f"{spare.member}: {spare.unit} started"

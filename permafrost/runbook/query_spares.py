@@ -31,7 +31,7 @@ def call_spares(ctx: Context, *, leaving: str) -> tuple[str, ...]:
         seen = see_settled(ctx, lambda tier: tier.is_settled or not _goes_with(tier, leaving))
         if seen is None:
             break
-        free = [spare for spare in seen.spares if spare.member != leaving]
+        free = seen.free_of(leaving)
         step = before_it_goes(by_collection(seen.noted), seen.nodes, leaving, free)
         if step is None:
             break

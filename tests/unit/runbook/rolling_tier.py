@@ -21,21 +21,31 @@ ONE, TWO, THREE = (n.name for n in members(SITE))
 ORDER = [n.name for n in rolling_order(SITE)]
 
 
-@pytest.fixture
-def world() -> World:
+def tier() -> World:
+    """Return a world whose tier is whole."""
     world = World.of(SITE)
     world.etcd_leader = ONE
+    return world
+
+
+def as_configured(ctx: Context, fingerprint: str) -> Context:
+    """Note that every member is configured so, and that the cluster has answered right."""
+    for node in members(SITE):
+        ctx.store.record_converged(node.name, f"vm-{node.name}", fingerprint)
+    ctx.store.remember(FOUNDED, {"version": "2.3.5"})
+    return ctx
+
+
+@pytest.fixture
+def world() -> World:
+    world = tier()
     world.watchers.append(lambda what, target: judge(world, what, target))
     return world
 
 
 @pytest.fixture
 def ctx(tmp_path: Path, world: World) -> Context:
-    ctx = context(tmp_path / "state", world)
-    for node in members(SITE):
-        ctx.store.record_converged(node.name, f"vm-{node.name}", "old")
-    ctx.store.remember(FOUNDED, {"version": "2.3.5"})
-    return ctx
+    return as_configured(context(tmp_path / "state", world), "old")
 
 
 def judge(world: World, what: str, target: str) -> None:

@@ -10,10 +10,11 @@ import yaml
 from rich.console import Console
 
 from permafrost.cli.render_knowledge import show_knowledge
+from permafrost.engine.runs import Run
 from permafrost.errors import Failed, Problem, Refused
 from permafrost.planning.knowledge import members
 from permafrost.planning.query_replicas import QueryNode
-from permafrost.runbook import query_replicas, steps_member
+from permafrost.runbook import steps_member
 from permafrost.runbook.context import Context
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.maintenance import enter, leave, preview_enter
@@ -70,6 +71,16 @@ def there_and_back(ctx: Context, host: str) -> None:
     leave(ctx, host, owner=ME)
 
 
+def cut_on_the_way(ctx: Context, world: World, moment: int, host: str) -> tuple[Context, Run]:
+    """Kill the process at a moment; return the next one, and what the first left unfinished."""
+    ctx.crash = KillAt(moment)
+    with pytest.raises(Cut):
+        there_and_back(ctx, host)
+    after = another_process(ctx, world)
+    (run,) = after.store.runs.unfinished()
+    return after, run
+
+
 def test_a_member_gives_away_goes_comes_back_and_the_tier_is_whole(
     ctx: Context, world: World
 ) -> None:
@@ -121,11 +132,7 @@ def test_killed_on_the_way_it_is_finished_or_taken_back(
     ctx: Context, world: World, moment: int, recover: object
 ) -> None:
     host = host_of(world, "lab-knowledge-01")
-    ctx.crash = KillAt(moment)
-    with pytest.raises(Cut):
-        there_and_back(ctx, host)
-    after = another_process(ctx, world)
-    (run,) = after.store.runs.unfinished()
+    after, run = cut_on_the_way(ctx, world, moment, host)
     assert callable(recover)
     recover(after, run.operation)
     is_entering = run.plan.command == "maintenance enter"
@@ -341,65 +348,3 @@ def test_a_proxy_that_does_not_know_who_leads_keeps_the_tier_from_being_ready(
     assert lack.member == "lab-knowledge-01"
     assert "does not know the query nodes that lead" in lack.message
     assert not read_knowledge(ctx, mending=("lab-knowledge-01",)).problems
-
-
-def mark(world: World, node: QueryNode) -> None:
-    """Its emptying is cut off: it runs, and Milvus gives it nothing any more."""
-    FakeVectorStore(world).query_nodes()
-    world.query.marked.add(world.query.numbers[node])
-
-
-def marked(world: World) -> set[int]:
-    return world.query.marked & set(world.query.numbers.values())
-
-
-@pytest.mark.parametrize("recover", [resume_run, abort_run])
-def test_a_query_node_that_was_emptied_and_never_stopped_begins_anew(
-    ctx: Context, world: World, recover: object
-) -> None:
-    """Killed while the member gives away: all of it runs yet and answers right."""
-    host = host_of(world, TWO)
-
-    def cut(done: str, target: str) -> None:
-        if (done, target) == ("hand-over", TWO):
-            raise Cut
-
-    world.watchers.append(cut)
-    with pytest.raises(Cut):
-        enter(ctx, host, owner=ME)
-    world.watchers.remove(cut)
-    mark(world, of(TWO)[0])
-    (lack,) = read_knowledge(ctx).problems
-    assert (lack.member, lack.message.split(" is ")[0]) == (TWO, "milvus-query-1")
-    after = another_process(ctx, world)
-    (run,) = after.store.runs.unfinished()
-    assert callable(recover)
-    recover(after, run.operation)
-    if recover is resume_run:
-        leave(after, host, owner=ME)
-    assert not marked(world)
-    assert read_knowledge(after).is_ready
-
-
-def test_one_that_is_left_emptied_speaks_against_a_stop_elsewhere_and_the_way_out_is_said(
-    ctx: Context, world: World
-) -> None:
-    mark(world, of(THREE)[1])
-    node = next(n for n in members(world.site) if n.name == TWO)
-    with pytest.raises(Refused, match=f"`permafrost converge {THREE}` has it begin anew"):
-        drain_member(ctx, node, owner=ME)
-    assert query_replicas.fill_replicas(ctx, leaving=TWO) == ()
-    assert not marked(world)
-    drain_member(ctx, node, owner=ME)
-
-
-def test_one_that_is_left_emptied_elsewhere_begins_anew_before_the_tier_is_waited_for(
-    ctx: Context, world: World
-) -> None:
-    """Killed while it was restarted for the place of another's."""
-    host = host_of(world, TWO)
-    enter(ctx, host, owner=ME)
-    mark(world, of(THREE)[1])
-    leave(ctx, host, owner=ME)
-    assert not marked(world)
-    assert read_knowledge(ctx).is_ready

@@ -16,7 +16,7 @@ from permafrost.runbook.member_drain import drain_member
 from permafrost.runbook.query_replicas import fill_replicas
 from permafrost.runbook.query_spares import bring_home
 from permafrost.runbook.recovery import abort_run, resume_run
-from tests.fakes.killing import KillAt, another_process
+from tests.fakes.killing import another_process
 from tests.fakes.knowledge import FakeVectorStore
 from tests.fakes.site import placed_context
 from tests.fakes.world import Cut, World
@@ -25,13 +25,13 @@ from tests.unit.runbook.test_members import (
     THREE,
     TWO,
     align,
+    cut_on_the_way,
     host_of,
     judge,
     of,
     restarts,
     site_with_knowledge,
     somebody_has_each_collection,
-    there_and_back,
 )
 
 SPARES = {TWO: QueryNode(TWO, "milvus-query-spare"), THREE: QueryNode(THREE, "milvus-query-spare")}
@@ -101,11 +101,7 @@ def test_killed_at_any_moment_the_next_process_does_the_rest(
     ctx: Context, world: World, moment: int, recover: object
 ) -> None:
     host = host_of(world, THREE)
-    ctx.crash = KillAt(moment)
-    with pytest.raises(Cut):
-        there_and_back(ctx, host)
-    after = another_process(ctx, world)
-    (run,) = after.store.runs.unfinished()
+    after, run = cut_on_the_way(ctx, world, moment, host)
     assert callable(recover)
     recover(after, run.operation)
     if (recover is resume_run) == (run.plan.command == "maintenance enter"):

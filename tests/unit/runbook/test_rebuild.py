@@ -9,7 +9,6 @@ import pytest
 
 from permafrost.errors import PermafrostError, Problem, Refused
 from permafrost.planning.deploy import Plan
-from permafrost.planning.knowledge import members, rolling_order
 from permafrost.planning.placement import Placement
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import converge_node
@@ -25,28 +24,19 @@ from tests.fakes.knowledge import FakeVectorStore
 from tests.fakes.site import context
 from tests.fakes.world import Cut, World
 from tests.golden.ansible.rendering import golden_site
-from tests.unit.runbook.test_members import site_with_knowledge
+from tests.unit.runbook.rolling_tier import ONE, ORDER, SITE, THREE, TWO, as_configured, tier
 
-SITE = site_with_knowledge()
-ONE, TWO, THREE = (n.name for n in members(SITE))
-ORDER = [n.name for n in rolling_order(SITE)]
 ME = "operator:me"
 
 
 @pytest.fixture
 def world() -> World:
-    world = World.of(SITE)
-    world.etcd_leader = ONE
-    return world
+    return tier()
 
 
 @pytest.fixture
 def ctx(tmp_path: Path, world: World) -> Context:
-    ctx = context(tmp_path / "state", world)
-    for node in members(SITE):
-        ctx.store.record_converged(node.name, f"vm-{node.name}", "as-it-is")
-    ctx.store.remember(FOUNDED, {"version": "2.3.5"})
-    return ctx
+    return as_configured(context(tmp_path / "state", world), "as-it-is")
 
 
 def refused_with(work: Callable[[], object]) -> set[str]:

@@ -8,13 +8,11 @@ import pytest
 
 from permafrost.errors import Refused
 from permafrost.facts import CanaryAnswers
-from permafrost.planning.knowledge import members
 from permafrost.planning.knowledge_status import KnowledgeFacts, knowledge_status
 from permafrost.planning.lookup import node_named
 from permafrost.runbook import mending
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import converge_for
-from permafrost.runbook.founding import FOUNDED
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.maintenance import enter
 from permafrost.runbook.member_drain import drain_member
@@ -24,8 +22,9 @@ from permafrost.runbook.recovery import abort_run
 from tests.fakes.killing import KillAt, another_process
 from tests.fakes.site import placed_context
 from tests.fakes.world import Cut, World
-from tests.unit.runbook.rolling_tier import ONE, SITE, THREE, TWO
-from tests.unit.runbook.test_members import mark, of
+from tests.unit.runbook.rolling_tier import ONE, SITE, THREE, TWO, as_configured, tier
+from tests.unit.runbook.test_emptied_nodes import mark
+from tests.unit.runbook.test_members import of
 from tests.unit.runbook.test_undisturbed_node import is_refused
 
 ME = "operator:me"
@@ -33,18 +32,13 @@ ME = "operator:me"
 
 @pytest.fixture
 def world() -> World:
-    world = World.of(SITE)
-    world.etcd_leader = ONE
-    return world
+    return tier()
 
 
 @pytest.fixture
 def ctx(tmp_path: Path, world: World) -> Context:
     """A drain of TWO was killed before anything was declared."""
-    ctx = placed_context(tmp_path / "state", world)
-    for node in members(SITE):
-        ctx.store.record_converged(node.name, f"vm-{node.name}", "as-it-is")
-    ctx.store.remember(FOUNDED, {"version": "2.3.5"})
+    ctx = as_configured(placed_context(tmp_path / "state", world), "as-it-is")
     ctx.crash = KillAt(0)
     with pytest.raises(Cut):
         drain_member(ctx, node_named(SITE, TWO), owner=ME)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -18,24 +17,22 @@ from permafrost.runbook.converge import converge_for, converge_node
 from permafrost.runbook.recovery import abort_run
 from permafrost.runbook.unfinished import require_node_undisturbed
 from tests.fakes.model_server import FakeModelServer
-from tests.fakes.site import placed_context, small_site
 from tests.fakes.world import World, unreachable
-from tests.unit.runbook.test_undisturbed import drained, entered, killed, paused, upgraded
+from tests.unit.runbook.test_undisturbed import (
+    ctx,
+    drained,
+    entered,
+    killed,
+    paused,
+    upgraded,
+    world,
+)
+
+__all__ = ["ctx", "world"]
 
 ME = "operator:me"
 ONE, TWO, OTHER, EDGE = "lab-pulse-01", "lab-pulse-02", "lab-chat-02", "lab-edge-01"
 Work = Callable[[Context], object]
-
-
-@pytest.fixture
-def world() -> World:
-    keys = {"replicas": 3, "min_ready": 1, "drain_deadline_s": 5}
-    return World.of(small_site(pulse=keys, chat={"drain_deadline_s": 5}))
-
-
-@pytest.fixture
-def ctx(tmp_path: Path, world: World) -> Context:
-    return placed_context(tmp_path / "state", world)
 
 
 def is_refused(ctx: Context, node: str, command: str = "converge") -> bool:
