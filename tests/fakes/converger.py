@@ -21,7 +21,7 @@ class FakeConverger:
 
     def _started(self, node: str, joins: bool) -> None:
         """Everything on a member of the knowledge tier runs afterwards, if its stores can."""
-        self.world.handed_over.discard(node)
+        self.world.start_all(node)
         if node in self.world.empty_disks and joins and node in self.world.expected:
             self.world.empty_disks.discard(node)
             self.world.expected.discard(node)

@@ -223,10 +223,8 @@ class FakeVectorStore:
             raise Failed(Problem("NODE_UNREACHABLE", "no answer", member, AS_THE_ADAPTER))
 
         def start() -> None:
-            self.world.handed_over.discard(member)
-            query = self.world.query
-            query.stopped -= {n for n in query.stopped if n.member == member}
-            numbers = query.numbers
+            self.world.start_all(member)
+            numbers = self.world.query.numbers
             for node in [n for n in numbers if n.member == member]:
                 if numbers[node] in self.world.query.marked:
                     self.world.query.leave(node)

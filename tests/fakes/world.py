@@ -250,12 +250,17 @@ class World:
         if machine.beside is not None:
             machine.beside.state, machine.beside.requests = "STARTING", []
 
+    def start_all(self, member: str) -> None:
+        """Everything on a member of the knowledge tier runs, but for its spare query node."""
+        self.handed_over.discard(member)
+        self.query.stopped -= {n for n in self.query.stopped if n.member == member}
+
     def power_on(self, name: str, boot_s: float = 3.0) -> None:
         """Start a machine; it comes back by itself when it passes its own probe."""
         machine = self.machines[name]
         if not machine.is_on:
             machine.is_on, machine.state, machine.boot_s = True, "STARTING", boot_s
-            self.handed_over.discard(name)
+            self.start_all(name)
 
 
 class WorldClock:

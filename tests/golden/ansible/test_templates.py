@@ -172,6 +172,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         {},
     ),
     ("milvus-query.container", "quadlet/milvus.container.j2", "bergen-knowledge-02", {"unit": 1}),
+    ("milvus-spare.container", "quadlet/milvus.container.j2", "bergen-knowledge-02", {"unit": -1}),
     (
         "knowledge-watch.json",
         "knowledge_watch/knowledge-watch.json.j2",

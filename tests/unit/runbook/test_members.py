@@ -340,6 +340,20 @@ def test_leaders_are_spread_again_once_a_member_is_back(
     assert read_knowledge(ctx).led_on_one_member == ()
 
 
+def test_a_restart_that_spreads_nothing_is_not_tried_again(
+    ctx: Context, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Milvus gave what it led to another node than was assumed."""
+    read_knowledge(ctx)
+    host = host_of(world, "lab-knowledge-02")
+    enter(ctx, host, owner=ME)
+    asked: list[str] = []
+    monkeypatch.setattr(FakeVectorStore, "restart", lambda *told, **_: asked.append(told[2]))
+    leave(ctx, host, owner=ME)
+    assert len(asked) == 1
+    assert homes_of_leaders(world) == {frozenset({"lab-knowledge-03"})}
+
+
 def test_a_proxy_that_does_not_know_who_leads_keeps_the_tier_from_being_ready(
     ctx: Context, world: World
 ) -> None:

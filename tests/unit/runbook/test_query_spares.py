@@ -10,6 +10,7 @@ from permafrost.errors import Failed, Problem
 from permafrost.planning.knowledge import members
 from permafrost.planning.query_replicas import QueryNode
 from permafrost.runbook.context import Context
+from permafrost.runbook.converge import converge_node
 from permafrost.runbook.knowledge import read_knowledge
 from permafrost.runbook.maintenance import enter, leave
 from permafrost.runbook.member_drain import drain_member
@@ -20,6 +21,7 @@ from tests.fakes.killing import another_process
 from tests.fakes.knowledge import FakeVectorStore
 from tests.fakes.site import placed_context
 from tests.fakes.world import Cut, World
+from tests.unit.runbook.rolling_tier import as_configured
 from tests.unit.runbook.test_members import (
     ME,
     THREE,
@@ -132,6 +134,17 @@ def test_killed_right_after_one_of_its_effects(
         leave(after, host_of(world, THREE), owner=ME)
     assert read_knowledge(after).is_ready
     assert (world.query.called, world.query.stopped) == (set(), set())
+
+
+def test_a_turn_calls_a_spare_before_and_ends_it_after(ctx: Context, world: World) -> None:
+    as_configured(ctx, "old")
+    evidence = converge_node(ctx, THREE, vm="vm", fingerprint="new")
+    assert f"{TWO}: milvus-query-spare started for what {THREE} had" in evidence.notes
+    done = [e for e in world.effects if "knowledge" in e]
+    ends = f"stop {TWO} milvus-query-spare"
+    order = [f"start {TWO} milvus-query-spare", f"hand-over {THREE}", f"configure {THREE}", ends]
+    assert [e for e in done if e in order] == order
+    assert world.query.called == set()
 
 
 def test_a_member_that_is_lost_is_stood_in_for_by_a_spare(ctx: Context, world: World) -> None:
