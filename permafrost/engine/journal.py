@@ -106,7 +106,7 @@ class OperationLog:
 
     def latest(self, limit: int) -> tuple[Operation, ...]:
         """Return the latest operations, newest first."""
-        query = "SELECT * FROM operations ORDER BY started_at DESC, id DESC LIMIT ?"
+        query = "SELECT * FROM operations ORDER BY started_at DESC, rowid DESC LIMIT ?"
         with self._database.begin() as connection:
             rows = connection.execute(query, (limit,)).fetchall()
         return tuple(_operation(r) for r in rows)

@@ -88,7 +88,7 @@ class Run:
 
 JOINED = """SELECT runs.*, operations.owner, operations.holder, operations.started_at,
     operations.finished_at FROM runs JOIN operations ON operations.id = runs.operation"""
-NEWEST_FIRST = "ORDER BY operations.started_at DESC, operations.id DESC"
+NEWEST_FIRST = "ORDER BY operations.started_at DESC, operations.rowid DESC"
 
 
 class Runs:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from permafrost.engine import journal
 from permafrost.engine.holder import Holder
 from permafrost.engine.state import DeclaredState, Phase, StateStore
 from permafrost.errors import Held, Refused
 from permafrost.planning.placement import Placement, Slot
+from permafrost.planning.steps import OperationPlan
 
 ALL = frozenset({"a", "b", "c"})
 
@@ -152,3 +154,18 @@ def test_a_pid_given_again_is_another_process() -> None:
     assert not Holder(me.machine, me.boot_id, me.pid, me.start_ticks - 1).is_alive()
     assert not Holder(me.machine, "another boot", me.pid, me.start_ticks).is_alive()
     assert Holder.from_text(me.to_text()) == me
+
+
+def test_of_operations_that_began_in_one_moment_the_later_is_the_newest(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed one and its repetition may: their random ids say nothing of their order."""
+    monkeypatch.setattr(journal, "now_text", lambda: "2026-01-01T00:00:00.000Z")
+    begun = []
+    for n in range(12):
+        operation = store.begin(f"drain {n}", owner="me")
+        store.runs.add(operation, OperationPlan("drain", str(n), ()))
+        store.finish(operation, "DONE")
+        begun.append(operation)
+    assert [o.id for o in store.operations()] == begun[::-1]
+    assert [r.operation for r in store.runs.all()] == begun[::-1]
