@@ -2,9 +2,12 @@ package vcenter_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vmware/govmomi/object"
@@ -160,4 +163,29 @@ func TestAFirstStartThatWasKilledLeavesNothingInTheWay(t *testing.T) {
 	s.must(os.Remove(filepath.Join(s.cfg.StateDir, "inventory.json")))
 	s.open()
 	s.must(s.powerOn(s.clone("m", 1, gpuA)))
+}
+
+// The race detector sees whoever reads a machine that is being made.
+func TestWhatIsBeingMadeIsNotWrittenDownHalf(t *testing.T) {
+	s := newSite(t)
+	var others []*object.VirtualMachine
+	for i := range 4 {
+		others = append(others, s.clone(fmt.Sprintf("other%d", i), 1, ""))
+	}
+	var made atomic.Bool
+	var group sync.WaitGroup
+	for _, vm := range others {
+		group.Go(func() {
+			for !made.Load() && !t.Failed() {
+				if err := wait(vm.Reconfigure(ctx, types.VirtualMachineConfigSpec{Annotation: "again"})); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range 15 {
+		s.clone(fmt.Sprintf("m%d", i), 1, "")
+	}
+	made.Store(true)
+	group.Wait()
 }

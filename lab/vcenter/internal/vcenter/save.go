@@ -75,6 +75,27 @@ func (c *Center) write(refs map[types.ManagedObjectReference]bool) error {
 	if c.state.Objects == nil {
 		c.state.Objects = map[string]string{}
 	}
+	if err := c.pick(refs); err != nil {
+		return err
+	}
+	c.state.Schema, c.state.Ground = 1, c.ground
+	c.state.Last, c.state.LastRule = c.last.Load(), c.rules.Load()
+	m := c.fields()
+	c.locked(m, func(*simulator.Context) { c.state.Fields = append([]types.CustomFieldDef{}, m.Field...) })
+	c.names.mu.Lock()
+	c.state.Machines = maps.Clone(c.names.of)
+	c.names.mu.Unlock()
+	c.state.Lost = c.lostHosts()
+	c.state.Tags = c.tagState()
+	return c.store.Save(&c.state)
+}
+
+// pick takes objects up as they are now. The simulator registers what it makes
+// before it has given it all its settings, and without its lock: meanwhile
+// nothing is read.
+func (c *Center) pick(refs map[types.ManagedObjectReference]bool) error {
+	c.tree.Lock()
+	defer c.tree.Unlock()
 	for ref := range refs {
 		if _, kept := keptProperties[ref.Type]; !kept {
 			continue
@@ -89,16 +110,7 @@ func (c *Center) write(refs map[types.ManagedObjectReference]bool) error {
 			c.state.Objects[ref.String()] = text
 		}
 	}
-	c.state.Schema, c.state.Ground = 1, c.ground
-	c.state.Last, c.state.LastRule = c.last.Load(), c.rules.Load()
-	m := c.fields()
-	c.locked(m, func(*simulator.Context) { c.state.Fields = append([]types.CustomFieldDef{}, m.Field...) })
-	c.names.mu.Lock()
-	c.state.Machines = maps.Clone(c.names.of)
-	c.names.mu.Unlock()
-	c.state.Lost = c.lostHosts()
-	c.state.Tags = c.tagState()
-	return c.store.Save(&c.state)
+	return nil
 }
 
 // picked is an object as XML, or nothing where there is none any more.
