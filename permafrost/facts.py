@@ -64,6 +64,10 @@ class MemberState:
     """Of the proxies of all members; none of a version whose proxies find out by themselves."""
     stopping: frozenset[str] = frozenset()
     """Which of the sessions are marked as ones that stop, by their keys."""
+    query_versions: frozenset[str] = frozenset()
+    """Versions of Milvus whose query nodes are registered."""
+    balance_held: bool = False
+    """Whether query nodes that come are given no segments of others, by our doing."""
     spares: frozenset[str] = frozenset()
     """Units that stand still until they are told to start; ``units`` has those that run."""
 

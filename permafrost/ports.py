@@ -99,6 +99,12 @@ class VectorStore(Protocol):
     def stop(self, member: str, unit: str, *, deadline_s: float) -> None:
         """Have one process on a member hand over what it serves and end."""
 
+    def hold_balance(self, member: str) -> None:
+        """Have query nodes that come given no segments of others; ``member`` says it."""
+
+    def release_balance(self, member: str) -> None:
+        """Have segments balanced again; ``member`` says it."""
+
     def take_up(self, member: str) -> None:
         """Have everything on a member started but spares; what runs is left alone."""
 

@@ -41,6 +41,7 @@ from permafrost.runbook.knowledge import (
 from permafrost.runbook.operations import Journal, operation
 from permafrost.runbook.query_replicas import fill_replicas
 from permafrost.runbook.query_spares import bring_home, call_spares
+from permafrost.runbook.query_versions import hold_balance, release_balance
 from permafrost.topology import Node
 
 TURN_FOLDER = "knowledge"
@@ -99,6 +100,7 @@ def take_member_turn(
             await_ready(ctx, deadline_s=HEAL_S)
         await_ready(ctx, steady_s=STEADY_S)
         taken.notes += bring_home(ctx)
+        release_balance(ctx)
         journal("await-tier", node.name, Phase.DONE, {})
         ended(taken)
         ctx.store.remember(TURN, {})
@@ -201,6 +203,7 @@ def _begin(ctx: Context, node: Node, journal: Journal, *, heals: bool) -> TurnTa
     journal("hand-over", node.name, Phase.INTENT, {})
     ctx.guard()
     try:
+        hold_balance(ctx)
         taken.notes += call_spares(ctx, leaving=node.name)
         ctx.guard()
         taken.notes += _handed_over(ctx, node)

@@ -61,11 +61,14 @@ def bring_home(ctx: Context) -> tuple[str, ...]:
     waits for the tier, and the next runbook does it.
     """
     done: list[str] = []
+    tried: set[QueryNode] = set()
     for _ in range(MOST):
         found = _next_home(ctx)
-        if found is None:
+        # Chosen again it has not helped: Milvus gave it another place than was assumed.
+        if found is None or found[0] in tried:
             break
         node, is_spare = found
+        tried.add(node)
         ctx.guard()
         act = vector_store(ctx).stop if is_spare else vector_store(ctx).restart
         try:

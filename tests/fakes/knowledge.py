@@ -109,6 +109,8 @@ class FakeVectorStore:
             cluster_owner=self.world.owner,
             replicas=self.world.query.noted(),
             proxy_leaders=self.proxy_leaders(),
+            query_versions=query.versions or frozenset({milvus_of(site).version}),
+            balance_held=query.is_held,
             spares=frozenset(
                 u.name for u in units_of(site, member) if u.is_spare and query.has_spares
             ),
@@ -192,6 +194,17 @@ class FakeVectorStore:
         """What stands still until it is called does so again once its machine has been off."""
         query = self.world.query
         query.called -= {n for n in query.called if n.member == member}
+
+    def hold_balance(self, member: str) -> None:
+        """Nodes that come get no segments of others."""
+        self.world.effect("hold-balance", member, lambda: self._hold(True))
+
+    def release_balance(self, member: str) -> None:
+        """They do again."""
+        self.world.effect("release-balance", member, lambda: self._hold(False))
+
+    def _hold(self, is_held: bool) -> None:
+        self.world.query.is_held = is_held
 
     def start(self, member: str, unit: str) -> None:
         """A spare registers."""

@@ -34,6 +34,10 @@ class QueryTier:
     """Spares that run."""
     stopped: set[QueryNode] = field(default_factory=set)
     """Others that were stopped, one by one."""
+    versions: frozenset[str] = frozenset()
+    """Of the nodes that run, where they are not all of the site's."""
+    is_held: bool = False
+    """Whether nodes that come get no segments of others."""
     marked: set[int] = field(default_factory=set)
     """Those that are marked as ones that stop, by their numbers."""
     lock: Lock = field(default_factory=Lock)

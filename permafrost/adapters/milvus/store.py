@@ -126,6 +126,14 @@ class MilvusStore:
         """Have one process there hand over and end."""
         self._told_of(member, "stop", unit, "stopped", deadline_s)
 
+    def hold_balance(self, member: str) -> None:
+        """Have nodes that come given no segments of others; a member says it."""
+        self._told(member, ("hold-balance",), STATE_S)
+
+    def release_balance(self, member: str) -> None:
+        """Have segments balanced again."""
+        self._told(member, ("release-balance",), STATE_S)
+
     def take_up(self, member: str) -> None:
         """Have everything there started."""
         self._told(member, ("take-up",), STATE_S)
@@ -230,6 +238,12 @@ def state_of(member: str, values: Mapping[str, Any]) -> MemberState:
         proxy_leaders=tuple(
             _proxy_leaders(address, note) for address, note in etcd.get("leaders", {}).items()
         ),
+        query_versions=frozenset(
+            str(s["version"])
+            for s in etcd["sessions"]
+            if str(s["key"]).startswith("querynode-") and s.get("version")
+        ),
+        balance_held=bool(etcd.get("balance_held")),
         spares=frozenset(values.get("spares", ())),
         stopping=frozenset(str(s["key"]) for s in etcd["sessions"] if s.get("is_stopping")),
     )

@@ -45,18 +45,29 @@ class Site:
         self.etcd.ask(NAMES[0], "kv/put", body)
 
     def register(self, name: str, number: int, where: str, **more: object) -> None:
-        session = {"ServerID": number, "ServerName": name, "Address": where, "Version": "2.3.5"}
+        version = more.pop("Version", "2.3.5")
+        session = {"ServerID": number, "ServerName": name, "Address": where, "Version": version}
         self.put(f"meta/session/{name}", session, **more)
 
-    def session(self) -> dict[str, Any] | None:
-        """Return the query node's session as etcd has it."""
-        found: Any = self.etcd.ask(
-            NAMES[0], "kv/range", {"key": coded("bergen/meta/session/querynode-9")}
-        )
+    def value(self, key: str, **more: object) -> dict[str, Any] | None:
+        """Return what etcd has at a key, with its lease."""
+        body = {"key": coded(f"bergen/{key}"), **more}
+        found: Any = self.etcd.ask(NAMES[0], "kv/range", body)
         if "kvs" not in found:
             return None
         (pair,) = found["kvs"]
         return {"lease": pair.get("lease"), **json.loads(base64.b64decode(pair["value"]))}
+
+    def before_its_end(self, key: str) -> dict[str, Any] | None:
+        """Return what a key had that is no more, looked for backwards."""
+        now: Any = self.etcd.ask(NAMES[0], "kv/range", {"key": coded("bergen/x")})
+        revision = int(now["header"]["revision"])
+        looked = (self.value(key, revision=str(revision - n)) for n in range(1, 40))
+        return next((found for found in looked if found), None)
+
+    def session(self) -> dict[str, Any] | None:
+        """Return the query node's session as etcd has it."""
+        return self.value("meta/session/querynode-9")
 
     def note(self, *nodes: int, settled: bool = True, address: str = OWN) -> None:
         record = {"settled": settled, "nodes": list(nodes), "leaders": {}}

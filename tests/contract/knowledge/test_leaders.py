@@ -222,3 +222,35 @@ def test_it_waits_for_a_record_that_is_new_and_settled(
     assert done.result(SOON_S)
     monkeypatch.setattr(site.program, "FRESH_S", -1.0)
     assert not waited(0.2), "an old record says nothing of now"
+
+
+def test_beside_another_version_it_is_forgotten_and_serves_on(
+    site: Site, beside: ThreadPoolExecutor
+) -> None:
+    """The coordinator hears of an end that is none: of a key with the node's own value."""
+    before = site.session()
+    assert before is not None
+    site.register("querynode-10", 10, f"{OTHER}:21123", Version="2.3.4")
+    site.note(9)
+    untold = Counted(site.program, "untold_by")
+    site.node.segments = 2
+    done = beside.submit(site.vacate)
+    awaited(lambda: site.value("permafrost-forgotten/querynode-9"))
+    untold.await_more(done)
+    assert not done.done(), "a proxy may send there yet"
+    site.note(7)
+    found = done.result(SOON_S)
+    assert found == {"schema": 1, "node": 9, "left": 0, "forgotten": True, "untold": []}
+    assert site.session() == before, "neither marked nor gone"
+    assert site.program.nodes_of(site.program.sessions_of(site.settings))[9] == site.node.where
+    ended = site.before_its_end("meta/session/querynode-9-forgotten")
+    assert ended == before, "the value that the coordinator reads, with the node's own lease"
+    site.etcd.ask(NAMES[0], "lease/revoke", {"ID": before["lease"]})
+    assert not site.value("permafrost-forgotten/querynode-9"), "and with the process it is gone"
+
+
+def test_of_one_version_none_is_forgotten(site: Site) -> None:
+    site.register("querynode-10", 10, f"{OTHER}:21123")
+    site.note(7)
+    assert "forgotten" not in site.vacate()
+    assert site.is_marked()

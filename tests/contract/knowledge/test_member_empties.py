@@ -129,6 +129,28 @@ def test_a_query_node_that_begins_anew_is_emptied_before(
     ]
 
 
+def test_what_was_forgotten_is_not_waited_for(program: ModuleType, tmp_path: Path) -> None:
+    """Nobody takes what it has: told to stop it would wait for that for a minute."""
+    program.ANSWERED_S = 0.0
+    script(tmp_path / "podman", "")
+    told = {"schema": 1, "node": 9, "left": 0, "forgotten": True, "untold": []}
+    script(tmp_path / "leaders", f"echo '{json.dumps(told)}'")
+    program.hand_over(settings())
+    ends = [
+        "systemctl stop --no-block milvus-query-1.service milvus-query-2.service",
+        "podman kill --signal=KILL milvus-query-1 milvus-query-2",
+    ]
+    seen = [line for line in calls(tmp_path) if not line.startswith("leaders")]
+    assert seen == [STOPS[0], *ends, *STOPS[1:]]
+    (tmp_path / "calls").unlink()
+    program.restart(settings(), "milvus-query-2")
+    assert calls(tmp_path)[1:] == [
+        "systemctl stop --no-block milvus-query-2.service",
+        "podman kill --signal=KILL milvus-query-2",
+        "systemctl restart milvus-query-2.service",
+    ]
+
+
 def test_a_spare_is_started_and_is_emptied_before_it_is_stopped(
     program: ModuleType, tmp_path: Path
 ) -> None:

@@ -179,3 +179,13 @@ def test_nothing_is_called_for_replicas_that_span_two_members(ctx: Context, worl
     node = next(n for n in members(world.site) if n.name == TWO)
     drain_member(ctx, node, owner=ME)
     assert not [e for e in world.effects if e.startswith(("start ", "stop "))]
+
+
+def test_a_restart_that_does_not_help_is_not_tried_again(
+    ctx: Context, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Milvus gives the new process the place of the old one."""
+    world.query.load("docs", (of(TWO)[0],), (of(TWO)[1], *of(THREE)))
+    monkeypatch.setattr(FakeVectorStore, "restart", lambda *_, **__: None)
+    said = bring_home(ctx)
+    assert len([line for line in said if "unlike numbers" in line]) == 1
