@@ -46,7 +46,7 @@ def show_knowledge(status: KnowledgeStatus, out: Console) -> None:
         (member,) = replica["members"]
         out.print(
             f"  note: replica {replica['replica']} of collection {replica['collection']} stands "
-            f"on {member} alone; a stop of that member restarts another one's query node"
+            f"on {member} alone; before that member stops, it is given a query node of another"
         )
     for led in status.led_on_one_member:
         out.print(
