@@ -36,6 +36,7 @@ _FAMILIES = (
     "tests/soak",
     "tests/knowledge",
     "tests/upgrade",
+    "tests/external",
     "tests/racks",
     "tests/own_registry",
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,11 +16,21 @@ from tests.acceptance.driver import ROOT, Cli
 PROGRAMS = ROOT / ".venv" / "bin"
 
 
+def nothing_beside(folder: Path) -> AbstractContextManager[None]:
+    """Run nothing beside a site."""
+    return nullcontext()
+
+
 @contextmanager
-def site_like(template: str, letter: str) -> Iterator[dict[str, str]]:
+def site_like(
+    template: str,
+    letter: str,
+    beside: Callable[[Path], AbstractContextManager[None]] = nothing_beside,
+) -> Iterator[dict[str, str]]:
     """Yield the environment of a site: the one that is named, else a new one, removed afterwards.
 
-    ``template``: a file of ``sites/``; ``letter``: what the id of a new lab begins with.
+    ``template``: a file of ``sites/``; ``letter``: what the id of a new lab begins with;
+    ``beside``: what a new one needs before it is deployed, given its folder.
     """
     if "PERMAFROST_SITE" in os.environ:
         yield dict(os.environ)
@@ -35,9 +45,11 @@ def site_like(template: str, letter: str) -> Iterator[dict[str, str]]:
     with owned(name):
         try:
             run("permafrost-lab", "up", "--like", str(ROOT / "sites" / template), timeout=1800)
-            env["PERMAFROST_SITE"] = str(ROOT / ".lab" / name / "site.yaml")
-            run("permafrost", "deploy", "--yes", timeout=1800)
-            yield env
+            site = ROOT / ".lab" / name / "site.yaml"
+            env["PERMAFROST_SITE"] = str(site)
+            with beside(site.parent):
+                run("permafrost", "deploy", "--yes", timeout=1800)
+                yield env
         finally:
             run("permafrost-lab", "down", timeout=300)
 

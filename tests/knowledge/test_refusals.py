@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.acceptance.driver import Cli, wait_until
-from tests.knowledge.changing import codes, site_said
-from tests.knowledge.test_losses import ready
+from tests.acceptance.driver import Cli, machine, wait_until
+from tests.knowledge.changing import codes, require_unnoticed, site_said
+from tests.knowledge.driver import Door
+from tests.knowledge.test_losses import await_first_coordinators, observed, ready
 
 pytestmark = [pytest.mark.soak, pytest.mark.own_lab]
+TLS, CERTIFICATE = "/etc/permafrost/milvus/tls", "KNOWLEDGE_CERTIFICATE"
 MEMBERS = [f"lab-knowledge-0{i}" for i in (1, 2, 3)]
 
 
@@ -43,6 +47,51 @@ def test_a_full_disk_stops_a_change_of_members(permafrost: Cli, lab: Cli, folder
         finally:
             lab.run("fault", "heal", "all")
     wait_until("the tier is ready again", lambda: ready(permafrost), 300, 2)
+
+
+def test_a_proxy_with_a_wrong_certificate_stops_a_change_and_is_passed_by(
+    permafrost: Cli,
+    lab: Cli,
+    folder: Path,
+    door: Door,
+    users: dict[str, str],
+    known: np.ndarray,
+    tmp_path: Path,
+) -> None:
+    """Another authority's certificate of the right name: edges do not take it for the proxy."""
+    await_first_coordinators(permafrost)
+    inside = machine(lab, folder / "state", MEMBERS[1])
+    with observed("wrong-certificate", door, users, known) as history:
+        began = history.now()
+        for name, content in foreign(MEMBERS[1], tmp_path).items():
+            inside.run_test("printf %%s %s > %s", content, f"{TLS}/{name}")
+        assert inside.run("systemctl restart milvus-proxies").rc == 0
+        wait_until("it is told", lambda: CERTIFICATE in told(permafrost), 120, 2)
+        with site_said(folder, "query: 4", "query: 6"):
+            assert CERTIFICATE in refused(permafrost, "plan")
+        permafrost.run("converge", MEMBERS[1], "--renew-certificate", "--yes", timeout=1200)
+        wait_until("the tier is ready again", lambda: ready(permafrost), 300, 2)
+        ended = history.now()
+    require_unnoticed(history, began, ended)
+    assert permafrost.json("plan")["steps"] == []
+
+
+def foreign(name: str, folder: Path) -> dict[str, str]:
+    """Return a certificate of another authority and its key, for a member's name."""
+    key, certificate = folder / "key.pem", folder / "cert.pem"
+    subject = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+    made = ["-nodes", "-keyout", str(key), "-out", str(certificate), "-days", "2"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", *made, *subject],
+        check=True,
+        capture_output=True,
+    )
+    return {"server.pem": certificate.read_text(), "server.key": key.read_text()}
+
+
+def told(permafrost: Cli) -> set[str]:
+    """Return the codes of what the tier lacks, as `status` tells them."""
+    return {str(p["code"]) for p in permafrost.json("status")["knowledge"]["problems"]}
 
 
 def test_a_downgrade_is_refused(permafrost: Cli, folder: Path) -> None:

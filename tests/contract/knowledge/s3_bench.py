@@ -1,4 +1,4 @@
-"""A real S3 server on the loopback: the lab's MinIO, with a certificate of our authority."""
+"""A real S3 server, the lab's MinIO, on the loopback unless told otherwise."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class S3:
     program: Path
     folder: Path
     port: int = field(default_factory=a_port)
+    address: str = "127.0.0.1"
     running: subprocess.Popen[bytes] | None = None
 
     @property
@@ -39,7 +40,7 @@ class S3:
 
     def store(self, **other: object) -> ObjectStore:
         values = {
-            "address": "127.0.0.1",
+            "address": self.address,
             "port": self.port,
             "bucket": "knowledge",
             "access_key": USER,
@@ -52,13 +53,23 @@ class S3:
         certs = self.folder / "certs"
         certs.mkdir(parents=True)
         issued = SitePki(self.folder, "oslo").server_certificate(
-            "s3", addresses=[IPv4Address("127.0.0.1")]
+            "s3", addresses=[IPv4Address(self.address)]
         )
         (certs / "public.crt").write_text(issued.certificate_pem)
         (certs / "private.key").write_text(issued.key_pem)
+        self._run()
+        self._await({"OBJECT_STORE_BUCKET_MISSING"})
+
+    def restart(self) -> None:
+        """Start it again with what it has, and wait until it answers."""
+        self._run()
+        self._await({None})
+
+    def _run(self) -> None:
+        certs = self.folder / "certs"
         # A folder among its data is a bucket to a server of one drive once it has a format.
         argv = [str(self.program), "server", "--quiet", f"--certs-dir={certs}",
-                f"--address=127.0.0.1:{self.port}", str(self.folder / "data")]  # fmt: skip
+                f"--address={self.address}:{self.port}", str(self.folder / "data")]  # fmt: skip
         environment = {
             **os.environ,
             "MINIO_ROOT_USER": USER,
@@ -70,7 +81,6 @@ class S3:
         }
         with (self.folder / "s3.log").open("ab") as log:
             self.running = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
-        self._await({"OBJECT_STORE_BUCKET_MISSING"})
 
     def stop(self) -> None:
         if self.running is not None:
@@ -84,11 +94,11 @@ class S3:
     def asked(self) -> Problem | None:
         return probe(self.store(), SECRET, self.ca)
 
-    def _await(self, codes: set[str]) -> None:
+    def _await(self, codes: set[str | None]) -> None:
         end = time.monotonic() + STARTED_S
         while time.monotonic() < end:
             found = self.asked()
-            if found is not None and found.code in codes:
+            if (None if found is None else found.code) in codes:
                 return
             time.sleep(0.2)
         raise AssertionError((self.folder / "s3.log").read_text()[-2000:])
