@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from permafrost.adapters.milvus.certificate import certificate_fault
 from permafrost.adapters.ssh import SshShell
 from permafrost.errors import Failed, Problem
 
@@ -31,15 +32,18 @@ def connected(shell: SshShell, member: str, port: int, ca: Path, password: str) 
 
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
     with shell.forwarded(member, port) as local:
-        with translated():
-            client = MilvusClient(
-                uri=f"https://127.0.0.1:{local}",
-                user=ROOT,
-                password=password,
-                server_pem_path=str(ca),
-                server_name=member,
-                timeout=CONNECT_S,
-            )
+        try:
+            with translated():
+                client = MilvusClient(
+                    uri=f"https://127.0.0.1:{local}",
+                    user=ROOT,
+                    password=password,
+                    server_pem_path=str(ca),
+                    server_name=member,
+                    timeout=CONNECT_S,
+                )
+        except MilvusRefusedError as error:
+            raise MilvusRefusedError(certificate_fault(local, member, ca) or str(error)) from None
         try:
             yield client
         finally:
