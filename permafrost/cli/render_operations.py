@@ -18,6 +18,7 @@ STATES = {
     "done": "green",
     "aborted": "cyan",
     "failed": "red",
+    "continued": "cyan",
 }
 
 
@@ -60,7 +61,9 @@ def show_run(run: dict[str, Any]) -> None:
     out.print(
         f"{escape(run['command'])}: [{colour}]{run['state']}[/]{direction}, by {run['owner']}"
     )
-    if run["error"]:
+    if run["continued_by"]:
+        out.print(f"its command was begun again: `permafrost show {run['continued_by']}`")
+    elif run["error"]:
         out.print(f"[red]{run['error'].get('code')}[/] {escape(run['error'].get('message', ''))}")
     for entry in run["journal"]:
         out.print(

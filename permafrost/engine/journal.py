@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from sqlite3 import Connection, Row
@@ -70,8 +70,16 @@ class OperationLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, command: str, *, owner: str, fingerprint: str, detail: Any) -> str:
-        """Open an operation and return its id.
+    def begin(
+        self,
+        command: str,
+        *,
+        owner: str,
+        fingerprint: str,
+        detail: Any,
+        also: Callable[[Connection, str], None] = lambda *_: None,
+    ) -> str:
+        """Open an operation and return its id; ``also`` writes in the same transaction.
 
         Those of dead processes are closed as cut, but for those that can be resumed.
         """
@@ -97,6 +105,7 @@ class OperationLog:
                 outcome=None,
                 detail=json.dumps(detail or {}),
             )
+            also(connection, operation)
         return operation
 
     def finish(self, operation: str, outcome: str) -> None:

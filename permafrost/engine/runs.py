@@ -7,7 +7,7 @@ A run is *interrupted* when it is RUNNING and its process has ended: it waits fo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from sqlite3 import Connection, Row
@@ -16,6 +16,7 @@ from typing import Any
 from permafrost.engine.database import Database, insert
 from permafrost.engine.holder import Holder
 from permafrost.engine.stored import reading
+from permafrost.engine.timestamps import now_text
 from permafrost.planning.lifecycle import is_automatic
 from permafrost.planning.steps import OperationPlan, plan_of
 
@@ -28,11 +29,13 @@ class RunState(StrEnum):
     DONE = "done"
     ABORTED = "aborted"
     FAILED = "failed"
+    CONTINUED = "continued"
+    """Begun again by its own command: that operation has the rest of it."""
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to do."""
-        return self in (RunState.DONE, RunState.ABORTED)
+        """Whether nothing is left to do for it."""
+        return self in (RunState.DONE, RunState.ABORTED, RunState.CONTINUED)
 
 
 OUTCOMES = {
@@ -40,6 +43,7 @@ OUTCOMES = {
     RunState.ABORTED: "ABORTED",
     RunState.FAILED: "FAILED",
     RunState.PAUSED: "PAUSED",
+    RunState.CONTINUED: "CUT",
 }
 
 
@@ -59,6 +63,11 @@ class Run:
     holder: Holder
     started_at: str
     finished_at: str | None
+
+    @property
+    def continued_by(self) -> str:
+        """The operation that has gone on with it; empty while there is none."""
+        return str((self.error or {}).get("by", "")) if self.state is RunState.CONTINUED else ""
 
     @property
     def is_interrupted(self) -> bool:
@@ -83,6 +92,7 @@ class Run:
             "started_at": self.started_at,
             "finished_at": self.finished_at,
             "error": dict(self.error) if self.error else None,
+            "continued_by": self.continued_by or None,
         }
 
 
@@ -96,22 +106,6 @@ class Runs:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def add(self, operation: str, plan: OperationPlan) -> None:
-        """Note an operation's plan, before its first step."""
-        values = {
-            "operation": operation,
-            "target": plan.target,
-            "plan": json.dumps(plan.as_dict()),
-            "back": "",
-            "state": RunState.RUNNING.value,
-            "wish": "",
-            "step": "",
-            "error": "",
-            "receipt": "",
-        }
-        with self._database.begin() as connection:
-            insert(connection, "runs", **values)
 
     def get(self, operation: str) -> Run | None:
         """Return one run."""
@@ -184,10 +178,52 @@ class Runs:
         with self._database.begin() as connection:
             _update(connection, operation, values)
 
+    def continued(self, operation: str, *, by: str) -> None:
+        """Note which operation has gone on with a run, which is over with that."""
+        with self._database.begin() as connection:
+            _continued(connection, operation, by)
+
     def wish_pause(self, operation: str) -> None:
         """Ask the run to stop before its next step."""
         with self._database.begin() as connection:
             _update(connection, operation, {"wish": "pause"})
+
+
+def note_run(
+    connection: Connection, operation: str, plan: OperationPlan, continues: Iterable[str]
+) -> None:
+    """Note an operation's plan, before its first step; what it continues ends with that."""
+    insert(
+        connection,
+        "runs",
+        operation=operation,
+        target=plan.target,
+        plan=json.dumps(plan.as_dict()),
+        back="",
+        state=RunState.RUNNING.value,
+        wish="",
+        step="",
+        error="",
+        receipt="",
+    )
+    for before in continues:
+        _continued(connection, before, operation)
+
+
+def _continued(connection: Connection, operation: str, by: str) -> None:
+    said = {
+        "code": "CONTINUED",
+        "message": f"its command was begun again: {by}",
+        "path": operation,
+        "hint": f"`permafrost show {by}` tells the rest",
+        "by": by,
+    }
+    values = {"state": RunState.CONTINUED.value, "wish": "", "error": json.dumps(said)}
+    _update(connection, operation, values)
+    connection.execute(
+        "UPDATE operations SET finished_at = ?, outcome = ? WHERE id = ?",
+        (now_text(), OUTCOMES[RunState.CONTINUED], operation),
+    )
 
 
 def _wishes_pause(connection: Connection, operation: str) -> bool:

@@ -6,7 +6,7 @@ Nothing here is a guess about the world: existence is Pulumi's, the rest is obse
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
@@ -18,12 +18,13 @@ from permafrost.engine.journal import JournalEntry, Operation, OperationLog, Pha
 from permafrost.engine.lock import SiteLock
 from permafrost.engine.maintenance import MaintenanceRecords
 from permafrost.engine.receipts import ReceiptChain
-from permafrost.engine.runs import Runs
+from permafrost.engine.runs import Runs, note_run
 from permafrost.engine.stored import reading
 from permafrost.engine.timestamps import now_text
 from permafrost.errors import Problem, Refused
 from permafrost.planning.lifecycle import Declared, DeclaredState
 from permafrost.planning.placement import Placement, Slot
+from permafrost.planning.steps import OperationPlan
 
 SITE = "site"
 """The row that says whose memory it is."""
@@ -197,6 +198,16 @@ class StateStore:
         Those of dead processes are closed as cut, but for those that can be resumed.
         """
         return self._log.begin(command, owner=owner, fingerprint=fingerprint, detail=detail)
+
+    def begin_run(self, plan: OperationPlan, *, owner: str, continues: Iterable[str] = ()) -> str:
+        """Open the operation of a plan and return its id; what it continues ends with that."""
+        return self._log.begin(
+            plan.name,
+            owner=owner,
+            fingerprint=plan.fingerprint,
+            detail=plan.as_dict(),
+            also=lambda connection, operation: note_run(connection, operation, plan, continues),
+        )
 
     def finish(self, operation: str, outcome: str) -> None:
         """Close an operation: DONE, FAILED or REFUSED."""

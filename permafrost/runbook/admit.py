@@ -7,7 +7,7 @@ no other traffic, so the probe is quiet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from permafrost.engine.state import DeclaredState
 from permafrost.errors import Held, Problem
@@ -16,7 +16,7 @@ from permafrost.planning.live import LiveState
 from permafrost.planning.replicas import admit_drafts
 from permafrost.planning.steps import OperationPlan, numbered
 from permafrost.runbook.context import Context
-from permafrost.runbook.execution import execute_plan, require_fresh
+from permafrost.runbook.execution import execute_plan, finish_begun, require_fresh
 from permafrost.runbook.looking import as_replica, look_around
 from permafrost.site.pins import digest_of
 from permafrost.topology import Node, endpoint_of
@@ -85,7 +85,8 @@ def admit_replica(
     ctx.guard()
     live = live or look_around(ctx, node)
     if (nothing := _nothing_to_do(ctx, node, live, owner)) is not None:
-        return nothing
+        done = finish_begun(ctx, f"{COMMAND} {node.name}", owner=owner)
+        return replace(nothing, operation=done.operation, receipt=done.receipt)
     made = plan_admit(ctx, node, live.declared.get(node.name), owner=owner)
     require_fresh(shown, made)
     began = ctx.clock.monotonic()

@@ -21,7 +21,7 @@ from permafrost.planning.steps import Draft, OperationPlan, numbered
 from permafrost.runbook.context import Context
 from permafrost.runbook.drift import drift_of, refuse
 from permafrost.runbook.edges import require_answers
-from permafrost.runbook.execution import execute_plan, require_fresh
+from permafrost.runbook.execution import execute_plan, finish_begun, require_fresh
 from permafrost.runbook.idle import held_open
 from permafrost.runbook.looking import as_replica, look_around
 from permafrost.topology import Node
@@ -179,10 +179,22 @@ def _nothing_to_do(
     ctx: Context, node: Node, plan: DrainPlan, owner: str, reason: str
 ) -> DrainEvidence:
     """It is away already; a person who asks for that keeps it away from then on."""
+    done = finish_begun(ctx, f"{COMMAND} {node.name}", owner=owner)
     declared = ctx.store.declared().get(node.name)
     note, changed = plan.why_nothing, False
     if declared and declared.is_away and declared.is_automatic and not is_automatic(owner):
         note, changed = f"it was drained already: {declared}", True
         declared = ctx.store.declare(node.name, declared.state, owner=owner, reason=reason)
     state = declared.state.value if declared else "OUT"
-    return DrainEvidence(node.name, state, 0, 0, 0.0, changed, plan.served_by, note)
+    return DrainEvidence(
+        node.name,
+        state,
+        0,
+        0,
+        0.0,
+        changed,
+        plan.served_by,
+        note,
+        operation=done.operation,
+        receipt=done.receipt,
+    )

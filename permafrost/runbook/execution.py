@@ -2,7 +2,8 @@
 
 Order of durable writes: operation and plan, then for each step its intent and its evidence, then
 the receipt, then the end. A process that is killed between any two leaves a run that says
-RUNNING of a dead process: it is interrupted, and waits for `resume` or `abort`.
+RUNNING of a dead process: it is interrupted, and waits for `resume` or `abort`. Begun again by
+its command it ends in the write that notes the new one's plan.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from permafrost.planning.lifecycle import is_automatic
 from permafrost.planning.steps import OperationPlan
 from permafrost.runbook.actions import action_for
 from permafrost.runbook.context import Context
+from permafrost.runbook.continuing import begun_before, came_later, told_of, with_begun
 from permafrost.runbook.counting import begin_counting, counted_since
 from permafrost.runbook.receipts import steps_of, write_receipt
 
@@ -41,11 +43,10 @@ class RunResult:
 
 
 def execute_plan(ctx: Context, plan: OperationPlan, *, owner: str) -> RunResult:
-    """Run a plan as a new operation."""
-    operation = ctx.store.begin(
-        plan.name, owner=owner, fingerprint=plan.fingerprint, detail=plan.as_dict()
-    )
-    ctx.store.runs.add(operation, plan)
+    """Run a plan as a new operation, which continues what the same command has begun."""
+    begun = begun_before(ctx, plan.name, owner)
+    names = [run.operation for run in begun]
+    operation = ctx.store.begin_run(with_begun(plan, begun), owner=owner, continues=names)
     if not is_automatic(owner):
         begin_counting(ctx, operation)
     return drive(ctx, operation)
@@ -60,10 +61,32 @@ def carry_out(
     """
     ctx.guard()
     require_fresh(shown, made)
+    log_waived(made, owner)
+    if not made.steps:
+        return finish_begun(ctx, made.name, owner=owner)
+    return execute_plan(ctx, made, owner=owner)
+
+
+def log_waived(made: OperationPlan, owner: str) -> None:
+    """Log what a level of force waives, where it waives anything."""
     if made.facts.get("waived"):
         told = "; ".join(made.facts["waived"])
         log.warning("force %s of %s: %s", made.facts["force"], owner, told)
-    return execute_plan(ctx, made, owner=owner) if made.steps else RunResult("", ())
+
+
+def finish_begun(ctx: Context, name: str, *, owner: str) -> RunResult:
+    """Bring to its end what a command has begun, where nothing is left to do: it has a receipt.
+
+    Where something later had the last word on the same, that is what went on with it.
+    """
+    done = RunResult("", ())
+    for run in begun_before(ctx, name, owner):
+        if (later := came_later(ctx, run)) is not None:
+            ctx.store.runs.continued(run.operation, by=later.operation)
+            continue
+        ctx.store.runs.take_up(run.operation)
+        done = drive(ctx, run.operation)
+    return done
 
 
 def drive(ctx: Context, operation: str) -> RunResult:
@@ -133,4 +156,6 @@ def _receipt(ctx: Context, run: Run, state: RunState) -> object:
         "requests": requests.result(),
         "steps": steps_of(ctx, run.operation),
     }
+    if before := told_of(ctx, run):
+        about["continues"] = before
     return write_receipt(ctx, about)

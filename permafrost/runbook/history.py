@@ -65,4 +65,5 @@ def _as_dict(ctx: Context, found: Operation) -> dict[str, Any]:
         "started_at": found.started_at,
         "finished_at": found.finished_at,
         "error": None,
+        "continued_by": None,
     }

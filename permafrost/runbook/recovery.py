@@ -8,13 +8,15 @@ plan is journalled too, so that an abort may be killed and called again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from permafrost.engine.runs import Run, RunState
 from permafrost.errors import Held, Problem, Refused
 from permafrost.planning.steps import OperationPlan
 from permafrost.runbook import maintenance, upgrade
 from permafrost.runbook.context import Context
-from permafrost.runbook.execution import RunResult, drive, require_fresh
+from permafrost.runbook.continuing import came_later
+from permafrost.runbook.execution import RunResult, drive, log_waived, require_fresh
 from permafrost.runbook.taken_back import undo_admission, undo_drain
 from permafrost.runbook.unfinished import half_done, is_on_slots, latest_on_slots, problem_of
 
@@ -78,6 +80,7 @@ def abort_run(ctx: Context, operation: str, *, shown: str | None = None) -> RunR
     back = preview_abort(ctx, operation)
     require_fresh(shown, back)
     ctx.guard()
+    log_waived(back, run_named(ctx, operation).owner)
     ctx.store.runs.take_up(operation, back=back)
     return drive(ctx, operation)
 
@@ -101,13 +104,15 @@ def pause_run(ctx: Context, operation: str) -> Run:
 def require_nothing_unfinished(ctx: Context, command: str) -> None:
     """Raise Refused when another operation of a person waits for `resume` or `abort`.
 
-    The same command on the same target is the exception: it begins anew what was interrupted,
-    which is then over.
+    The same command on the same target is the exception: it begins anew what was interrupted.
+    That ends as the new one begins (``execute_plan``): one that is refused leaves it as it is.
     """
-    _refuse_unfinished(ctx, command)
-    for run in ctx.store.runs.unfinished():
-        ctx.store.runs.end(run.operation, RunState.FAILED, error={"code": "SUPERSEDED"})
-        ctx.store.finish(run.operation, "CUT")
+    verb, _, target = command.partition(" ")
+    half = half_done(ctx, target) if verb in upgrade.UNDO else ()
+    for run in (*ctx.store.runs.unfinished(), *half):
+        if run.plan.name == command and run.back is None:
+            continue
+        raise Refused(problem_of(run))
 
 
 def require_turn(ctx: Context, command: str) -> None:
@@ -117,24 +122,16 @@ def require_turn(ctx: Context, command: str) -> None:
     may speak against the plan, and then it is the operation that is to be named.
     """
     ctx.store.lock.require_free(ctx.lock_token)
-    _refuse_unfinished(ctx, command)
-
-
-def _refuse_unfinished(ctx: Context, command: str) -> None:
-    verb, _, target = command.partition(" ")
-    half = half_done(ctx, target) if verb in upgrade.UNDO else ()
-    for run in (*ctx.store.runs.unfinished(), *half):
-        if run.plan.name == command and run.back is None:
-            continue
-        raise Refused(problem_of(run))
+    require_nothing_unfinished(ctx, command)
 
 
 def _open(ctx: Context, operation: str) -> Run:
     run = run_named(ctx, operation)
     if run.state.is_over:
-        raise Refused(
-            Problem("OPERATION_OVER", f"it is {run.state.value}", operation, "nothing is left")
-        )
+        hint = "nothing is left"
+        if run.continued_by:
+            hint = f"`permafrost show {run.continued_by}` tells the rest"
+        raise Refused(Problem("OPERATION_OVER", f"it is {run.state.value}", operation, hint))
     if run.state is RunState.RUNNING and not run.is_interrupted and not _is_overdue(ctx, run):
         raise Held(
             Problem(
@@ -163,21 +160,18 @@ def _require_latest(ctx: Context, run: Run, *, of_slots: bool = False) -> None:
 
     ``of_slots``: of what came later only changes of the same endpoint's slots count.
     """
-    touched = {s.target for s in run.plan.steps}
-    for other in ctx.store.runs.all():
-        if other.operation == run.operation:
-            return
-        if of_slots and not is_on_slots(other, run.plan.target):
-            continue
-        if touched & {s.target for s in other.plan.steps} and other.step:
-            raise Refused(
-                Problem(
-                    "OPERATION_SUPERSEDED",
-                    f"{other.plan.name} ({other.operation}) came after it",
-                    run.operation,
-                    _instead(ctx, run),
-                )
+    target = run.plan.target
+    counts = partial(is_on_slots, endpoint=target) if of_slots else lambda _: True
+    other = came_later(ctx, run, counts)
+    if other is not None:
+        raise Refused(
+            Problem(
+                "OPERATION_SUPERSEDED",
+                f"{other.plan.name} ({other.operation}) came after it",
+                run.operation,
+                _instead(ctx, run),
             )
+        )
 
 
 def _instead(ctx: Context, run: Run) -> str:

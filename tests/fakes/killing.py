@@ -48,14 +48,38 @@ def is_cut_at_commit(ctx: Context, moment: int, work: Callable[[], object]) -> b
     return left[0] < 0
 
 
+def is_cut_at_write(ctx: Context, moment: int, work: Callable[[], object]) -> bool:
+    """Kill it just before its n-th transaction ends that changes a row; else as at a commit."""
+    left = [moment]
+    changes: dict[int, int] = {}
+
+    def count(connection: Connection) -> None:
+        before, now = changes.get(id(connection), 0), connection.total_changes
+        changes[id(connection)] = now
+        left[0] -= now > before
+        if left[0] < 0:
+            raise Cut
+
+    with before_each_commit_of(ctx, count), suppress(Cut):
+        work()
+    return left[0] < 0
+
+
 @contextmanager
 def before_each_commit(ctx: Context, do: Callable[[], None]) -> Iterator[None]:
     """Do something just before the end of each transaction of a block."""
+    with before_each_commit_of(ctx, lambda _: do()):
+        yield
+
+
+@contextmanager
+def before_each_commit_of(ctx: Context, do: Callable[[Connection], None]) -> Iterator[None]:
+    """Do something with its connection just before the end of each transaction of a block."""
     database = open_database(ctx.store.state_dir)
     commit = database.commit
 
     def first_do(connection: Connection) -> None:
-        do()
+        do(connection)
         commit(connection)
 
     database.commit = first_do  # type: ignore[method-assign]

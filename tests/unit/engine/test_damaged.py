@@ -28,8 +28,7 @@ def filled(store: StateStore) -> str:
     store.record_placement({"a": Slot("h1", "m1")})
     store.declare("a", DeclaredState.DRAINED, owner="operator:me")
     store.remember("seen", {"by": "me"})
-    operation = store.begin("drain a", owner="operator:me")
-    store.runs.add(operation, OperationPlan("drain", "a", ()))
+    operation = store.begin_run(OperationPlan("drain", "a", ()), owner="operator:me")
     store.note(operation, "01", kind="k", target="a", phase=Phase.INTENT, detail={"x": 1})
     store.maintenance.put(
         MaintenanceRecord("h1", "h1", MaintenanceState.IN, operation, "operator:me", "", (), ())

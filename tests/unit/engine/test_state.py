@@ -163,8 +163,7 @@ def test_of_operations_that_began_in_one_moment_the_later_is_the_newest(
     monkeypatch.setattr(journal, "now_text", lambda: "2026-01-01T00:00:00.000Z")
     begun = []
     for n in range(12):
-        operation = store.begin(f"drain {n}", owner="me")
-        store.runs.add(operation, OperationPlan("drain", str(n), ()))
+        operation = store.begin_run(OperationPlan("drain", str(n), ()), owner="me")
         store.finish(operation, "DONE")
         begun.append(operation)
     assert [o.id for o in store.operations()] == begun[::-1]

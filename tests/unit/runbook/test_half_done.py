@@ -119,6 +119,7 @@ def test_what_was_overruled_is_ended_by_its_own_command(ctx: Context) -> None:
             verb(ctx, operation)
         assert f"`permafrost drain {MEMBERS[2]}` ends" in caught.value.problems[0].hint
     require_nothing_unfinished(ctx, f"drain {MEMBERS[2]}")
+    drain_replica(ctx, MEMBERS[2], owner=ME)
     assert ctx.store.runs.unfinished() == ()
 
 
