@@ -208,6 +208,9 @@ class Converger(Protocol):
     def renew_certificate(self, node: Node) -> None:
         """Let the node get another certificate with its next configuration."""
 
+    def write_certificate(self, node: Node) -> ConvergeResult:
+        """Give the node its certificate and nothing else; its HAProxy reloads with it."""
+
 
 class TrafficDirector(Protocol):
     """The edges: who gets requests."""

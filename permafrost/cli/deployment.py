@@ -105,17 +105,17 @@ def converge(
         require_answer(yes)
     from permafrost.cli.screen import line
     from permafrost.planning.lookup import node_named
-    from permafrost.runbook.converge import COMMAND, check_node, converge_for
+    from permafrost.runbook.converge import check_node, converge_for, require_allowed
     from permafrost.runbook.operations import operator, site_held
-    from permafrost.runbook.unfinished import require_node_undisturbed
 
     ctx = open_site(site)
     target = node_named(ctx.site, node)
     if check:
         evidence = check_node(ctx, target)
     else:
-        require_node_undisturbed(ctx, COMMAND, target)
-        confirm(f"Configure {node} again?", yes)
+        alone = require_allowed(ctx, target, renew_certificate=renew)
+        question = f"Renew the certificate of {node}, and nothing else?"
+        confirm(question if alone else f"Configure {node} again?", yes)
         with site_held(ctx, f"converge {node}"):
             evidence = converge_for(ctx, target, owner=operator(), renew_certificate=renew)
     if output is Output.JSON:

@@ -25,6 +25,7 @@ AFTER_A_VM = frozenset(
     for what in ("rule", "vm-group", "drs-override", "ha-override")
 )
 """A VM that is made anew has another identity: what names it in vCenter is told that one."""
+RENEW = "--renew-certificate"
 
 
 def disturbing(plan: Plan) -> tuple[Step, ...]:
@@ -67,6 +68,7 @@ def concerns(site: Site, plan: OperationPlan, node: Node) -> bool:
 def is_told_for(error: Mapping[str, Any] | None, command: str, node: str) -> bool:
     """Whether the error that an operation stopped with says: run this command on this node."""
     told = error or {}
-    hint = str(told.get("hint", ""))
+    # Another certificate is not the whole command.
+    hint = str(told.get("hint", "")).replace(f"`permafrost {command} {node} {RENEW}`", "")
     about_it = told.get("path") == node and f"`permafrost {command}" in hint
     return about_it or f"`permafrost {command} {node}" in hint

@@ -16,6 +16,7 @@ from permafrost.planning.lookup import node_named
 from permafrost.planning.member_drain import drained_members
 from permafrost.runbook.admit import admit_replica
 from permafrost.runbook.by_hand import ByHand, node_by_hand
+from permafrost.runbook.certificates import write_alone
 from permafrost.runbook.clients import tell_edges
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
@@ -28,7 +29,7 @@ from permafrost.runbook.pins import require_signed
 from permafrost.runbook.registry_contents import await_answer
 from permafrost.runbook.slots import settle_record, tell_slots
 from permafrost.runbook.turns import TURN_DEADLINE_S, await_turn
-from permafrost.runbook.unfinished import require_node_undisturbed
+from permafrost.runbook.unfinished import renews_alone, require_node_undisturbed
 from permafrost.topology import Node, Tier
 
 COMMAND = "converge"
@@ -92,12 +93,32 @@ def converge_for(
     """Configure a node for a person, with a receipt; Refused at once where it cannot be now."""
     node = node if isinstance(node, Node) else node_named(ctx.site, node)
     ctx.guard()
-    require_node_undisturbed(ctx, COMMAND, node)
+    alone = require_allowed(ctx, node, renew_certificate=renew_certificate)
     with node_by_hand(ctx, COMMAND, node, owner=owner) as by:
-        evidence = converge_node(
-            ctx, node, owner=COMMAND, turn_deadline_s=0, renew_certificate=renew_certificate, by=by
-        )
+        if alone:
+            written = write_alone(ctx, node, by.journal)
+            notes = ("its certificate alone: an operation is unfinished on it",)
+            done = tuple(written.changes)
+            evidence = ConvergeEvidence(node.name, written.changed, done, notes=notes)
+            by.end(evidence.as_dict())
+        else:
+            evidence = converge_node(
+                ctx,
+                node,
+                owner=COMMAND,
+                turn_deadline_s=0,
+                renew_certificate=renew_certificate,
+                by=by,
+            )
     return replace(evidence, operation=by.journal.id, receipt=by.receipt)
+
+
+def require_allowed(ctx: Context, node: Node, *, renew_certificate: bool) -> bool:
+    """Return whether only its certificate is renewed; Refused where a person may not even that."""
+    if renew_certificate:
+        return renews_alone(ctx, COMMAND, node)
+    require_node_undisturbed(ctx, COMMAND, node)
+    return False
 
 
 def converge_node(

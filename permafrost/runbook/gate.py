@@ -95,6 +95,8 @@ def await_up(ctx: Context, node: Node) -> None:
                 "EDGE_SEES_IT_DOWN",
                 f"not UP at every edge within {UP_DEADLINE_S:g} s: {seen}",
                 node.name,
-                "the edge checks it over TLS at port 8443; is the node's HAProxy running?",
+                "the edge checks it over TLS at port 8443; is the node's HAProxy running? Where "
+                "its certificate has run out, "
+                f"`permafrost converge {node.name} --renew-certificate`",
             )
         )

@@ -38,6 +38,22 @@ def is_mended_by(ctx: Context, command: str, node: Node) -> bool:
     return bool(rebuild_of(ctx, node.name)) if command == REBUILD else _is_told(ctx, command, node)
 
 
+def is_shut_out(ctx: Context, node: Node) -> bool:
+    """Whether a replica says that a slot is proven, and an edge sees that slot down.
+
+    What lies between them is TLS: its certificate has run out, say. No step of an operation gets
+    past that, and another certificate changes nothing that one relies on.
+    """
+    if node.tier is not Tier.INFERENCE or observe_machines(ctx.hypervisor).is_gone(node.name):
+        return False
+    try:
+        slots = ctx.models.state(node.name).slots
+    except PermafrostError:
+        return False
+    proven = {name for name, slot in slots.items() if slot.state == "ADMITTED"}
+    return any(s.slot in proven and not s.is_up for s in ctx.traffic.observe().of(node.name))
+
+
 def _is_silent(ctx: Context, node: Node) -> bool:
     try:
         ctx.models.state(node.name)

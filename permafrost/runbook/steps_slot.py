@@ -186,7 +186,9 @@ class AwaitSlotUp(SlotAction):
                     f"slot {self.slot} is not UP at every edge within "
                     f"{self.step.deadline_s:g} s: {self.last}",
                     self.step.target,
-                    "the edge checks it over TLS at port 8443; nobody is sent there yet",
+                    "the edge checks it over TLS at port 8443; nobody is sent there yet. Where "
+                    "its certificate has run out, "
+                    f"`permafrost converge {self.step.target} --renew-certificate`",
                 )
             )
 

@@ -13,7 +13,7 @@ from permafrost.planning.deploy import Plan, Step
 from permafrost.planning.undisturbed import concerns, disturbing, is_told_for
 from permafrost.runbook import upgrade
 from permafrost.runbook.context import Context
-from permafrost.runbook.mending import is_mended_by
+from permafrost.runbook.mending import is_mended_by, is_shut_out
 from permafrost.topology import Node
 
 SHOWN = 3
@@ -90,3 +90,18 @@ def require_node_undisturbed(ctx: Context, command: str, node: Node) -> None:
     if waiting and not is_mended_by(ctx, command, node):
         also = f"; then `permafrost {command} {node.name}`"
         raise Refused(*(problem_of(run, also=also) for run in waiting))
+
+
+def renews_alone(ctx: Context, command: str, node: Node) -> bool:
+    """Whether a node's certificate is all that may be renewed: an operation waits on the node.
+
+    Neither of its ways out gets past a replica that edges see down although it is proven. Raises
+    Refused (OPERATION_UNFINISHED) where that is not so.
+    """
+    try:
+        require_node_undisturbed(ctx, command, node)
+    except Refused:
+        if not is_shut_out(ctx, node):
+            raise
+        return True
+    return False

@@ -61,6 +61,8 @@ class World:
     """For each edge: endpoint, and endpoint@checkpoint, to slot."""
     wrong: set[str] = field(default_factory=set)
     """Checkpoints whose answers are not the recorded ones."""
+    expired: set[str] = field(default_factory=set)
+    """Replicas whose certificate has run out: edges see them down, and they answer."""
     failing: set[str] = field(default_factory=set)
     """Checkpoints whose requests fail, although their probes pass."""
     wedging: set[str] = field(default_factory=set)
@@ -154,7 +156,8 @@ class World:
 
     def is_up(self, name: str, slot: str) -> bool:
         """Whether a slot answers the edges' check."""
-        return self.works(name) and self.slot_state(name, slot)[0] == "ADMITTED"
+        is_shut = name in self.expired
+        return not is_shut and self.works(name) and self.slot_state(name, slot)[0] == "ADMITTED"
 
     def routed(self, edge: str, name: str) -> str:
         """Return the slot to which an edge sends the requests of a replica's endpoint."""

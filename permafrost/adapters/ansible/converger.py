@@ -38,6 +38,8 @@ DEADLINE_S = 900
 FINGERPRINT = "fingerprint"
 """What a site names where it demands that fingerprints be signed."""
 GRACE_S = 30
+CERTIFICATE_TASKS = "haproxy_configure"
+"""The tag of the tasks that write authority and certificate of a node's HAProxy."""
 READER, UPLOADS = "registry-reader", "registry-uploads"
 """Secrets of the site's own that a registry on a VM of it has."""
 
@@ -140,21 +142,34 @@ class AnsibleConverger:
         ``joins`` decides nothing that the node is configured as later: it is no part of its
         fingerprint.
         """
+        return self._play(node, check=check, more={"etcd_joins": True} if joins else {})
+
+    def write_certificate(self, node: Node) -> NodeConverged:
+        """Run only the tasks that write the certificate: what its slots hold is not touched."""
+        return self._play(node, tags=CERTIFICATE_TASKS)
+
+    def _play(
+        self,
+        node: Node,
+        *,
+        check: bool = False,
+        tags: str = "",
+        more: Mapping[str, Any] | None = None,
+    ) -> NodeConverged:
         workspace = Workspace(self._loaded.state_dir / "ansible" / node.name, node)
         control = control_folder()
         try:
             with locked(workspace.folder):
                 key = ssh_key(self._loaded.state_dir)
                 variables = self.variables(node)
-                if joins:
-                    variables.plain["etcd_joins"] = True
+                variables.plain.update(more or {})
                 workspace.prepare(self._source, variables, key, control)
-                outcome = self._run(workspace, check=check)
+                outcome = self._run(workspace, check=check, tags=tags)
         finally:
             remove(control)
         return result_of(node, outcome, workspace.folder)
 
-    def _run(self, workspace: Workspace, *, check: bool) -> dict[str, Any]:
+    def _run(self, workspace: Workspace, *, check: bool, tags: str) -> dict[str, Any]:
         folder, node = workspace.folder, workspace.node
         outcome = folder / "outcome.json"
         outcome.unlink(missing_ok=True)
@@ -163,6 +178,7 @@ class AnsibleConverger:
             "playbook": f"{node.tier}.yml",
             "node": node.name,
             "check": check,
+            "tags": tags,
             "ident": f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}",
             "deadline_s": DEADLINE_S,
         }

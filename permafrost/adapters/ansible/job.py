@@ -35,6 +35,7 @@ def main(folder: Path, parent: int) -> int:
         inventory=str(folder / "inventory"),
         limit=request["node"],
         cmdline="--check --diff" if request["check"] else None,
+        tags=request["tags"] or None,
         ident=request["ident"],
         rotate_artifacts=KEPT_RUNS,
         timeout=request["deadline_s"],
