@@ -122,9 +122,13 @@ def unload_drafts(site: Site, name: str, slot: str) -> tuple[Draft, ...]:
     return tuple(drafts)
 
 
-def record_draft(made: Release, detail: str) -> Draft:
-    """Return the step that records what an endpoint's slots are to hold."""
-    return Draft(SlotStep.RECORD.value, made.endpoint, EDGES_S, detail, release_arguments(made))
+def record_draft(made: Release, detail: str, *, force: Force | None = None) -> Draft:
+    """Return the step that records what an endpoint's slots are to hold.
+
+    ``force``: whether edges that do not answer are left as they are.
+    """
+    told = {**release_arguments(made), **({"force": force.value} if force else {})}
+    return Draft(SlotStep.RECORD.value, made.endpoint, EDGES_S, detail, told)
 
 
 def share_draft(made: Release) -> Draft:
@@ -148,7 +152,8 @@ def cut_over_draft(
     ``part``: ``min_ready`` replicas with that slot are enough; else all that serve must have it.
     ``force``: what the step may waive of that when it looks once more.
     """
-    detail = f"from slot {held.live} to {made.live} on every edge"
+    source = f"from slot {held.live} " if held.live != made.live else ""
+    detail = f"{source}to slot {made.live} on every edge"
     told = {**release_arguments(made), **({"part": "yes"} if part else {})}
     told |= {"force": force.value} if force else {}
     return Draft(SlotStep.CUT_OVER.value, made.endpoint, EDGES_S, detail, told)

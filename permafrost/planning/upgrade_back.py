@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from permafrost.errors import Problem, Refused
 from permafrost.planning.force import Force
@@ -34,12 +35,19 @@ def plan_rollback(
     *,
     records: Sequence[MaintenanceRecord] = (),
     force: Force | None = None,
+    begun: Mapping[str, Any] | None = None,
 ) -> OperationPlan:
     """Return the switch back to the other slot; Refused when that slot cannot answer now.
 
-    ``force``: what may be waived; the plan says what is.
+    ``force``: what may be waived; the plan says what is. ``begun``: the facts of one that waits
+    for its end. Begun again it goes where that went, also where that has got there: the other way
+    would bring back what it was to end.
     """
     held = live.releases[name]
+    to = str(begun["after"]["live"]) if begun else held.spare
+    if to == held.live and _is_told_everywhere(live, name, to):
+        note = f"slot {to} answers on every edge already"
+        return OperationPlan(ROLLBACK, name, (), notes=(note,))
     if not held.kept:
         raise Refused(
             Problem(
@@ -49,7 +57,7 @@ def plan_rollback(
                 f"`permafrost upgrade {name} --to` the checkpoint that served before",
             )
         )
-    if held.is_bringing_in:
+    if to != held.live and held.is_bringing_in:
         raise Refused(
             Problem(
                 "ROLLBACK_NOT_PROVEN",
@@ -58,29 +66,34 @@ def plan_rollback(
                 "finish that upgrade, or abort it",
             )
         )
-    problems, waived = switch_problems(site, live, held, held.spare, force)
+    problems, waived = switch_problems(site, live, held, to, force)
     if problems:
         raise Refused(*problems)
-    back = replace(held, live=held.spare, previous="")
+    back = replace(held, live=to, previous="")
     return OperationPlan(
         ROLLBACK,
         name,
         numbered([cut_over_draft(held, back, force=force)]),
         basis=basis(site, live, name, back.checkpoint),
         facts={
-            "before": held.as_dict(),
+            "before": begun["before"] if begun else held.as_dict(),
             "after": back.as_dict(),
             **({"force": force.value, "waived": list(waived)} if force else {}),
         },
         notes=(
             f"{back.checkpoint} is loaded in slot {back.live} and proven",
             *(f"waived: {what}" for what in waived),
-            *(f"{edge} goes on with slot {held.live} until `permafrost converge {edge}` tells it"
+            *(f"{edge} goes on with slot {back.spare} until `permafrost converge {edge}` tells it"
               for edge in sorted(live.traffic.unreachable)),
             *(f"{r.host} is in maintenance: its replicas come back by themselves"
               for r in records),
         ),
     )  # fmt: skip
+
+
+def _is_told_everywhere(live: LiveState, name: str, slot: str) -> bool:
+    """Whether every edge answers, and sends an endpoint's requests to a slot."""
+    return not live.traffic.unreachable and set(live.traffic.live_slots(name).values()) == {slot}
 
 
 def plan_retire(site: Site, live: LiveState, name: str) -> OperationPlan:
@@ -114,28 +127,60 @@ def _emptied(site: Site, live: LiveState, held: Release) -> list[Problem]:
     ]
 
 
-def way_back(site: Site, live: LiveState, before: Release, target: str) -> OperationPlan:
+def way_back(
+    site: Site, live: LiveState, before: Release, target: str, *, force: Force | None = None
+) -> OperationPlan:
     """Return what brings an endpoint back to a release whose slots are loaded, from what is seen.
 
-    Edges first: nobody is sent to a slot any more when it is emptied.
+    Edges first: nobody is sent to a slot any more when it is emptied. ``force``: the level under
+    which the operation began, which waives the same on the way back; Refused what it does not.
     """
     name = before.endpoint
     held = live.releases[name]
     drafts: list[Draft] = []
+    waived: tuple[str, ...] = ()
     astray = {s for s in live.traffic.live_slots(name).values() if s != before.live}
+    if force is not None:
+        problems, waived = switch_problems(site, live, held, before.live, force)
+        if problems:
+            raise Refused(*(_as_told_back(p, name) for p in problems))
     if astray or held.live != before.live:
         back = replace(held, live=before.live, share=0, previous=before.previous)
-        drafts.append(cut_over_draft(held, back))
+        drafts.append(cut_over_draft(held, back, force=force))
     extra = [slot for slot in held.slots if slot not in before.slots]
     missing = [slot for slot in before.slots if slot not in held.slots]
     if missing:
         drafts.append(record_draft(replace(before, open=(before.live,)), "both slots"))
         for slot in missing:
             drafts += load_drafts(site, name, slot, before.slots[slot])
-    drafts.append(record_draft(before, f"slots {', '.join(sorted(before.slots))}"))
+    slots = f"slots {', '.join(sorted(before.slots))}"
+    drafts.append(record_draft(before, slots, force=force))
     for slot in extra:
         drafts += unload_drafts(site, name, slot)
-    return OperationPlan("abort", target, numbered(drafts))
+    silent = sorted(live.traffic.unreachable) if force else ()
+    return OperationPlan(
+        "abort",
+        target,
+        numbered(drafts),
+        facts={"force": force.value, "waived": list(waived)} if force else {},
+        notes=(
+            *(f"waived: {what}" for what in waived),
+            *(f"{edge} goes on as it was told until `permafrost converge {edge}` tells it"
+              for edge in silent),
+        ),
+    )  # fmt: skip
+
+
+def _as_told_back(problem: Problem, name: str) -> Problem:
+    """Return what stands in the way of taking a forced switch back, with what can be done."""
+    if problem.code != "EDGE_UNREACHABLE":
+        return problem
+    hint = (
+        f"bring it back (`permafrost status` shows its VM, `permafrost converge {problem.path}` "
+        f"configures one that runs), then abort again; or `permafrost rollback {name} --force "
+        "unseen` goes on and leaves it as it is"
+    )
+    return replace(problem, hint=hint)
 
 
 def way_back_by_exchange(

@@ -108,7 +108,7 @@ class RecordRelease(ReleaseAction):
                 )
             )
         record_release(self.ctx.store, self.made)
-        self.told["off"] = list(tell_slots(self.ctx))
+        self.told["off"] = list(tell_slots(self.ctx, unseen=self.force is Force.UNSEEN))
 
 
 class SetShare(ReleaseAction):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 from model_registry.errors import RegistryError
 from model_registry.lockfile import read_lock
 from permafrost.engine.runs import Run
 from permafrost.errors import Problem, Refused
-from permafrost.planning.force import Force
+from permafrost.planning.force import Force, force_of
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, release_of
 from permafrost.planning.steps import OperationPlan
@@ -102,7 +103,16 @@ def preview_rollback(
         endpoint,
         records=ctx.store.maintenance.all(),
         force=force,
+        begun=_begun_switch(ctx, endpoint),
     )
+
+
+def _begun_switch(ctx: Context, endpoint: str) -> Mapping[str, Any] | None:
+    """Return the facts of a switch back that waits for its end."""
+    waiting = (run for run in ctx.store.runs.unfinished() if not run.back)
+    name = f"{ROLLBACK} {endpoint}"
+    facts = (run.plan.facts for run in waiting if run.plan.name == name)
+    return next((f for f in facts if "strategy" not in f), None)
 
 
 def rollback(
@@ -189,7 +199,8 @@ def undo(ctx: Context, run: Run) -> OperationPlan:
         return way_back_by_exchange(
             ctx.site, live, before, run.plan.name, owner=run.owner, mixed=mixed
         )
-    return way_back(ctx.site, live, before, run.plan.name)
+    force = force_of(run.plan.facts.get("force"))
+    return way_back(ctx.site, live, before, run.plan.name, force=force)
 
 
 UNDO: dict[str, Callable[[Context, Run], OperationPlan]] = {

@@ -190,20 +190,6 @@ def test_a_killed_one_goes_on_with_the_force_that_it_was_given(
     assert world.effects.count(f"route {HERE}") == 2, "once for the upgrade, once back"
 
 
-def test_it_is_taken_back_only_with_every_edge(ctx: Context, world: World) -> None:
-    world.edges_down.add(AWAY)
-    ctx.crash = KillAt(1)
-    with pytest.raises(Cut):
-        rollback(ctx, "pulse", owner=ME, force=Force.UNSEEN)
-    after = another_process(ctx, world)
-    operation = after.store.runs.all(1)[0].operation
-    with pytest.raises(PermafrostError, match="EDGE_UNREACHABLE"):
-        abort_run(after, operation)
-    world.edges_down.clear()
-    abort_run(after, operation)
-    assert world.answers("pulse") == {NEW}
-
-
 def test_one_that_is_an_upgrade_has_no_levels(ctx: Context, world: World) -> None:
     retire(ctx, "pulse", owner=ME)
     assert codes(ctx, None) == set()
