@@ -50,7 +50,7 @@ class LiveState:
         if declared is not None and declared.is_away:
             sending = sorted({s.edge for s in self.traffic.of(node.name) if s.takes_requests})
             if sending:
-                told = f"{', '.join(sending)} sends it requests nevertheless: drain it again"
+                told = f"{', '.join(sending)} sends it requests nevertheless"
                 return ReplicaState(declared.state.value), told
             return ReplicaState(declared.state.value), declared.reason
         without_machine = None if self.blind else self._without_machine(node.name)

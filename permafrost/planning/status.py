@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from permafrost.planning.drift_report import Drift
 from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.planning.lifecycle import ReplicaState
 from permafrost.planning.live import LiveState
+from permafrost.planning.sent_nevertheless import Unfinished, what_to_do
 from permafrost.planning.status_hosts import HostStatus, Standing, hosts_of
 from permafrost.planning.status_parts import (
     EdgeStatus,
@@ -101,13 +103,20 @@ def site_status(
     *,
     knowledge: KnowledgeStatus | None = None,
     silent: str = "",
+    unfinished: Sequence[Unfinished] = (),
 ) -> SiteStatus:
-    """Return the status that a snapshot shows; ``silent``: why the site's registry is."""
+    """Return the status that a snapshot shows; ``silent``: why the site's registry is.
+
+    ``operation``: who is at work; ``unfinished``: operations that wait to be ended.
+    """
     address = str(service_address(site))
+    told = partial(what_to_do, site, live, unfinished=unfinished, is_held=operation is not None)
     return SiteStatus(
         site=site.site,
         environment=site.environment,
-        endpoints=tuple(_endpoint(site, live, name, address) for name in sorted(site.inference)),
+        endpoints=tuple(
+            _endpoint(site, live, name, address, told) for name in sorted(site.inference)
+        ),
         edges=tuple(_edge(live, e) for e in edges(site)),
         vip=address if site.edge.vip else None,
         operation=operation,
@@ -118,9 +127,11 @@ def site_status(
     )
 
 
-def _endpoint(site: Site, live: LiveState, name: str, address: str) -> EndpointStatus:
+def _endpoint(
+    site: Site, live: LiveState, name: str, address: str, told: Callable[[Node], str]
+) -> EndpointStatus:
     endpoint = site.inference[name]
-    members = tuple(_replica(live, node) for node in replicas(site, name))
+    members = tuple(_replica(live, node, told(node)) for node in replicas(site, name))
     serving = {r.checkpoint for r in members if r.state is ReplicaState.ADMITTED}
     return EndpointStatus(
         name=name,
@@ -132,7 +143,7 @@ def _endpoint(site: Site, live: LiveState, name: str, address: str) -> EndpointS
     )
 
 
-def _replica(live: LiveState, node: Node) -> ReplicaStatus:
+def _replica(live: LiveState, node: Node, to_do: str) -> ReplicaStatus:
     state, reason = live.state_of(node)
     vm = live.inventory.vm(node.name)
     facts = live.nodes.get(node.name)
@@ -143,7 +154,7 @@ def _replica(live: LiveState, node: Node) -> ReplicaStatus:
         gpus=vm.gpus if vm else (),
         checkpoint=(facts.checkpoint or None) if facts else None,
         in_flight=live.in_flight(node.name),
-        reason=reason,
+        reason=f"{reason}: {to_do}" if to_do else reason,
         declared=live.declared.get(node.name),
     )
 

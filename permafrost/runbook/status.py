@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from permafrost.planning.sent_nevertheless import Unfinished
 from permafrost.planning.status import SiteStatus, site_status
 from permafrost.runbook.context import Context
 from permafrost.runbook.drift import drift_of
@@ -34,4 +35,8 @@ def read_status(ctx: Context) -> SiteStatus:
         drift_of(ctx, live),
         knowledge=known,
         silent=silent.problems[0].message if silent is not None else "",
+        unfinished=[
+            Unfinished(run.operation, run.plan.name, run.back is not None)
+            for run in ctx.store.runs.unfinished()
+        ],
     )
