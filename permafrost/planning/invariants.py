@@ -2,7 +2,9 @@
 
 1. The replicas of an endpoint that serve never fall below ``min_ready`` by our doing. Taking
    away what serves nobody takes nothing away.
-2. Never two failure domains down by our doing: while one is in maintenance no other is begun.
+2. Never two failure domains down by our doing: while one is in maintenance no other is begun,
+   nor while a host with VMs of the site is closed that nobody's record has: it died in
+   maintenance and was left, or somebody closed it by hand.
 3. Nothing comes into rotation whose digest is not the pinned one, or which has not just proven
    itself: its node says ADMITTED, with that digest.
 4. A majority of the knowledge members goes on running: etcd, brokers and object storage of that
@@ -95,6 +97,29 @@ def domain_problems(
         )
         for r in records
         if r.host not in hosts
+    )
+
+
+def closed_problems(
+    site: Site, live: LiveState, records: Iterable[MaintenanceRecord], hosts: Collection[str]
+) -> tuple[Problem, ...]:
+    """Return the other hosts with VMs of the site that are closed without a record of ours.
+
+    One that vCenter has lost is not closed but lost: whether enough serve without it is asked.
+    """
+    ours = {n.name for n in nodes(site)}
+    known = {r.host for r in records} | set(hosts)
+    held = {vm.host for vm in live.inventory.vms if vm.name in ours}
+    return tuple(
+        Problem(
+            "HOST_CLOSED",
+            "it is in maintenance mode, and no maintenance of ours has it: it died in one and was "
+            "left, or somebody closed it by hand",
+            host.name,
+            f"open it first: `permafrost maintenance exit {host.name}`",
+        )
+        for host in live.inventory.hosts
+        if host.in_maintenance and host.connected and host.name in held - known
     )
 
 

@@ -53,16 +53,19 @@ def plan_enter(
     """
     silent = frozenset(e for e in live.traffic.unreachable if not live.is_gone(e))
     problems, waived = waived_of(verdict, silent, force)
-    blockers = [p for p in problems if p.code not in MAY_REMAIN]
+    mine = [r for r in records if r.host in verdict.hosts]
+    is_whole = {r.host for r in mine} == set(verdict.hosts)
+    is_in = is_whole and all(r.state is MaintenanceState.IN for r in mine)
+    # What was closed since is no reason against what is in maintenance already.
+    remains = (*MAY_REMAIN, "HOST_CLOSED") if is_in else MAY_REMAIN
+    blockers = [p for p in problems if p.code not in remains]
     lost = [h for h in verdict.hosts if not _is_connected(live, h)]
     blockers += [
         Problem("HOST_NOT_CONNECTED", "vCenter has lost it", h, "it is down already") for h in lost
     ]
     if blockers:
         raise Refused(*blockers)
-    mine = [r for r in records if r.host in verdict.hosts]
-    is_whole = {r.host for r in mine} == set(verdict.hosts)
-    if is_whole and all(r.state is MaintenanceState.IN for r in mine):
+    if is_in:
         return OperationPlan(ENTER, verdict.name, (), notes=("it is in maintenance already",))
     away = _away(site, live, verdict, Away.of_records(mine))
     return OperationPlan(

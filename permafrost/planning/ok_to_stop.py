@@ -7,10 +7,11 @@ that speaks against it. It promises nothing of the next minute: who stops someth
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from permafrost.errors import Problem, Refused
 from permafrost.planning.invariants import (
+    closed_problems,
     domain_problems,
     floor_problems,
     quorum_problems,
@@ -35,7 +36,7 @@ def ok_to_stop(
     name: str,
     *,
     recorded: Placement,
-    records: Iterable[MaintenanceRecord] = (),
+    records: Sequence[MaintenanceRecord] = (),
     services: Collection[tuple[str, str]] = (),
     knowledge: KnowledgeStatus | None = None,
 ) -> Verdict:
@@ -58,6 +59,7 @@ def ok_to_stop(
     problems = [
         *floor_problems(site, live, stopping),
         *domain_problems(records, {*hosts, *touched}),
+        *closed_problems(site, live, records, {*hosts, *touched}),
         *_unseen_hosts(live, hosts),
         *quorum_problems(site, live, machines),
         *_edge_problems(live, site, stopping),

@@ -7,7 +7,7 @@ own view:
   nobody;
 - a guest is shut down only when nobody is served by it and nothing is in flight;
 - a host is emptied or closed only while no other is away by our doing; one that died meanwhile
-  and was left is lost, not away;
+  and was left is lost, not away, and none is begun with while it is back and closed;
 - an edge is told to send requests only to what has proven itself, with the pinned digest;
 - no DONE without its INTENT; receipts form a chain.
 
@@ -112,7 +112,13 @@ class Runbooks(SimulatedSite):
             require_nothing_unfinished(ctx, f"maintenance enter {host}")
             enter(ctx, host, owner=ME)
 
+        others = [h for h in self.world.hosts.values() if h.name != host]
+        is_another_closed = any(h.in_maintenance and h.connected for h in others)
+        begun = len(self.world.effects)
         self.run(work, kill, cut)
+        if is_another_closed:
+            done = self.world.effects[begun:]
+            assert not done, f"{host} is begun with beside a closed host: {done}"
 
     @precondition(lambda self: self.ctx.store.maintenance.all())
     @rule(kill=kills, cut=cuts)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from permafrost.runbook.maintenance import leave
 from tests.properties.machines import Runs, in_parts, run_machine
 from tests.properties.runbook_machine import Runbooks
-from tests.properties.simulated_site import HOSTS, REPLICAS
+from tests.properties.simulated_site import HOSTS, ME, REPLICAS
 
 EDGES_ARE_TOLD = 5
 """The moment of an undrain from which on its replica serves."""
@@ -34,7 +35,10 @@ def test_an_undrain_killed_while_two_others_are_away_is_ended() -> None:
 
 @pytest.mark.parametrize("returns", [False, True])
 def test_a_host_goes_after_another_died_in_maintenance_and_was_left(returns: bool) -> None:
-    """It is lost, not away by our doing; that enough serve is asked as ever."""
+    """Lost it is not away by our doing; that enough serve is asked as ever.
+
+    Back and closed it is a second domain: it is opened first.
+    """
     machine = Runbooks()
     machine.deploy()
     dead, other, third, _ = HOSTS
@@ -45,6 +49,13 @@ def test_a_host_goes_after_another_died_in_maintenance_and_was_left(returns: boo
     machine.leave(None, None)
     if returns:
         machine.a_host_returns(dead)
+        machine.enter(other, None, None)
+        assert machine.ctx.store.maintenance.all() == (), "the other one would be the second"
+        leave(machine.ctx, dead, owner=ME)
+        machine.enter(other, None, None)
+        assert [h for h in HOSTS if machine.world.hosts[h].in_maintenance] == [other]
+        machine.teardown()
+        return
     machine.enter(other, None, None)
     assert [r.host for r in machine.ctx.store.maintenance.all()] == [other]
     assert machine.world.hosts[dead].in_maintenance

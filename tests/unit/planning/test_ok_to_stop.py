@@ -122,6 +122,37 @@ def test_another_host_is_away(world: World) -> None:
     ]
 
 
+def closed(world: World, name: str, *, connected: bool = True) -> None:
+    facts = replace(world.hosts[name], in_maintenance=True, connected=connected)
+    world.hosts[name] = facts
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(Kind.HOST, HOST), (Kind.VM, "lab-pulse-02"), (Kind.REPLICA, "lab-chat-02")]
+)
+def test_a_closed_host_that_nobody_has_recorded_is_a_second_domain(
+    world: World, kind: Kind, name: str
+) -> None:
+    closed(world, "lab-esx-03")
+    (problem,) = ask(world, kind, name).problems
+    assert (problem.code, problem.path) == ("HOST_CLOSED", "lab-esx-03")
+    assert "`permafrost maintenance exit lab-esx-03`" in problem.hint
+
+
+def test_closed_is_no_second_domain_where_it_is_recorded_asked_about_lost_or_empty(
+    world: World,
+) -> None:
+    closed(world, "lab-esx-03")
+    told = codes(ask(world, Kind.HOST, HOST, records=[record("lab-esx-03")]))
+    assert told == ["OTHER_MAINTENANCE"]
+    assert ask(world, Kind.HOST, "lab-esx-03").is_ok
+    closed(world, "lab-esx-03", connected=False)
+    assert "HOST_CLOSED" not in codes(ask(world, Kind.HOST, HOST))
+    world.hosts["lab-esx-09"] = replace(world.hosts["lab-esx-01"], name="lab-esx-09", moid="h-9")
+    closed(world, "lab-esx-09")
+    assert "HOST_CLOSED" not in codes(ask(world, Kind.HOST, HOST)), "no VM of the site is there"
+
+
 def test_who_stands_elsewhere_than_placed(world: World) -> None:
     recorded = Placement({"lab-chat-03": Slot("lab-esx-01", "host-1", ("0000:3b:00.0",))})
     verdict = ask(world, Kind.HOST, HOST, recorded=recorded)

@@ -10,6 +10,7 @@ import pytest
 
 from permafrost.engine.runs import RunState
 from permafrost.errors import Failed, Refused
+from permafrost.planning.force import Force
 from permafrost.planning.lifecycle import MaintenanceState
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica
@@ -111,7 +112,7 @@ def test_never_two_hosts(ctx: Context, world: World) -> None:
 
 def test_a_plan_that_is_stale_is_refused(ctx: Context, world: World) -> None:
     made = preview_enter(ctx, HOST, owner=ME)
-    world.hosts["lab-esx-03"] = replace(world.hosts["lab-esx-03"], in_maintenance=True)
+    world.hosts["lab-esx-09"] = replace(world.hosts["lab-esx-03"], name="lab-esx-09", moid="h-9")
     with pytest.raises(Refused, match="PLAN_STALE"):
         enter(ctx, HOST, owner=ME, shown=made.fingerprint)
     assert world.effects == []
@@ -139,9 +140,54 @@ def test_a_host_that_died_in_maintenance_is_left(ctx: Context, world: World) -> 
     assert not world.hosts[HOST].in_maintenance
 
 
-def test_without_a_place_for_the_edge_nothing_is_begun(ctx: Context, world: World) -> None:
-    for name in (OTHER, "lab-esx-03"):
-        world.hosts[name] = replace(world.hosts[name], in_maintenance=True)
+def come_back_closed(ctx: Context, world: World) -> None:
+    """The host dies in maintenance, is left, and comes back as it was."""
+    enter(ctx, HOST, owner=ME)
+    world.hosts[HOST] = replace(world.hosts[HOST], connected=False)
+    leave(ctx, HOST, owner=ME)
+    world.hosts[HOST] = replace(world.hosts[HOST], connected=True)
+
+
+@pytest.mark.parametrize("force", [None, *Force])
+def test_one_that_came_back_closed_is_opened_before_another_goes(
+    ctx: Context, world: World, force: Force | None
+) -> None:
+    """Enough would serve without both: it is the second failure domain that is refused."""
+    for endpoint in world.site.inference.values():
+        endpoint.__dict__["min_ready"] = 1
+    come_back_closed(ctx, world)
+    done = list(world.effects)
+    with pytest.raises(Refused) as caught:
+        enter(ctx, OTHER, owner=ME, force=force)
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.path) == ("HOST_CLOSED", HOST)
+    assert f"`permafrost maintenance exit {HOST}`" in problem.hint
+    assert world.effects == done
+    leave(ctx, HOST, owner=ME)
+    enter(ctx, OTHER, owner=ME, force=force)
+    assert world.hosts[OTHER].in_maintenance
+
+
+def test_one_that_came_back_closed_may_be_entered_again(ctx: Context, world: World) -> None:
+    come_back_closed(ctx, world)
+    enter(ctx, HOST, owner=ME)
+    assert [r.host for r in ctx.store.maintenance.all()] == [HOST]
+
+
+def test_what_is_in_maintenance_already_is_so_whatever_was_closed_since(
+    ctx: Context, world: World
+) -> None:
+    enter(ctx, HOST, owner=ME)
+    world.hosts[OTHER] = replace(world.hosts[OTHER], in_maintenance=True)
+    assert preview_enter(ctx, HOST, owner=ME).notes == ("it is in maintenance already",)
+
+
+def test_without_a_place_for_the_edge_nothing_is_begun(tmp_path: Path) -> None:
+    """Each other host has one."""
+    site = small_site()
+    site = site.model_copy(update={"edge": site.edge.model_copy(update={"nodes": 3})})
+    world = World.of(site)
+    ctx = context(tmp_path / "state", world)
     with pytest.raises(Refused, match="EDGE_CANNOT_MOVE"):
         enter(ctx, HOST, owner=ME)
     assert world.effects == []
