@@ -283,8 +283,9 @@ def test_every_template_of_the_roles_has_a_golden_file() -> None:
         str(file.relative_to(TEMPLATES)) for folder in folders for file in
         (TEMPLATES / folder).glob("*.j2")
     }  # fmt: skip
-    # Shared text that is part of both configurations, and a program that the unit tests run.
+    # Shared text that is part of both configurations, and programs that the unit tests run.
     assert landing - rendered == {
+        "base/finish-packages.py.j2",
         "haproxy/defaults.cfg.j2",
         "haproxy/edge_knowledge.cfg.j2",
         "haproxy/permafrost-haproxy.py.j2",
