@@ -207,3 +207,22 @@ def test_a_share_that_nobody_watches_ends_as_the_upgrade_is_begun_again(
         upgrade(ctx, "pulse", NEW, CANARY)
     assert shares == [0]
     assert not any("pulse/share" in told for told in world.routes.values())
+
+
+@pytest.mark.parametrize("moment", range(14))
+def test_a_retirement_begun_again_empties_what_the_killed_one_left(
+    tmp_path: Path, world: World, moment: int
+) -> None:
+    """Its first step records that the slot is empty: there is nothing to retire by the record."""
+    ctx = context(tmp_path / "state", world)
+    upgrade(ctx, "pulse", NEW, BESIDE)
+    ctx.crash = KillAt(moment)
+    with pytest.raises(Cut):
+        retire(ctx, "pulse", owner=ME)
+    after = another_process(ctx, world)
+    (run,) = after.store.runs.unfinished()
+    require_nothing_unfinished(after, "retire pulse")
+    retire(after, "pulse", owner=ME)
+    assert held_by(world) == [{"b": NEW}] * len(MEMBERS)
+    assert after.store.runs.unfinished() == ()
+    assert run_named(after, run.operation).state.is_over
