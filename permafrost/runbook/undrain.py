@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from permafrost.errors import Problem, Refused
+from permafrost.planning.lifecycle import MaintenanceRecord
 from permafrost.planning.live import LiveState
 from permafrost.planning.steps import OperationPlan
 from permafrost.runbook.admit import AdmitEvidence, admit_replica, preview_admit
@@ -32,10 +35,31 @@ def undrain_replica(
 def _look_while_it_runs(ctx: Context, node: Node) -> LiveState:
     """Return what vCenter, edges and nodes say, all asked at once; Refused where its VM is off."""
     live = look_around(ctx, node)
-    vm = live.inventory.vm(node.name)
     if live.is_gone(node.name):
-        why = "there is no VM" if vm is None else f"its VM is off or {vm.host} is not connected"
-        raise Refused(
-            Problem("REPLICA_NOT_RUNNING", why, node.name, "power the VM on, then run it again")
-        )
+        why, hint = _why_gone(live, node, ctx.store.maintenance.all())
+        raise Refused(Problem("REPLICA_NOT_RUNNING", why, node.name, hint))
     return live
+
+
+def _why_gone(
+    live: LiveState, node: Node, records: Iterable[MaintenanceRecord]
+) -> tuple[str, str]:
+    """Return why its VM cannot answer, and what brings it back: not each can be powered on."""
+    vm = live.inventory.vm(node.name)
+    if vm is None:
+        return "there is no VM", "`permafrost deploy` makes it; then run it again"
+    host = live.inventory.host(vm.host)
+    if not vm.is_connected or (host is not None and not host.connected):
+        return (
+            f"{vm.host} is not connected",
+            f"bring {vm.host} back to vCenter and start the VM, then run it again",
+        )
+    record = next((r for r in records if r.host == vm.host), None)
+    if record is not None or (host is not None and host.in_maintenance):
+        name = record.name if record is not None else vm.host
+        return (
+            f"its VM is off, and {vm.host} is in maintenance",
+            f"`permafrost maintenance exit {name}` first; what it does not bring back, "
+            "`permafrost deploy` starts",
+        )
+    return "its VM is off", "power the VM on (`permafrost deploy` does), then run it again"

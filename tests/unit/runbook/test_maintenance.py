@@ -22,6 +22,7 @@ from permafrost.runbook.maintenance import (
 )
 from permafrost.runbook.recovery import abort_run, resume_run, run_named
 from permafrost.runbook.turns import await_turn
+from permafrost.runbook.undrain import undrain_replica
 from tests.fakes.killing import KillAt, another_process
 from tests.fakes.site import context, placed_context, small_site
 from tests.fakes.world import Cut, World
@@ -180,6 +181,32 @@ def test_what_is_in_maintenance_already_is_so_whatever_was_closed_since(
     enter(ctx, HOST, owner=ME)
     world.hosts[OTHER] = replace(world.hosts[OTHER], in_maintenance=True)
     assert preview_enter(ctx, HOST, owner=ME).notes == ("it is in maintenance already",)
+
+
+def hint_of_undrain(ctx: Context, replica: str) -> str:
+    with pytest.raises(Refused, match="REPLICA_NOT_RUNNING") as caught:
+        undrain_replica(ctx, replica, owner=ME)
+    return caught.value.problems[0].hint
+
+
+def test_what_is_away_with_its_host_comes_back_as_an_undrain_says(
+    ctx: Context, world: World
+) -> None:
+    """Its VM cannot be powered on: its host is closed."""
+    enter(ctx, HOST, owner=ME)
+    assert f"`permafrost maintenance exit {HOST}` first" in hint_of_undrain(ctx, "lab-chat-01")
+    world.hosts[HOST] = replace(world.hosts[HOST], connected=False)
+    assert f"bring {HOST} back" in hint_of_undrain(ctx, "lab-chat-01")
+    leave(ctx, HOST, owner=ME)
+    world.hosts[HOST] = replace(world.hosts[HOST], connected=True)
+    assert f"`permafrost maintenance exit {HOST}` first" in hint_of_undrain(ctx, "lab-chat-01")
+    leave(ctx, HOST, owner=ME)
+    assert "power the VM on" in hint_of_undrain(ctx, "lab-chat-01")
+    world.power_on("lab-chat-01")
+    undrain_replica(ctx, "lab-chat-01", owner=ME)
+    assert world.takes_requests("lab-chat-01")
+    del world.machines["lab-chat-01"]
+    assert "`permafrost deploy` makes it" in hint_of_undrain(ctx, "lab-chat-01")
 
 
 def test_without_a_place_for_the_edge_nothing_is_begun(tmp_path: Path) -> None:
