@@ -74,6 +74,9 @@ def show_run(run: dict[str, Any]) -> None:
         out.print(f"receipt {run['receipt']}")
     if run["plan"] and run["state"] in ("paused", "failed"):
         name = run["operation"]
+        if run["direction"] == "back":
+            out.print(f"`permafrost abort {name}` goes on taking it back")
+            return
         out.print(f"`permafrost resume {name}` goes on, `permafrost abort {name}` takes it back")
 
 

@@ -86,7 +86,9 @@ class Executor:
                         "OPERATION_PAUSED",
                         f"paused before {step}",
                         self.operation,
-                        f"`permafrost resume {self.operation}` goes on, "
+                        f"`permafrost abort {self.operation}` goes on"
+                        if self.label
+                        else f"`permafrost resume {self.operation}` goes on, "
                         f"`permafrost abort {self.operation}` takes back what was done",
                     )
                 )

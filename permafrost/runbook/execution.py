@@ -23,6 +23,7 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.continuing import begun_before, came_later, told_of, with_begun
 from permafrost.runbook.counting import begin_counting, counted_since
 from permafrost.runbook.receipts import steps_of, write_receipt
+from permafrost.runbook.ways_out import tell
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ def drive(ctx: Context, operation: str) -> RunResult:
         ctx.store.runs.end(operation, RunState.PAUSED)
         raise
     except PermafrostError as error:
+        tell(run, error)
         ctx.store.runs.end(operation, RunState.FAILED, error=error.problems[0].as_dict())
         is_refusal = isinstance(error, Refused | Held)
         ctx.store.finish(operation, "REFUSED" if is_refusal else "FAILED")

@@ -14,6 +14,7 @@ from permafrost.planning.undisturbed import concerns, disturbing, is_told_for
 from permafrost.runbook import upgrade
 from permafrost.runbook.context import Context
 from permafrost.runbook.mending import is_mended_by, is_shut_out
+from permafrost.runbook.ways_out import ways_out
 from permafrost.topology import Node
 
 SHOWN = 3
@@ -21,14 +22,13 @@ SHOWN = 3
 
 
 def problem_of(run: Run, *, also: str = "") -> Problem:
-    """Return what is unfinished: whose it is, since when, how far; and the two ways out."""
+    """Return what is unfinished: whose it is, since when, how far; and its ways out."""
     return Problem(
         "OPERATION_UNFINISHED",
         f"{run.plan.name} of {run.owner}, begun {run.started_at}, is {run.as_dict()['state']} "
         f"at step {run.step or 'none'}",
         run.operation,
-        f"`permafrost resume {run.operation}` finishes it, "
-        f"`permafrost abort {run.operation}` takes it back{also}",
+        f"{ways_out(run)}{also}",
     )
 
 
