@@ -110,13 +110,13 @@ class Milvus(Strict):
         default=None, description="one that is there; default: bundled, on the members"
     )
     etcd_tls: StrictBool = Field(
-        default=False, description="TLS with client certificates to etcd; for a new cluster alone"
+        default=True, description="TLS with client certificates to etcd; for a new cluster alone"
     )
     object_store_tls: StrictBool = Field(
-        default=False, description="TLS to the bundled object store; for a new cluster alone"
+        default=True, description="TLS to the bundled object store; for a new cluster alone"
     )
     queue_tls: StrictBool = Field(
-        default=False, description="TLS with client certificates to Kafka; for a new cluster alone"
+        default=True, description="TLS with client certificates to Kafka; for a new cluster alone"
     )
     port: StrictInt = Field(default=19530, ge=1, le=65535, description="gRPC, on every edge")
     access: MilvusAccess = MilvusAccess()
@@ -132,8 +132,9 @@ class Milvus(Strict):
     @model_validator(mode="before")
     @classmethod
     def _no_bundled_store_beside_an_external_one(cls, values: Any) -> Any:
-        """An external store leaves no role to the members, unless the file says a number."""
+        """An external store leaves none to the members, unless the file says a number."""
         if isinstance(values, dict) and values.get("object_store") is not None:
+            values = {"object_store_tls": False, **values}
             roles = values.get("roles", {})
             if isinstance(roles, dict):
                 return {**values, "roles": {"object_store": 0, **roles}}

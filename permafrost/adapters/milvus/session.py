@@ -6,6 +6,7 @@ pymilvus is imported where it is used: it is large, and most commands need none 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from permafrost.adapters.milvus.certificate import certificate_fault
 from permafrost.adapters.ssh import SshShell
 from permafrost.errors import Failed, Problem
 
+# gRPC's core writes to the terminal by itself; what it says is in the errors as well.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 CALL_S = 10.0
 CONNECT_S = 8.0
 ROOT = "root"

@@ -18,7 +18,7 @@ from permafrost.runbook.context import Context
 from permafrost.runbook.doctor import examine
 from permafrost.runbook.doctor_tls import certificate_findings
 from permafrost.runbook.findings import Finding, Level
-from permafrost.site.knowledge import Knowledge
+from permafrost.site.knowledge import Knowledge, Milvus
 from permafrost.site.load import LoadedSite
 from permafrost.site.model import Site
 from tests.fakes.catalog import FakeCatalog
@@ -110,12 +110,15 @@ def test_a_lab_is_well_and_says_what_stands_in_for_what(bench: Bench) -> None:
 def test_what_is_not_encrypted_in_the_knowledge_tier_is_said(bench: Bench) -> None:
     name = "knowledge, not encrypted"
     assert name not in bench.seen()
-    site = bench.ctx.site.model_copy(update={"knowledge": Knowledge()})
-    bench.ctx = replace(bench.ctx, loaded=replace(bench.ctx.loaded, site=site))
-    found = bench.seen()[name]
-    assert found.level is Level.EXPOSED
-    for said in ("between the roles of Milvus", "etcd", "Kafka", "MinIO"):
-        assert said in found.detail
+    plain = Milvus(etcd_tls=False, queue_tls=False, object_store_tls=False)
+    for milvus, stores in ((plain, True), (Milvus(), False)):
+        site = bench.ctx.site.model_copy(update={"knowledge": Knowledge(milvus=milvus)})
+        bench.ctx = replace(bench.ctx, loaded=replace(bench.ctx.loaded, site=site))
+        found = bench.seen()[name]
+        assert found.level is Level.EXPOSED
+        assert "between the roles of Milvus" in found.detail
+        for said in ("etcd", "Kafka", "MinIO"):
+            assert (said in found.detail) is stores
 
 
 def test_real_tools_are_no_stand_ins(bench: Bench) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -92,3 +94,33 @@ def test_the_right_one_is_taken_and_one_that_is_away_has_none(tmp_path: Path) ->
     away = said(a_port(), ca)  # another: pymilvus would use its connection again
     assert away
     assert not any(known in away.lower() for known in CERTIFICATE_WORDS)
+
+
+ASKED = """
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from permafrost.adapters.milvus import session
+
+class Loopback:
+    def forwarded(self, member, port):
+        return nullcontext(int(sys.argv[1]))
+
+session.CONNECT_S = 2.0
+try:
+    with session.connected(Loopback(), "oslo-knowledge-01", 19530, Path(sys.argv[2]), "any"):
+        pass
+except session.MilvusRefusedError as error:
+    print(error)
+"""
+
+
+def test_grpc_says_nothing_by_itself(tmp_path: Path) -> None:
+    ours, theirs = SitePki(tmp_path / "oslo", "oslo"), SitePki(tmp_path / "narvik", "narvik")
+    ca = tmp_path / "ca.pem"
+    ca.write_text(ours.ca_pem())
+    with proxy_showing(theirs, MEMBER) as port:
+        argv = [sys.executable, "-c", ASKED, str(port), str(ca)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert "certificate" in done.stdout
+    assert done.stderr == ""

@@ -105,6 +105,7 @@ def test_an_external_store_and_an_etcd_that_encrypts_are_as_the_file_says() -> N
     site = external()
     assert site.knowledge is not None
     assert site.knowledge.milvus.roles.object_store == 0
+    assert not site.knowledge.milvus.object_store_tls, "unless the file says so"
     assert check_site(site) == []
     assert unsupported(site) == ()
     assert not any("object_store" in stores_on(site, n.name) for n in members(site))
