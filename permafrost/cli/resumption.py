@@ -31,6 +31,7 @@ def resume_deployment(site: Path | None, yes: bool, plan_only: bool, output: Out
         if output is Output.JSON:
             print_json({"schema": 1, "command": "resume", **found.as_dict()})
         return
+    receipt_of_repair = ""
     if found.repairs:
         confirm(f"Put these {len(found.repairs)} things right?", yes)
         receipt_of_repair = repair(ctx, found)
@@ -46,6 +47,7 @@ def resume_deployment(site: Path | None, yes: bool, plan_only: bool, output: Out
     receipt = execute(ctx, made)
     require_clean(ctx)
     if output is Output.JSON:
-        print_json({**receipt, "resumed": found.as_dict()})
+        resumed = {**found.as_dict(), "receipt": receipt_of_repair or None}
+        print_json({**receipt, "resumed": resumed})
     else:
         line(f"verified, and Pulumi has nothing left to do. Receipt: {receipt['receipt']}")

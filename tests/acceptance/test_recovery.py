@@ -45,10 +45,9 @@ def test_a_drain_killed_between_effect_and_evidence_is_finished(
         mark = f"PERMAFROST_CRASH_AT={at}"
         wait_until("its children are gone", lambda: not children_of_killed(mark), 1, 0.05)
         assert replica_state(status(), NAME) == "DRAINING"
-        refused = permafrost.run(
-            "drain", "lab-chat-01", "--yes", "--output", "json", expect=3
-        ).stderr
-        assert json.loads(refused)[0]["code"] == "OPERATION_UNFINISHED"
+        for other in (("drain", "lab-chat-01"), ("converge", NAME)):
+            refused = permafrost.run(*other, "--yes", "--output", "json", expect=3).stderr
+            assert json.loads(refused)[0]["code"] == "OPERATION_UNFINISHED"
         shown = permafrost.json("resume", operation, "--yes")
         assert shown["state"] == "done"
         assert replica_state(status(), NAME) == "DRAINED"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.chain import Chain
 from tests.acceptance.conftest import replica_state
 from tests.acceptance.driver import Cli, VCenter, losses, traffic, wait_until
 from tests.acceptance.powerevents import latest, power_events, turns
@@ -45,6 +46,7 @@ def test_killed_while_a_replica_is_off_then_resumed(
     site_file: Path,
     tmp_path: Path,
 ) -> None:
+    chain = Chain(permafrost, site_file.parent / "state/receipts")
     cpus = {n: vsphere.vm(n).config.hardware.numCPU for n in PULSE}
     wanted = cpus[PULSE[0]] + 2
     text = site_file.read_text(encoding="utf-8")
@@ -69,6 +71,7 @@ def test_killed_while_a_replica_is_off_then_resumed(
         kinds = {r["kind"] for r in found["repairs"]}
         assert {"remove-lock", "clear-pending"} <= kinds, found
         # The control: who only types it again is told of the lock, and nothing is touched.
+        before = chain.files()
         again = shell("pulumi up --yes --non-interactive --skip-preview", expect=None)
         assert again.returncode != 0
         assert "currently locked" in again.stdout + again.stderr
@@ -79,6 +82,11 @@ def test_killed_while_a_replica_is_off_then_resumed(
         summary = load.finish()
     assert done["healthy"]
     assert {"remove-lock", "clear-pending"} <= {r["kind"] for r in done["resumed"]["repairs"]}
+    repaired, deployed = chain.since(before)
+    assert (repaired["command"], deployed["command"]) == ("repair", "deploy")
+    assert repaired["before"]["repairs"] == done["resumed"]["repairs"]
+    assert (repaired["state"], repaired["evidence"]) == ("done", {"left": []})
+    chain.require_finds(done["resumed"]["receipt"], '"remove-lock"', '"remove-look"')
     assert losses(summary) == (0, 0, 0), summary
     assert summary["duplicated"] == 0
     assert min(summary["in_flight_at"].values()) >= 200, summary["in_flight_at"]

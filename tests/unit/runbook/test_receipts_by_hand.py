@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from model_registry.fingerprint.keeping import Verb
-from permafrost.cli import client, observation
+from permafrost.cli import client, observation, resumption
 from permafrost.cli.options import Output
 from permafrost.errors import Failed, Refused
 from permafrost.runbook.clients import add_client, revoke_client, rotate_client
@@ -134,6 +135,24 @@ def test_what_was_repaired_is_told(ctx: Context) -> None:
     assert (receipt["command"], receipt["evidence"]) == ("repair", {"left": []})
     assert len(receipt["before"]["repairs"]) == 4
     assert Path(path).is_file()
+
+
+def test_a_program_that_resumes_is_told_the_repairs_receipt(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = ctx.provisioner
+    assert isinstance(made, FakeProvisioner)
+    made.interrupted = LEFT
+    monkeypatch.setattr(resumption, "open_site", lambda _: ctx)
+    resumption.resume_deployment(None, yes=True, plan_only=False, output=Output.JSON)
+    document = json.loads(capsys.readouterr().out)
+    of_repair, of_deployment = (
+        Path(p) for p in (document["resumed"]["receipt"], document["receipt"])
+    )
+    assert [json.loads(p.read_bytes())["command"] for p in (of_repair, of_deployment)] == [
+        "repair",
+        "deploy",
+    ]
 
 
 def revoked(ctx: Context) -> str:
