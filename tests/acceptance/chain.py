@@ -59,7 +59,8 @@ class Chain:
         """Fail where a secret is in a receipt, or in what `show` tells of an operation."""
         assert len(secret) > 8, "too short to be looked for"
         for path in self.files():
-            assert secret not in path.read_text(encoding="utf-8"), path
+            told = json.loads(path.read_text(encoding="utf-8"))
+            assert secret not in json.dumps(told), path
         for run in self.permafrost.json("history", "--limit", "3")["operations"]:
             assert secret not in json.dumps(self.permafrost.json("show", run["operation"]))
 

@@ -103,8 +103,9 @@ def test_a_fingerprint_that_is_recorded(permafrost: Cli, chain: Chain, on: On) -
     assert told["evidence"]["checkpoint"] == done["checkpoint"]
     assert told["evidence"]["probe_set"] == done["probe_set"]
     assert compared["receipt"] is None
-    file = "/var/lib/permafrost/slots/a/fingerprint.json"
-    probes = json.loads(on(name).check_output(f"cat {file}"))["probes"]
+    kept = on(name).check_output("find /etc/permafrost -name 'fingerprint*.json'").split()
+    known = [json.loads(on(name).check_output(f"cat {file}")) for file in kept]
+    (probes,) = [k["probes"] for k in known if k["checkpoint"] == done["checkpoint"]]
     assert probes
     for probe in probes:
         chain.require_absent(json.dumps(probe["token_ids"]))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.acceptance.chain import Chain
 from tests.acceptance.driver import Cli, wait_until
 from tests.knowledge.changing import codes, lose_disk, lose_vm
 from tests.knowledge.driver import Door
@@ -43,8 +44,10 @@ def test_a_replaced_disk_is_filled_from_the_others(
         plan = permafrost.json("rebuild", member, "--plan-only")
         assert [s["store"] for s in plan["stores"]] == ["etcd", "object_store", "queue"]
         assert all(member not in s["from"] and len(s["from"]) == 2 for s in plan["stores"])
-        permafrost.run("rebuild", member, "--yes", timeout=2400)
+        done = permafrost.json("rebuild", member, "--yes", timeout=2400)
         assert ready(permafrost)
+    told = Chain(permafrost, folder / "state/receipts").told(done["receipt"])
+    assert (told["command"], told["target"]) == ("rebuild", member)
     again = permafrost.run("rebuild", member, "--plan-only", "--output", "json", expect=3)
     assert codes(again.stderr) == {"KNOWLEDGE_NOTHING_LOST"}
     assert permafrost.json("deploy", "--yes", timeout=1200)["changed"] == 0

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pyVim import connect
 from pyVmomi import vim, vmodl
 
+from permafrost.adapters.vsphere.version import version_of
 from permafrost.errors import Failed, PermafrostError, Problem
 from permafrost.site.load import LoadedSite
 
@@ -56,12 +57,14 @@ class VcenterSession:
             vcenter = self.loaded.site.vcenter
             host, _, port = vcenter.server.partition(":")
             password = self.loaded.resolve(vcenter.password_file).read_text().rstrip("\n")
-            self._instance = library.SmartConnect(
+            tls = self.tls()
+            self._instance = library.Connect(
                 host=host,
                 port=int(port or 443),
                 user=vcenter.user,
                 pwd=password,
-                sslContext=self.tls(),
+                version=version_of(host, int(port or 443), tls, CONNECT_S),
+                sslContext=tls,
                 httpConnectionTimeout=CONNECT_S,
                 connectionPoolTimeout=-1,
             )

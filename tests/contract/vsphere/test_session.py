@@ -55,6 +55,20 @@ def told(one: VcenterSession) -> str:
     return raised.value.problems[0].code
 
 
+def over_tls(authority: Path, folder: Path, said: bytes) -> Callable[[socket.socket], None]:
+    """Answer each request within TLS with the same bytes."""
+    certificate, key = ensure_certificate(authority, folder, HERE)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def answer(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            wrapped.recv(1 << 16)
+            wrapped.sendall(said)
+
+    return answer
+
+
 def hears_and_goes(connection: socket.socket) -> None:
     """End in the middle of TLS, in order: what came was read, so there is no reset."""
     connection.recv(1 << 16)
@@ -72,13 +86,32 @@ def test_a_certificate_of_another_authority_is_told(tmp_path: Path) -> None:
     """The control: what is one of certificates is called so."""
     ensure_authority(tmp_path / "ca", "ours")
     theirs = ensure_authority(tmp_path / "other", "theirs")
-    certificate, key = ensure_certificate(theirs, tmp_path / "server", HERE)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-
-    def answer(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as wrapped:
-            wrapped.recv(64)
-
+    answer = over_tls(theirs, tmp_path / "server", b"")
     with listening(answer) as port:
         assert told(session(tmp_path, port, tmp_path / "ca/ca.pem")) == "VCENTER_CERTIFICATE"
+
+
+def test_one_that_accepts_and_never_answers_is_waited_for_within_a_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody takes the connection out of the queue: the kernel has accepted it."""
+    monkeypatch.setattr("permafrost.adapters.vsphere.session.CONNECT_S", 0.3)
+    ensure_authority(tmp_path / "ca", "ours")
+    with socket.create_server((HERE, 0)) as server:
+        one = session(tmp_path, server.getsockname()[1], tmp_path / "ca/ca.pem")
+        assert told(one) == "VCENTER_UNREACHABLE"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwait",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<namespaces/>",
+    ],
+    ids=["it begins yet", "a page of something before it", "no version"],
+)
+def test_what_answers_as_no_vcenter_does_is_told_so(tmp_path: Path, said: bytes) -> None:
+    ours = ensure_authority(tmp_path / "ca", "ours")
+    with listening(over_tls(ours, tmp_path / "server", said)) as port:
+        assert told(session(tmp_path, port, tmp_path / "ca/ca.pem")) == "VCENTER_UNREACHABLE"
