@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.conftest import replica_state
 from tests.acceptance.driver import Cli, VCenter, losses, traffic, wait_until
 from tests.acceptance.hosts import whole_again
-from tests.acceptance.test_faults_in_runbooks import fails
+from tests.acceptance.test_faults_in_runbooks import problems
 from tests.acceptance.test_maintenance import (
     bring_back,
     host_of,
@@ -36,6 +36,10 @@ def afterwards(lab: Cli, status: Status, vsphere: VCenter, permafrost: Cli) -> I
         finally:
             lab.run("fault", "heal", "all")
             bring_back(permafrost, 400)
+            for host in ("lab-esx-01", "lab-esx-02", "lab-esx-03"):
+                # One that came back closed is nobody's: no record names it.
+                if is_in_maintenance_mode(vsphere, host):
+                    permafrost.run("maintenance", "exit", host, "--yes", expect=None)
             permafrost.run("deploy", "--yes", expect=None, timeout=600)
 
 
@@ -43,6 +47,18 @@ def is_connected(permafrost: Cli, host: str) -> bool:
     """Whether vCenter has a host, as the product shows it."""
     hosts = permafrost.run("drift", "--output", "json", expect=None)
     return bool(host_facts(hosts.stdout, host)["connected"])
+
+
+def declared(document: dict[str, Any], names: list[str]) -> set[tuple[str, str]]:
+    """Return what is declared of replicas, and why."""
+    replicas = [r for e in document["endpoints"] for r in e["replicas"] if r["name"] in names]
+    return {(r["declared"]["state"], r["declared"]["reason"]) for r in replicas}
+
+
+def refusals(permafrost: Cli, host: str) -> set[str]:
+    """Return why another host may not go."""
+    asked = ("maintenance", "enter", host, "--yes", "--output", "json")
+    return {str(p["code"]) for p in problems(permafrost.run(*asked, expect=3))}
 
 
 def host_facts(text: str, host: str) -> dict[str, Any]:
@@ -61,8 +77,7 @@ def test_it_is_left_and_comes_back(
     with traffic(lab, "pulse", 20, 900, 0.5, tmp_path / "pulse.jsonl") as load:
         load.await_steady()
         permafrost.run("maintenance", "enter", host, "--yes", timeout=400)
-        told = fails(permafrost, "maintenance", "enter", other, status=3)
-        assert told["code"] == "OTHER_MAINTENANCE"
+        assert "OTHER_MAINTENANCE" in refusals(permafrost, other)
         lab.run("fault", "apply", "host-lost", host)
         wait_until("vCenter has lost it", lambda: not is_connected(permafrost, host), 120)
         assert permafrost.json("maintenance", "status")["hosts"][0]["connected"] is False
@@ -75,9 +90,9 @@ def test_it_is_left_and_comes_back(
         said = permafrost.run("maintenance", "exit", host, "--yes", timeout=400).stdout
         assert f"{host} is dead" in said
         assert permafrost.json("maintenance", "status")["hosts"] == []
-        assert {replica_state(status(), name) for name in away} == {"OUT"}
-        told = fails(permafrost, "maintenance", "enter", other, status=3)
-        assert told["code"] == "BELOW_MIN_READY", "it is lost now, not away"
+        assert declared(status(), away) == {("OUT", "its host died in maintenance")}
+        assert {replica_state(status(), name) for name in away} == {"LOST"}
+        assert refusals(permafrost, other) == {"BELOW_MIN_READY"}, "it is lost now, not away"
         lab.run("fault", "heal", "all")
         wait_until("vCenter has it again", lambda: is_connected(permafrost, host), 120)
         assert is_in_maintenance_mode(vsphere, host)
