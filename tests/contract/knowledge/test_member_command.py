@@ -168,6 +168,9 @@ def test_what_it_prints_is_what_the_orchestrator_reads(
     assert found.spares == {"spare-1", "spare-2", "spare-3"}
     assert found.sessions == (("rootcoord", "10.20.0.24:53100"), ("id", "x"))
     assert found.healing == 1
+    for is_done, left in ((b"\xc2", 1), (b"\xc3", 0)):
+        mark.write_bytes(b"\x00\x01\x82\xa8Finished" + is_done)
+        assert program.healing(settings) == left
     assert found.disk_mib is not None
     assert 0 < (found.disk_free_mib or 0) <= found.disk_mib
     assert found.cluster_owner == ""
