@@ -73,13 +73,7 @@ def running_nodes(site: Site, states: Mapping[str, MemberState]) -> dict[int, Qu
     newest counts, and Milvus numbers them upwards.
     """
     sessions = {key: where for state in states.values() for key, where in state.sessions}
-    by_address = {
-        f"{node.address}:{port}": QueryNode(node.name, unit)
-        for node in members(site)
-        if node.name in states
-        for unit, word in states[node.name].units.items()
-        if word == "active" and (port := query_port(site, unit)) is not None
-    }
+    by_address = _active(site, states)
     newest: dict[QueryNode, int] = {}
     for key, where in sessions.items():
         number, node = key.removeprefix(SESSION), by_address.get(where)
@@ -87,6 +81,22 @@ def running_nodes(site: Site, states: Mapping[str, MemberState]) -> dict[int, Qu
             continue
         newest[node] = max(int(number), newest.get(node, 0))
     return {number: node for node, number in newest.items()}
+
+
+def coming_nodes(site: Site, states: Mapping[str, MemberState]) -> frozenset[QueryNode]:
+    """Return the query nodes that run and have not registered yet: each is about to join."""
+    return frozenset(_active(site, states).values()) - {*running_nodes(site, states).values()}
+
+
+def _active(site: Site, states: Mapping[str, MemberState]) -> dict[str, QueryNode]:
+    """Return address -> query node of those whose member says that they run."""
+    return {
+        f"{node.address}:{port}": QueryNode(node.name, unit)
+        for node in members(site)
+        if node.name in states
+        for unit, word in states[node.name].units.items()
+        if word == "active" and (port := query_port(site, unit)) is not None
+    }
 
 
 def emptied_nodes(site: Site, states: Mapping[str, MemberState]) -> tuple[QueryNode, ...]:

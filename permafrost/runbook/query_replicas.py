@@ -20,6 +20,7 @@ from permafrost.planning.knowledge import members, milvus_of, version_of
 from permafrost.planning.query_replicas import (
     QueryNode,
     by_collection,
+    coming_nodes,
     emptied_nodes,
     is_settled,
     lacking,
@@ -52,6 +53,8 @@ class QueryTier:
     noted: tuple[QueryReplica, ...]
     spares: frozenset[QueryNode] = frozenset()
     """Spares that stand still, of members that answer."""
+    coming: frozenset[QueryNode] = frozenset()
+    """Those that run and have not registered yet."""
 
     def free_of(self, leaving: str) -> list[QueryNode]:
         """Return the spares that stand still on members that stay."""
@@ -64,8 +67,8 @@ class QueryTier:
 
     @property
     def is_settled(self) -> bool:
-        """Whether every node that runs has its place."""
-        return is_settled(by_collection(self.noted), self.nodes)
+        """Whether every node that runs has registered, and has its place."""
+        return not self.coming and is_settled(by_collection(self.noted), self.nodes)
 
 
 def fill_replicas(ctx: Context, *, leaving: str) -> tuple[str, ...]:
@@ -165,4 +168,9 @@ def _look(ctx: Context) -> QueryTier:
         for unit in state.spares
         if unit not in state.units
     )
-    return QueryTier(running_nodes(ctx.site, states), noted_replicas(states), frozenset(still))
+    return QueryTier(
+        running_nodes(ctx.site, states),
+        noted_replicas(states),
+        frozenset(still),
+        coming_nodes(ctx.site, states),
+    )

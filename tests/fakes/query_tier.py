@@ -40,17 +40,24 @@ class QueryTier:
     """Whether nodes that come get no segments of others."""
     marked: set[int] = field(default_factory=set)
     """Those that are marked as ones that stop, by their numbers."""
+    late: dict[QueryNode, int] = field(default_factory=dict)
+    """Those that run and register only when members have been asked so many times."""
     lock: Lock = field(default_factory=Lock)
 
     def see(self, running: Iterable[QueryNode]) -> None:
         """Notice who has gone and who has come."""
         with self.lock:
-            now = list(running)
+            now = [node for node in running if not self.is_late(node)]
             for node in [n for n in self.numbers if n not in now]:
                 self.leave(node)
             for node in now:
                 if node not in self.numbers:
                     self.join(node)
+
+    def is_late(self, node: QueryNode) -> bool:
+        """Whether one that runs has not registered this time either."""
+        self.late[node] = self.late.get(node, 0) - 1
+        return self.late[node] >= 0
 
     def leave(self, node: QueryNode) -> None:
         """A process has ended."""

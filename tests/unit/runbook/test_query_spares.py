@@ -147,8 +147,15 @@ def test_a_turn_calls_a_spare_before_and_ends_it_after(ctx: Context, world: Worl
     assert world.query.called == set()
 
 
-def test_a_member_that_is_lost_is_stood_in_for_by_a_spare(ctx: Context, world: World) -> None:
-    """Nobody could be emptied: a spare joins what has no node, and nobody who leads moves."""
+@pytest.mark.parametrize("asked_before_it_registers", [0, 8])
+def test_a_member_that_is_lost_is_stood_in_for_by_a_spare(
+    asked_before_it_registers: int, ctx: Context, world: World
+) -> None:
+    """Nobody could be emptied: a spare joins what has no node, and nobody who leads moves.
+
+    Also where its process runs for a while before it registers.
+    """
+    world.query.late[SPARES[TWO]] = asked_before_it_registers
     world.witnesses.clear()
     world.watchers.clear()
     world.power_off(THREE)
