@@ -90,8 +90,10 @@ python_environment() {
     say "updating the Python environment"
     rm -f "$stamp"
   fi
-  $uv pip sync --quiet --python .venv/bin/python --only-binary :all: --require-hashes requirements.lock
+  # Compiled now: where nothing may be written later each command would compile all it imports.
+  $uv pip sync --quiet --compile-bytecode --python .venv/bin/python --only-binary :all: --require-hashes requirements.lock
   $uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+  .venv/bin/python -m compileall -q permafrost model_registry infra lab
   printf '%s\n' "$want" >"$stamp"
 }
 
