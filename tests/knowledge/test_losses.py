@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.acceptance.driver import ROOT, Cli, wait_until
+from tests.acceptance.driver import ROOT, Cli, vcenter, wait_until
 from tests.knowledge.driver import Door, keys_there, load_on
 from tests.knowledge.history import Asked, History, judge, lost
 
@@ -135,6 +135,25 @@ def test_a_role_is_killed(
     with observed(f"killed-{unit}", door, users, known):
         lab.run("fault", "apply", "service-kill", f"{member}:{unit}.service")
     wait_until("the tier is ready again", lambda: ready(permafrost), 180, 2)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("member", [f"lab-knowledge-0{i}" for i in (1, 2, 3)])
+def test_the_power_of_a_vm_is_pulled(
+    member: str, permafrost: Cli, lab: Cli, door: Door, users: dict[str, str], known: np.ndarray
+) -> None:
+    """Its host stays: vSphere brings the VM back, or a deployment does."""
+    await_first_coordinators(permafrost)
+    with vcenter(lab.json("status")) as vsphere:
+        boots = vsphere.vm(member).runtime.bootTime
+    try:
+        with observed(f"vm-killed-{member}", door, users, known):
+            lab.run("fault", "apply", "machine-kill", member)
+    finally:
+        permafrost.run("deploy", "--yes", timeout=1800)
+    await_first_coordinators(permafrost)
+    with vcenter(lab.json("status")) as vsphere:
+        assert vsphere.vm(member).runtime.bootTime != boots, "the control: it was off"
 
 
 @pytest.mark.soak
