@@ -48,7 +48,8 @@ def what_to_do(
         return ""
     if is_held:
         return "an operation is at work"
-    for waiting in unfinished:
+    waiting = next(iter(unfinished), None)
+    if waiting is not None:
         return f"{waiting.name} is unfinished: {waiting.way_on} goes on with it"
     if declared.is_automatic:
         return f"`permafrost undrain {node.name}` brings it back"

@@ -201,6 +201,13 @@ def ask_members(ctx: Context, pool: ThreadPoolExecutor) -> dict[str, MemberState
     return dict(zip(names, pool.map(lambda n: _state(store, n), names), strict=True))
 
 
+def answering(ctx: Context) -> dict[str, MemberState]:
+    """Return what each member says that answers; all are asked at once."""
+    with ThreadPoolExecutor(max_workers=len(members(ctx.site))) as pool:
+        found = ask_members(ctx, pool)
+    return {name: state for name, state in found.items() if isinstance(state, MemberState)}
+
+
 def _answers(door: str, found: CanaryAnswers) -> CanaryAnswers:
     return found if found.member == door else CanaryAnswers(door, error="another one answered")
 

@@ -6,15 +6,12 @@ at a time, with the known answers in between; what is decided is decided by what
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from permafrost.errors import Failed
-from permafrost.facts import MemberState
-from permafrost.planning.knowledge import members, milvus_of, version_of
+from permafrost.planning.knowledge import milvus_of, version_of
 from permafrost.planning.query_leaders import spreading
 from permafrost.planning.query_replicas import QueryNode
 from permafrost.runbook.context import Context
-from permafrost.runbook.knowledge import STEADY_S, ask_members, await_ready, vector_store
+from permafrost.runbook.knowledge import STEADY_S, answering, await_ready, vector_store
 from permafrost.runbook.query_replicas import RESTART_S
 
 
@@ -22,9 +19,7 @@ def node_to_restart(ctx: Context) -> QueryNode | None:
     """Return the query node whose restart spreads leaders; None where they are spread."""
     if not version_of(ctx.site).pins_leaders:
         return None
-    with ThreadPoolExecutor(max_workers=len(members(ctx.site))) as pool:
-        found = ask_members(ctx, pool)
-    return spreading(ctx.site, {n: s for n, s in found.items() if isinstance(s, MemberState)})
+    return spreading(ctx.site, answering(ctx))
 
 
 def spread_leaders(ctx: Context) -> tuple[str, ...]:

@@ -11,12 +11,11 @@ anywhere here is followed by one that does the rest.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from permafrost.engine.waiting import wait_until
-from permafrost.facts import MemberState, QueryReplica
-from permafrost.planning.knowledge import members, milvus_of, version_of
+from permafrost.facts import QueryReplica
+from permafrost.planning.knowledge import milvus_of, version_of
 from permafrost.planning.query_replicas import (
     QueryNode,
     by_collection,
@@ -32,7 +31,7 @@ from permafrost.planning.query_spares import to_call
 from permafrost.runbook.context import Context
 from permafrost.runbook.knowledge import (
     EVERY_S,
-    ask_members,
+    answering,
     read_knowledge,
     take_up_member,
     vector_store,
@@ -100,9 +99,7 @@ def begin_emptied_anew(ctx: Context, *, but: str = "") -> None:
 
     A process that was killed between the mark and the stop has left them so.
     """
-    with ThreadPoolExecutor(max_workers=len(members(ctx.site))) as pool:
-        found = ask_members(ctx, pool)
-    states = {name: state for name, state in found.items() if isinstance(state, MemberState)}
+    states = answering(ctx)
     for member in sorted({node.member for node in emptied_nodes(ctx.site, states)} - {but}):
         take_up_member(ctx, member)
 
@@ -159,9 +156,7 @@ def _answer(ctx: Context, leaving: str) -> bool:
 
 
 def _look(ctx: Context) -> QueryTier:
-    with ThreadPoolExecutor(max_workers=len(members(ctx.site))) as pool:
-        found = ask_members(ctx, pool)
-    states = {name: state for name, state in found.items() if isinstance(state, MemberState)}
+    states = answering(ctx)
     still = (
         QueryNode(member, unit)
         for member, state in states.items()

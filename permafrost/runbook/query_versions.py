@@ -8,12 +8,10 @@ that goes meanwhile is forgotten, not emptied bit by bit (permafrost-knowledge-l
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from permafrost.facts import MemberState
-from permafrost.planning.knowledge import members, version_of
+from permafrost.planning.knowledge import version_of
 from permafrost.runbook.context import Context
-from permafrost.runbook.knowledge import ask_members, vector_store
+from permafrost.runbook.knowledge import answering, vector_store
 
 
 def hold_balance(ctx: Context) -> bool:
@@ -21,7 +19,7 @@ def hold_balance(ctx: Context) -> bool:
 
     Milvus takes it over within 5 s. Whoever hands over next takes longer, before any node comes.
     """
-    states = _states(ctx)
+    states = answering(ctx)
     if not version_of(ctx.site).pins_leaders or _are_as_the_site_says(ctx, states):
         return False
     ctx.guard()
@@ -31,7 +29,7 @@ def hold_balance(ctx: Context) -> bool:
 
 def release_balance(ctx: Context) -> bool:
     """Release it once every query node is of the site's version; return whether it was held."""
-    states = _states(ctx)
+    states = answering(ctx)
     is_held = any(state.balance_held for state in states.values())
     if not is_held or not _are_as_the_site_says(ctx, states):
         return False
@@ -43,9 +41,3 @@ def release_balance(ctx: Context) -> bool:
 def _are_as_the_site_says(ctx: Context, states: dict[str, MemberState]) -> bool:
     found = {version for state in states.values() for version in state.query_versions}
     return found <= {version_of(ctx.site).name}
-
-
-def _states(ctx: Context) -> dict[str, MemberState]:
-    with ThreadPoolExecutor(max_workers=len(members(ctx.site))) as pool:
-        found = ask_members(ctx, pool)
-    return {name: state for name, state in found.items() if isinstance(state, MemberState)}

@@ -24,6 +24,7 @@ from permafrost.errors import Failed, PermafrostError, Problem
 from permafrost.facts import CanaryAnswers, MemberDisk, MemberState, ProxyLeaders, QueryReplica
 from permafrost.planning.knowledge import etcd_scheme, members, milvus_of, proxies
 from permafrost.planning.milvus_versions import DATA_FOLDER, STORE_PORTS, STORES
+from permafrost.planning.query_replicas import SESSION
 from permafrost.site.load import LoadedSite
 
 COMMAND = ("sudo", "-n", "/usr/local/sbin/permafrost-knowledge")
@@ -241,7 +242,7 @@ def state_of(member: str, values: Mapping[str, Any]) -> MemberState:
         query_versions=frozenset(
             str(s["version"])
             for s in etcd["sessions"]
-            if str(s["key"]).startswith("querynode-") and s.get("version")
+            if str(s["key"]).startswith(SESSION) and s.get("version")
         ),
         balance_held=bool(etcd.get("balance_held")),
         spares=frozenset(values.get("spares", ())),

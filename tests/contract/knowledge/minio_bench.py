@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -33,6 +34,19 @@ def an_address() -> str:
         except OSError:
             return "127.0.0.1"
         return str(chooser.getsockname()[0])
+
+
+@contextmanager
+def whole(program: Path, folder: Path) -> Iterator[Minio]:
+    """Give three nodes that have reached each other."""
+    cluster = Minio(program, folder)
+    try:
+        cluster.start()
+        for name in NAMES:
+            cluster.await_whole(name)
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 
 from lab.instance.waiting import wait_until
 from tests.contract.knowledge.images import program_of
-from tests.contract.knowledge.minio_bench import NAMES, Minio
+from tests.contract.knowledge.minio_bench import NAMES, Minio, whole
 from tests.golden.ansible.programs import knowledge_program
 
 pytestmark = pytest.mark.soak
@@ -22,14 +22,8 @@ FILLED_S = 120.0
 @pytest.fixture
 def minio(tmp_path: Path) -> Iterator[Minio]:
     program = program_of("image-minio", "usr/bin/minio", tmp_path / "minio")
-    cluster = Minio(program, tmp_path / "cluster")
-    try:
-        cluster.start()
-        for name in NAMES:
-            cluster.await_whole(name)
+    with whole(program, tmp_path / "cluster") as cluster:
         yield cluster
-    finally:
-        cluster.stop()
 
 
 def test_replaced_drives_are_being_filled_and_then_are_not(minio: Minio, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from permafrost.pki.store import SitePki
 from tests.contract.knowledge.balancer_bench import await_checks, balancer
 from tests.contract.knowledge.images import program_of
-from tests.contract.knowledge.minio_bench import NAMES, Minio
+from tests.contract.knowledge.minio_bench import NAMES, Minio, whole
 from tests.contract.knowledge.s3_bench import a_port
 from tests.golden.ansible.programs import knowledge_program, load_program
 
@@ -33,14 +33,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def minio(server: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
-    cluster = Minio(server, tmp_path_factory.mktemp("minio"))
-    try:
-        cluster.start()
-        for name in NAMES:
-            cluster.await_whole(name)
+    with whole(server, tmp_path_factory.mktemp("minio")) as cluster:
         yield cluster
-    finally:
-        cluster.stop()
 
 
 @pytest.fixture

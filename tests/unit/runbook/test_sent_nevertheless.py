@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from permafrost.engine.runs import RunState
+from permafrost.engine.runs import Run, RunState
 from permafrost.engine.state import DeclaredState
 from permafrost.errors import Refused
 from permafrost.facts import ServerState
@@ -91,13 +91,18 @@ def test_some_moment_of_an_undrain_is_such_a_one(two_are_away: Context, world: W
     assert "nevertheless" in said(after)
 
 
-def test_of_half_a_way_back_the_abort_is_named(two_are_away: Context, world: World) -> None:
-    ctx = two_are_away
+def taken_back_half(ctx: Context, world: World) -> tuple[Context, Run]:
+    """Have an undrain cut off, and its way back as well."""
     undrain_replica(ctx, TWO, owner=ME)
     after, run = killed(ctx, world, SINCE_IT_SERVES[0])
     after.crash = KillAt(EDGES_ARE_TO_BE_TOLD)
     with pytest.raises(Cut):
         abort_run(after, run.operation)
+    return after, run
+
+
+def test_of_half_a_way_back_the_abort_is_named(two_are_away: Context, world: World) -> None:
+    after, _ = taken_back_half(two_are_away, world)
     last = another_process(after, world)
     assert follow(last) == "abort"
     require_right(last, world)
@@ -106,12 +111,7 @@ def test_of_half_a_way_back_the_abort_is_named(two_are_away: Context, world: Wor
 def test_of_a_way_back_that_failed_what_is_needed_is_brought_back(
     two_are_away: Context, world: World
 ) -> None:
-    ctx = two_are_away
-    undrain_replica(ctx, TWO, owner=ME)
-    after, run = killed(ctx, world, SINCE_IT_SERVES[0])
-    after.crash = KillAt(EDGES_ARE_TO_BE_TOLD)
-    with pytest.raises(Cut):
-        abort_run(after, run.operation)
+    after, run = taken_back_half(two_are_away, world)
     world.machines[TWO].state = "OUT"
     last = another_process(after, world)
     with pytest.raises(Refused, match="DRAIN_BELOW_MIN_READY"):
