@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -176,7 +176,7 @@ def gap_tables(site: Path, *, rounds: int = 1, loses_host: bool = False) -> tupl
             outlived_by(again),
             defaults_on(tier.members, tier.etcd, tier.environment) as tuned,
         ):
-            defaults = measure(tier, load, names, rounds, "defaults")
+            defaults = measure(replace(tier, is_ours=False), load, names, rounds, "defaults")
         tier.settle()
     found = {name: (ours[name], defaults[name]) for name in names}
     return settings_table(tuned), gap_table(found, rounds)

@@ -34,7 +34,11 @@ ANEW = anew_script([COORDINATORS])
 
 @dataclass(frozen=True)
 class Tier:
-    """``etcd``: its members as Milvus is told of them; ``environment``: what our units set."""
+    """``etcd``: its members as Milvus is told of them; ``environment``: what our units set.
+
+    ``is_ours``: false while Milvus runs by its own defaults. `permafrost status` then misses what
+    of ours is off, and says that the tier is not ready: clients alone say whether it answers.
+    """
 
     permafrost: Cli
     lab: Cli
@@ -43,6 +47,7 @@ class Tier:
     standbys: tuple[str, ...]
     etcd: str
     environment: tuple[str, ...]
+    is_ours: bool = True
 
     @classmethod
     def of(cls, site_file: Path) -> Tier:
@@ -57,7 +62,8 @@ class Tier:
                 Member(
                     node.name,
                     _sh(Machine(instance, node.name)),
-                    tuple(unit.name for unit in units_of(site, node.name)),
+                    # A spare is off but for a turn: who starts it adds a query node.
+                    tuple(u.name for u in units_of(site, node.name) if not u.is_spare),
                 )
                 for node in members(site)
             ),
@@ -92,7 +98,12 @@ class Tier:
     def await_whole(self) -> None:
         """Wait until the tier answers right, and each coordinator has a standby."""
         places = {self.first, *self.standbys}
-        wait_until("the tier is whole", lambda: is_whole(self.status(), places), WHOLE_S, 2)
+        wait_until(
+            "the tier is whole",
+            lambda: is_whole(self.status(), places, is_ours=self.is_ours),
+            WHOLE_S,
+            2,
+        )
 
     def settle(self) -> None:
         """Have every event begin alike: the first coordinators active, standbys fresh.
@@ -123,11 +134,13 @@ class Tier:
         return [(m, unit) for m in self.members for unit in sorted(units[m.name])]
 
 
-def is_whole(status: dict[str, Any], places: Collection[str]) -> bool:
-    """Whether the tier is ready, and each coordinator is active or stands by on every place."""
-    return bool(status["ready"]) and all(
-        {*c["standby"], c["active"]} >= set(places) for c in status["coordinators"]
-    )
+def is_whole(status: dict[str, Any], places: Collection[str], *, is_ours: bool = True) -> bool:
+    """Whether the tier is ready, and each coordinator is active or stands by on every place.
+
+    What is not ours is ready when its clients are answered; that is awaited before each event.
+    """
+    stand = all({*c["standby"], c["active"]} >= set(places) for c in status["coordinators"])
+    return stand and (bool(status["ready"]) or not is_ours)
 
 
 def _sh(machine: Machine) -> Callable[[str, str | None], str]:

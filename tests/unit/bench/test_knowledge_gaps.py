@@ -193,4 +193,11 @@ def test_a_tier_without_a_standby_is_not_whole() -> None:
     assert is_whole(status, {ONE, TWO})
     status["coordinators"][0]["standby"] = []
     assert not is_whole(status, {ONE, TWO})
-    assert not is_whole({**Commands(ONE).json("status")["knowledge"], "ready": False}, {ONE, TWO})
+
+
+def test_ready_is_asked_for_where_milvus_runs_as_we_deploy_it() -> None:
+    status = {**Commands(ONE).json("status")["knowledge"], "ready": False}
+    assert not is_whole(status, {ONE, TWO})
+    assert is_whole(status, {ONE, TWO}, is_ours=False)
+    status["coordinators"][0]["standby"] = []
+    assert not is_whole(status, {ONE, TWO}, is_ours=False)
