@@ -9,10 +9,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from lab.provider.vsphere import vim
+from lab.services.admin import back_vcenter, slow_vcenter
 from permafrost.adapters.pulumi_stack.environment import CHECKOUT, stack_environment
 from permafrost.engine.state import DeclaredState
 from permafrost.errors import Held
@@ -44,6 +46,9 @@ MOMENTS = {
     ),
 }
 MOMENT_WITHIN_S = 240.0
+SEEN_EVERY_S = 0.02
+# Each change of how slow vCenter is lets the calls go on that wait, and makes later ones wait.
+UNTIL_THE_NEXT_CHANGE_S = 3600.0
 VMS = {"lab-edge-01", "lab-edge-02", "lab-chat-01", "lab-chat-02"}
 
 
@@ -68,13 +73,23 @@ def running_up(program: Program, folder: Path) -> Iterator[tuple[subprocess.Pope
         child.wait(10)
 
 
-def await_moment(child: subprocess.Popen[bytes], said: Path, line: str, times: int) -> None:
+def await_moment(
+    program: Program, child: subprocess.Popen[bytes], said: Path, line: str, times: int
+) -> None:
+    """Return when the engine has printed it, and keep vCenter from answering any further.
+
+    vCenter goes on by one answer after each look: the last rule is made in hundredths of a
+    second, and a moment that is over before it is looked for would not be that moment.
+    """
     shown = re.compile(line, re.MULTILINE)
-    wait_until(
-        f"{line} is printed {times} times",
-        lambda: len(shown.findall(said.read_text())) >= times or child.poll() is not None,
-        MOMENT_WITHIN_S,
-    )
+
+    def come() -> bool:
+        if len(shown.findall(said.read_text())) >= times or child.poll() is not None:
+            return True
+        slow_vcenter(cast(Any, program.vcenter), UNTIL_THE_NEXT_CHANGE_S)
+        return False
+
+    wait_until(f"{line} is printed {times} times", come, MOMENT_WITHIN_S, SEEN_EVERY_S)
     assert len(shown.findall(said.read_text())) >= times, said.read_text()[-4000:]
 
 
@@ -95,10 +110,11 @@ def test_killed_and_repaired_it_ends_in_the_whole_site(
 ) -> None:
     program.rewrite(in_racks)
     with running_up(program, tmp_path) as (child, said):
-        await_moment(child, said, *MOMENTS[moment])
+        await_moment(program, child, said, *MOMENTS[moment])
         assert child.poll() is None, "it was over before it could be killed"
         os.kill(child.pid, signal.SIGKILL)
         child.wait(10)
+    back_vcenter(cast(Any, program.vcenter))
     stack = program.stack
     found = stack.interruption()
     require_ours(found)
@@ -126,7 +142,7 @@ def test_killed_while_vms_are_changed(program: Program, tmp_path: Path) -> None:
             program.store.declare(name, DeclaredState.DRAINED, owner="operator:test")
     program.change(vm={"cpus": 8, "memory_mib": 8192, "disk_gib": 40})
     with running_up(program, tmp_path) as (child, said):
-        await_moment(child, said, r"vsphere:index:VirtualMachine .* updating", 1)
+        await_moment(program, child, said, r"vsphere:index:VirtualMachine .* updating", 1)
         # The engine prints a step before it saves that it has begun it.
         wait_until(
             "the state says what is under way",
@@ -136,6 +152,7 @@ def test_killed_while_vms_are_changed(program: Program, tmp_path: Path) -> None:
         assert child.poll() is None, "it was over before it could be killed"
         os.kill(child.pid, signal.SIGKILL)
         child.wait(10)
+    back_vcenter(cast(Any, program.vcenter))
     stack = program.stack
     kinds = {kind for kind, _, _ in stack.interruption().repairs}
     assert {"remove-lock", "clear-pending"} <= kinds
@@ -155,8 +172,9 @@ def test_of_two_at_once_one_is_told_and_the_other_ends_well(
     program: Program, tmp_path: Path
 ) -> None:
     with running_up(program, tmp_path) as (child, said):
-        await_moment(child, said, r"vsphere:index:VirtualMachine .* creating", 1)
+        await_moment(program, child, said, r"vsphere:index:VirtualMachine .* creating", 1)
         with held(child):
+            back_vcenter(cast(Any, program.vcenter))
             assert child.poll() is None, "it was over before the second one began"
             second = program.pulumi("up", "--yes", "--skip-preview", f"--exclude={CONVERGENCE}")
             assert second.returncode != 0, second.stdout
