@@ -94,7 +94,15 @@ _HANDS_OVER_S = GRACE_S + 10
 KEPT_S = 365 * 86400
 """How long proxies of 2.3 keep the leaders that they know."""
 
-_BROKER_LOST = {"socket.timeout.ms": 3000, "socket.connection.setup.timeout.ms": 3000}
+_TO_BROKERS = {
+    # A lost broker is noticed in 3 s instead of a minute.
+    "socket.timeout.ms": 3000,
+    "socket.connection.setup.timeout.ms": 3000,
+    # An insert is several packets. Held back until the broker has acknowledged the one before,
+    # the last of them waits 40 ms for an acknowledgement that the broker's kernel delays.
+    "socket.nagle.disable": "true",
+}
+"""What librdkafka is told, by its own names."""
 
 _COMMON: dict[str, Any] = {
     "etcd": {"use": {"embed": False}, "log": {"level": "warn"}},
@@ -106,10 +114,10 @@ _COMMON: dict[str, Any] = {
         "saslMechanisms": "",
         "securityProtocol": "",
         "readTimeout": 10,
-        # librdkafka's own. A lost broker is noticed in 3 s instead of a minute, whether or not
-        # anything is on its way to it; what is sent again is written once, in its order.
-        "consumer": {**_BROKER_LOST, "socket.keepalive.enable": "true"},
-        "producer": {**_BROKER_LOST, "enable.idempotence": "true"},
+        # A broker is noticed to be lost whether or not anything is on its way to it; what is sent
+        # again is written once, in its order.
+        "consumer": {**_TO_BROKERS, "socket.keepalive.enable": "true"},
+        "producer": {**_TO_BROKERS, "enable.idempotence": "true"},
     },
     # Everything is in memory: an index on local disks would need drives of its own.
     "queryNode": {"enableDisk": False},
