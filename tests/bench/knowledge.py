@@ -36,6 +36,8 @@ RIGHT_S, SETTLED_S = 5.0, 120.0
 CLIENTS = (1, 8)
 INSERTED = 100
 """Rows of one insert."""
+TOGETHER = 16
+"""Vectors of one request, as of a question that was put in several ways."""
 COLLECTION = "bench"
 OWN: dict[str, Any] = {"dedicated": True, "grpc_options": {"grpc.use_local_subchannel_pool": 1}}
 """A connection for each client: pymilvus shares one among all, and gRPC among all channels."""
@@ -97,15 +99,16 @@ def in_a_ring(ways: Sequence[Once]) -> Once:
     return lambda: next(turns)()
 
 
-def searching(client: Any, known: np.ndarray) -> Once:
-    """Return what searches for one known vector after another, and finds it."""
+def searching(client: Any, known: np.ndarray, together: int = 1) -> Once:
+    """Return what searches for some known vectors after others, and finds each."""
     rows = itertools.cycle(range(0, len(known), 97))
 
     def once() -> None:
-        row = next(rows)
-        (hits,) = client.search(COLLECTION, data=[known[row].tolist()], limit=10, timeout=15)
-        if not hits or int(hits[0]["id"]) != row:
-            raise RuntimeError(f"row {row} was not found: {hits}")
+        asked = [next(rows) for _ in range(together)]
+        found = client.search(COLLECTION, data=known[asked].tolist(), limit=10, timeout=15)
+        for row, hits in zip(asked, found, strict=True):
+            if not hits or int(hits[0]["id"]) != row:
+                raise RuntimeError(f"row {row} was not found: {hits}")
 
     return once
 
@@ -183,6 +186,7 @@ def throughput_table(site: Path) -> Table:
     # Searches first: they are to meet the same rows in each round.
     ways: dict[str, Make] = {
         "search": lambda client: searching(client, known),
+        f"search of {TOGETHER}": lambda client: searching(client, known, TOGETHER),
         f"insert of {INSERTED}": lambda client: inserting(client, known, keys),
     }
     with ExitStack() as opened:

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.bench.knowledge import INSERTED, closed_loop, inserting, rows_of, searching
+from tests.bench.knowledge import (
+    INSERTED,
+    closed_loop,
+    in_a_ring,
+    inserting,
+    rows_of,
+    searching,
+)
 from tests.bench.measure import Figures
 from tests.knowledge.vectors import vectors
 
@@ -50,8 +57,11 @@ class Client:
         self.inserted: list[dict[str, Any]] = []
 
     def search(self, _: str, data: list[list[float]], **more: object) -> list[list[Any]]:
-        nearest = int(np.argmax(self.known @ np.asarray(data[0], np.float32)))
-        return [[{"id": nearest + self.off_by}]]
+        nearest = np.argmax(np.asarray(data, np.float32) @ self.known.T, axis=1)
+        # All but the last one right: each of several is looked at.
+        return [[{"id": int(i)}] for i in nearest[:-1]] + [
+            [{"id": int(nearest[-1]) + self.off_by}]
+        ]
 
     def insert(self, _: str, rows: list[dict[str, Any]], **more: object) -> None:
         self.inserted += rows
@@ -64,6 +74,21 @@ def test_a_search_that_finds_another_row_is_no_figure() -> None:
         right()
     with pytest.raises(RuntimeError, match="row 0"):
         wrong()
+
+
+def test_each_of_several_vectors_is_to_be_found() -> None:
+    known = vectors(500)
+    searching(Client(known), known, 3)()
+    with pytest.raises(RuntimeError, match="row 194"):
+        searching(Client(known, 1), known, 3)()
+
+
+def test_without_edges_a_client_takes_one_proxy_after_the_other() -> None:
+    asked: list[str] = []
+    once = in_a_ring([lambda: asked.append("one"), lambda: asked.append("two")])
+    for _ in range(5):
+        once()
+    assert asked == ["one", "two", "one", "two", "one"]
 
 
 def test_rows_that_are_inserted_have_keys_of_their_own_and_are_no_known_ones() -> None:
