@@ -51,8 +51,8 @@ def show_knowledge(status: KnowledgeStatus, out: Console) -> None:
     for led in status.led_on_one_member:
         out.print(
             f"  note: {led['channels']} channels of collection {led['collection']} are led on "
-            f"{led['member']} alone; its loss interrupts their searches for seconds. The next "
-            "member that comes back spreads them"
+            f"{led['member']} alone; its loss interrupts their searches for seconds. "
+            "`permafrost deploy` spreads them, as does the next member that comes back"
         )
     for name, message, _ in status.problems:
         out.print(f"  [red]not ready[/] {escape(f'{name}: ' if name else '')}{escape(message)}")

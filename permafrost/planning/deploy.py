@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from permafrost.errors import Problem, Refused
@@ -34,6 +34,9 @@ CONTENTS = ":RegistryContents"
 
 IN_TURN = "in its turn: gives away first, whole again before the next"
 """How a member of the knowledge tier that serves is configured anew."""
+
+OURS = ("place", "mark", "power-on", "admit", "bring-home")
+"""Kinds of steps that Pulumi has no part in."""
 
 SHORT_TYPES = {
     "virtualMachine": "vm",
@@ -117,7 +120,7 @@ class Plan:
     @property
     def is_pulumis(self) -> bool:
         """Whether Pulumi has anything to do."""
-        return any(s.kind not in ("place", "mark", "power-on", "admit") for s in self.steps)
+        return any(s.kind not in OURS for s in self.steps)
 
 
 def plan_deploy(
@@ -210,6 +213,12 @@ def plan_destroy(site: Site, live: LiveState, recorded: Placement) -> Plan:
     ]
     steps.append(("destroy-stack", site.control.pulumi_stack, "rules, folder, pool"))
     return Plan("destroy", fingerprint_of(site, live, recorded), _numbered(steps), Placement())
+
+
+def and_then(plan: Plan, kind: str, target: str, detail: str) -> Plan:
+    """Return the plan with one step more, the last one."""
+    last = Step(f"{len(plan.steps) + 1:02}", kind, target, detail)
+    return replace(plan, steps=(*plan.steps, last))
 
 
 def fingerprint_of(site: Site, live: LiveState, recorded: Placement) -> str:

@@ -36,6 +36,7 @@ from permafrost.runbook.edges import reassert_drains
 from permafrost.runbook.founding import record_founded
 from permafrost.runbook.knowledge import as_problem, read_knowledge
 from permafrost.runbook.knowledge_admission import admit_members
+from permafrost.runbook.knowledge_home import BRING_HOME, come_home, with_homecoming
 from permafrost.runbook.looking import look
 from permafrost.runbook.operations import operation, site_held
 from permafrost.runbook.preflight import nodes_to_start, refuse_unready
@@ -97,6 +98,7 @@ def _planned(ctx: Context) -> Plan:
         plan = settled_by(ctx.site, plan, silent)
     if is_supported:
         plan = replace(plan, notes=(*plan.notes, *admit_members(ctx, plan, live)))
+        plan = with_homecoming(ctx, plan)
     starting = nodes_to_start(plan, live)
     refuse_unready(
         plan_preflight(
@@ -158,6 +160,10 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
         reassert_drains(ctx)
         tell_edges(ctx)
         tell_slots(ctx)
+        done: list[str] = []
+        for step in plan.of_kind(BRING_HOME):
+            ctx.guard()
+            _journalled(journal, step.kind, step.target, lambda: done.extend(come_home(ctx)))
         status = _verify(ctx)
         if ctx.site.knowledge is not None:
             record_founded(ctx)
@@ -167,7 +173,7 @@ def execute(ctx: Context, plan: Plan) -> dict[str, Any]:
             "fingerprint": plan.fingerprint,
             "changed": len(plan.steps),
             "steps": plan.as_dict()["steps"],
-            "notes": list(plan.notes),
+            "notes": [*plan.notes, *done],
             "healthy": status.is_healthy,
             "status": status.as_dict(),
         }

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from permafrost.errors import Failed
 from permafrost.planning.knowledge import spares
+from permafrost.planning.knowledge_home import next_home
 from permafrost.planning.query_replicas import QueryNode, by_collection
-from permafrost.planning.query_spares import Start, before_it_goes, goes_with, to_dismiss, to_level
+from permafrost.planning.query_spares import Start, before_it_goes, goes_with
 from permafrost.runbook.context import Context
 from permafrost.runbook.knowledge import STEADY_S, await_ready, vector_store
 from permafrost.runbook.query_leaders import node_to_restart, spread_leaders
@@ -92,17 +93,11 @@ def _next_home(ctx: Context) -> tuple[QueryNode, bool] | None:
     Where neither is to be seen nothing is waited for: with resource groups of one's own not every
     node has a place in every collection.
     """
-    called = {QueryNode(member, unit) for member, unit in spares(ctx.site).items()}
+    if not spares(ctx.site):
+        return None
 
     def choice(tier: QueryTier) -> tuple[QueryNode, bool] | None:
-        replicas = by_collection(tier.noted)
-        number = to_dismiss(replicas, tier.nodes, called)
-        if number is not None:
-            return tier.nodes[number], True
-        number = to_level(replicas, tier.nodes)
-        return None if number is None else (tier.nodes[number], False)
+        return next_home(ctx.site, by_collection(tier.noted), tier.nodes)
 
-    if not called:
-        return None
     seen = see_settled(ctx, lambda tier: tier.is_settled or choice(tier) is None)
     return None if seen is None else choice(seen)

@@ -61,6 +61,11 @@ def _waiting(ctx: Context) -> list[Run]:
     return waiting + [run for name in sorted(ctx.site.inference) for run in half_done(ctx, name)]
 
 
+def is_waiting(ctx: Context) -> bool:
+    """Whether an operation of a person is unfinished, or failed on slots."""
+    return bool(_waiting(ctx))
+
+
 def require_undisturbed(ctx: Context, plan: Plan) -> None:
     """Raise Refused (OPERATION_UNFINISHED) where a deployment would change what runs meanwhile.
 
