@@ -2,16 +2,21 @@
 
 The step stands in the plan where it is seen to be needed, or a member that is off comes back by
 the same plan. What is done then is decided by what is seen then: killed anywhere, the next
-deployment sees what is left, and its plan has the step again.
+deployment sees what is left, and its plan has the step again. Where Milvus has dealt otherwise
+than was assumed that is remembered, and not tried again before something else leads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from permafrost.facts import MemberState
 from permafrost.pki.files import locked
 from permafrost.planning.deploy import Plan, and_then
 from permafrost.planning.knowledge import members
 from permafrost.planning.knowledge_home import left_away
 from permafrost.planning.member_drain import drained_members
+from permafrost.planning.query_leaders import noted_leaders
 from permafrost.runbook.context import Context
 from permafrost.runbook.founding import founded_as
 from permafrost.runbook.knowledge import STEADY_S, answering, await_ready
@@ -21,6 +26,7 @@ from permafrost.runbook.query_spares import bring_home
 from permafrost.runbook.unfinished import is_waiting
 
 BRING_HOME, TARGET = "bring-home", "knowledge"
+TRIED = "knowledge-home-tried"
 
 
 def with_homecoming(ctx: Context, plan: Plan) -> Plan:
@@ -37,8 +43,23 @@ def with_homecoming(ctx: Context, plan: Plan) -> Plan:
         return and_then(plan, BRING_HOME, TARGET, f"once {', '.join(coming)} is back")
     if any(step.target in names for step in plan.steps):
         return plan  # a member's turn ends with that
-    left = left_away(ctx.site, answering(ctx))
+    left = _left(ctx)
     return and_then(plan, BRING_HOME, TARGET, left) if left else plan
+
+
+def _left(ctx: Context) -> str:
+    states = answering(ctx)
+    left = left_away(ctx.site, states)
+    tried = ctx.store.recall(TRIED) or {}
+    return "" if tried.get("leaders") == _led(states) else left
+
+
+def _led(states: Mapping[str, MemberState]) -> dict[str, dict[str, list[int]]]:
+    """Return who leads, as values that can be kept."""
+    return {
+        collection: {channel: sorted(of) for channel, of in channels.items()}
+        for collection, channels in noted_leaders(states).items()
+    }
 
 
 def _is_away_by_will(ctx: Context) -> bool:
@@ -57,4 +78,8 @@ def come_home(ctx: Context) -> tuple[str, ...]:
     with locked(ctx.loaded.state_dir / TURN_FOLDER):
         begin_emptied_anew(ctx)
         await_ready(ctx, steady_s=STEADY_S)
-        return bring_home(ctx)
+        done = bring_home(ctx)
+        states = answering(ctx)
+        is_left = bool(left_away(ctx.site, states))
+        ctx.store.remember(TRIED, {"leaders": _led(states)} if is_left else {})
+        return done

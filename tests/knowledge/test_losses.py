@@ -154,6 +154,8 @@ def test_the_power_of_a_vm_is_pulled(
     await_first_coordinators(permafrost)
     with vcenter(lab.json("status")) as vsphere:
         assert vsphere.vm(member).runtime.bootTime != boots, "the control: it was off"
+    status = permafrost.json("status")["knowledge"]
+    assert status["led_on_one_member"] == [], "the next loss finds leaders on two members"
 
 
 @pytest.mark.soak
