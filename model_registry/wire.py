@@ -20,10 +20,14 @@ _STALE = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
 
 
 class WireTransport(httpx.BaseTransport):
-    """HTTP/1.1 over TLS; keeps connections, and may be used by several threads."""
+    """HTTP/1.1 over TLS; keeps connections, and may be used by several threads.
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    ``idle_s``: how long a server may say nothing.
+    """
+
+    def __init__(self, context: ssl.SSLContext, *, idle_s: float = _IDLE_S) -> None:
         self._context = context
+        self._idle_s = idle_s
         self._lock = threading.Lock()
         self._idle: dict[tuple[str, int], list[http.client.HTTPSConnection]] = {}
 
@@ -36,7 +40,7 @@ class WireTransport(httpx.BaseTransport):
             connection, is_used = self._connection(place)
             try:
                 if not is_used:
-                    _open(connection)
+                    self._open(connection)
                 answer = self._exchange(connection, request)
             except ssl.SSLCertVerificationError as error:
                 raise httpx.ConnectError(str(error)) from error
@@ -74,6 +78,11 @@ class WireTransport(httpx.BaseTransport):
         )
         return fresh, False
 
+    def _open(self, connection: http.client.HTTPSConnection) -> None:
+        connection.connect()
+        connection.sock.settimeout(self._idle_s)
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
     @staticmethod
     def _exchange(
         connection: http.client.HTTPSConnection, request: httpx.Request
@@ -92,10 +101,18 @@ class WireTransport(httpx.BaseTransport):
         return connection.getresponse()
 
 
-def _open(connection: http.client.HTTPSConnection) -> None:
-    connection.connect()
-    connection.sock.settimeout(_IDLE_S)
-    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+class KeptTransport(httpx.BaseTransport):
+    """Several clients' way to one transport: what one of them is done with, the next one takes."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Have the transport send it."""
+        return self._transport.handle_request(request)
+
+    def close(self) -> None:
+        """Leave the connections to the next client; they end with the process."""
 
 
 class _Body(httpx.SyncByteStream):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from model_registry.answers import object_of
@@ -17,6 +17,7 @@ from model_registry.http import httpx
 from model_registry.media_types import CONTEXT_TOKENS, FINGERPRINT, SIGNATURE
 from model_registry.referring import attached_in_registry
 from model_registry.signatures import Checked, check_signatures
+from model_registry.wire import KeptTransport, WireTransport
 from permafrost.adapters.checkpoint_metadata import architecture_of, clients_view_of
 from permafrost.adapters.fingerprints import FINGERPRINT_SIGNED
 from permafrost.adapters.models import open_remote, policy_of, translated
@@ -29,7 +30,7 @@ from permafrost.site.pins import checkpoint_repository, digest_of, image_reposit
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CHECKPOINT = "application/vnd.cncf.model.manifest.v1+json"
-TIMEOUT_S = 15
+IDLE_S = 15.0
 
 
 class OciCatalog:
@@ -39,7 +40,12 @@ class OciCatalog:
         self, loaded: LoadedSite, *, transport: httpx.BaseTransport | None = None
     ) -> None:
         self._loaded = loaded
-        self._transport = transport
+        self._given = transport
+
+    @cached_property
+    def _transport(self) -> httpx.BaseTransport:
+        """What all questions go by: one that follows another takes its connection."""
+        return self._given or KeptTransport(WireTransport(self._context(), idle_s=IDLE_S))
 
     def resolve(self, pinned: str) -> CheckpointFacts:
         """Return what ``name@sha256:…`` stands for; Refused when it is not there."""
@@ -121,8 +127,7 @@ class OciCatalog:
         return httpx.Client(
             base_url=f"https://{registry.authority}",
             auth=RegistryAuth(registry.username, password),
-            transport=self._transport or httpx.HTTPTransport(verify=self._context()),
-            timeout=TIMEOUT_S,
+            transport=self._transport,
             trust_env=False,
         )
 
