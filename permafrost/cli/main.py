@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+from copy import copy
 from typing import Annotated
 
 import typer
+from typer.main import get_command_name
+from typer.models import CommandInfo
 
 from permafrost import __version__
 from permafrost.cli import (
@@ -33,6 +36,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+OBJECTS = 50_000
+"""So many new objects before garbage is looked for: what is imported is none, and it is many."""
 PARTS = (
     setup, deployment, serving, observation, replicas, operations, maintenance, upgrade, rebuild,
 )  # fmt: skip
@@ -62,6 +67,7 @@ def root(
 
 def main() -> None:
     """Run, and end with the status that docs/interfaces.md promises."""
+    gc.set_threshold(OBJECTS)
     arguments = sys.argv[1:]
     if arguments == ["--version"]:
         typer.echo(__version__)
@@ -74,4 +80,24 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; return its exit status, with every error shown."""
-    return running.run(app, "permafrost", arguments)
+    return running.run(app_for(arguments), "permafrost", arguments)
+
+
+def app_for(arguments: list[str]) -> typer.Typer:
+    """Return the app with what the first word names alone, all of it where that is no command.
+
+    To read the options of every command takes as long as to import them.
+    """
+    word = arguments[0] if arguments else ""
+    commands = [c for c in app.registered_commands if _name_of(c) == word]
+    groups = [g for g in app.registered_groups if g.name == word]
+    if not commands and not groups:
+        return app
+    one = copy(app)
+    one.registered_commands, one.registered_groups = commands, groups
+    return one
+
+
+def _name_of(command: CommandInfo) -> str:
+    made = command.callback.__name__ if command.callback else ""
+    return command.name or get_command_name(made)
