@@ -236,11 +236,13 @@ class TrafficDirector(Protocol):
     def end_all(self, replica: str) -> StreamsEnded:
         """End everything that is open at a replica."""
 
-    def set_routes(self, routes: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> None:
+    def set_routes(
+        self, routes: Mapping[str, str], *, but: frozenset[str] = frozenset()
+    ) -> Traffic:
         """Make every edge send requests so: endpoint, endpoint@checkpoint, to a slot.
 
-        In its file first, then in every worker; each edge is asked afterwards. Edges follow one
-        another: in between they differ.
+        In its file first, then in every worker; all edges at once, in between they differ. Returns
+        what the edges that were told see then.
         """
 
     def set_clients(self, keys: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> None:

@@ -50,6 +50,8 @@ class Context:
     """Reads the clocks of nodes; None for one that cannot be asked."""
     looked: tuple[float, Traffic] | None = None
     """When edges were last looked at for a plan (``clock.monotonic``), and what they said."""
+    counted: tuple[float, Traffic] | None = None
+    """When a step last asked or told all edges that it could, and what they had counted then."""
 
     @property
     def site(self) -> Site:

@@ -7,7 +7,7 @@ from typing import Any
 from permafrost.counts import Counts, added
 from permafrost.facts import Traffic
 from permafrost.runbook.context import Context
-from permafrost.runbook.looking import edges_just_seen
+from permafrost.runbook.looking import counts_just_seen, edges_just_seen
 
 KEPT = "counts-before"
 """One operation a site at a time: what was counted before the one that runs."""
@@ -19,7 +19,7 @@ def begin_counting(ctx: Context, operation: str) -> None:
     What its plan was made from a moment ago is that: they are not asked once more.
     """
     traffic = edges_just_seen(ctx) or ctx.traffic.observe()
-    ctx.looked = None
+    ctx.looked = ctx.counted = None
     ctx.store.remember(KEPT, {"operation": operation, "counts": _counted(traffic)})
 
 
@@ -27,11 +27,12 @@ def counted_since(ctx: Context, operation: str) -> dict[str, Any]:
     """Return what was added since an operation began, for its receipt.
 
     An edge that was away, or has begun to count anew, is named: its requests are not counted.
+    Edges that the last steps asked are not asked once more.
     """
     kept = ctx.store.recall(KEPT) or {}
     if kept.get("operation") != operation:
         return {"not_counted": ["what was before is not known"]}
-    before, now = kept["counts"], _counted(ctx.traffic.observe())
+    before, now = kept["counts"], _counted(counts_just_seen(ctx) or ctx.traffic.observe())
     total, missed = [], sorted(set(before) ^ set(now))
     for edge in sorted(set(before) & set(now)):
         found = [

@@ -9,8 +9,8 @@ its command it ends in the write that notes the new one's plan.
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 from permafrost.engine.executor import Executor, Paused, StepResult
@@ -107,6 +107,9 @@ def drive(ctx: Context, operation: str) -> RunResult:
         command=plan.command,
         label=label,
     )
+    if not is_automatic(run.owner):
+        # What signs the receipt takes long to import: while machines are waited for.
+        Thread(target=ctx.store.receipts.get_ready, daemon=True).start()
     try:
         results = executor.run(plan.steps, lambda step: action_for(ctx, operation, step, label))
     except (Paused, KeyboardInterrupt):
@@ -143,9 +146,6 @@ def require_fresh(shown: str | None, plan: OperationPlan) -> None:
 
 
 def _receipt(ctx: Context, run: Run, state: RunState) -> object:
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        requests = pool.submit(counted_since, ctx, run.operation)
-        ctx.store.receipts.get_ready()
     about = {
         "command": run.plan.command,
         "operation": run.operation,
@@ -155,7 +155,7 @@ def _receipt(ctx: Context, run: Run, state: RunState) -> object:
         "started_at": run.started_at,
         "fingerprint": run.plan.fingerprint,
         "before": dict(run.plan.facts),
-        "requests": requests.result(),
+        "requests": counted_since(ctx, run.operation),
         "steps": steps_of(ctx, run.operation),
     }
     if before := told_of(ctx, run):

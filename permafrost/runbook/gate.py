@@ -7,6 +7,7 @@ from permafrost.errors import Failed, PermafrostError, Problem
 from permafrost.facts import NodeFacts
 from permafrost.runbook.context import Context
 from permafrost.runbook.edges import edges_that_are_off
+from permafrost.runbook.looking import note_counts
 from permafrost.topology import Node, endpoint_of
 
 UP_DEADLINE_S = 60.0
@@ -78,6 +79,7 @@ def await_up(ctx: Context, node: Node) -> None:
     def is_up() -> bool:
         nonlocal seen
         traffic = ctx.traffic.observe()
+        note_counts(ctx, traffic)
         seen = (
             "; ".join(f"{s.edge}: {s.check}" for s in traffic.of(node.name) if s.is_live)
             or "no edge"

@@ -14,7 +14,7 @@ from permafrost.errors import Failed, PermafrostError, Problem
 from permafrost.planning.streams import StreamWatch
 from permafrost.runbook.context import Context
 from permafrost.runbook.edges import edges_that_are_off
-from permafrost.runbook.looking import look_around
+from permafrost.runbook.looking import look_around, note_counts
 from permafrost.topology import Node
 
 EVERY_S = 0.5
@@ -78,6 +78,7 @@ class _Watch:
         """
         self._ctx.guard()
         traffic = self._ctx.traffic.observe()
+        note_counts(self._ctx, traffic)
         try:
             if not self._unseen:
                 edges_that_are_off(self._ctx, traffic, self._node.name)

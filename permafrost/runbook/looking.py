@@ -20,6 +20,8 @@ from permafrost.topology import Node, nodes, replicas
 
 FRESH_S = 5.0
 """How old a look at the edges may be that tells what held a moment ago."""
+COUNTED_S = 1.0
+"""How old the counts of edges may be that an operation ends with."""
 
 
 def look(ctx: Context, at: Iterable[Node] | None = None) -> LiveState:
@@ -56,10 +58,15 @@ def look_at_machines(ctx: Context) -> LiveState:
     What the edges have counted so far is asked meanwhile: it is noted before an operation begins.
     """
     with ThreadPoolExecutor(max_workers=1) as pool:
-        noted = pool.submit(lambda: _note_edges(ctx, ctx.traffic.observe()))
+        noted = pool.submit(look_at_edges, ctx)
         live = observe_machines(ctx.hypervisor)
         noted.result()
     return live
+
+
+def look_at_edges(ctx: Context) -> None:
+    """Ask the edges, for who wants to know what held a moment ago (``edges_just_seen``)."""
+    _note_edges(ctx, ctx.traffic.observe())
 
 
 def _note_edges(ctx: Context, traffic: Traffic) -> None:
@@ -74,6 +81,18 @@ def edges_just_seen(ctx: Context) -> Traffic | None:
     if ctx.looked is None or ctx.clock.monotonic() - ctx.looked[0] > FRESH_S:
         return None
     return ctx.looked[1]
+
+
+def note_counts(ctx: Context, traffic: Traffic) -> None:
+    """Keep what edges have counted: where the operation ends with it, they are not asked anew."""
+    ctx.counted = ctx.clock.monotonic(), traffic
+
+
+def counts_just_seen(ctx: Context) -> Traffic | None:
+    """Return what edges had counted when a step last asked them, if that was just now."""
+    if ctx.counted is None or ctx.clock.monotonic() - ctx.counted[0] > COUNTED_S:
+        return None
+    return ctx.counted[1]
 
 
 def look_to_drain(

@@ -16,7 +16,7 @@ from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, slots_of
 from permafrost.planning.slot_problems import edge_problems, ready_problems
 from permafrost.planning.slot_steps import release_of_arguments
-from permafrost.runbook.looking import look_at_slots
+from permafrost.runbook.looking import look_at_slots, note_counts
 from permafrost.runbook.slots import routes, tell_slots
 from permafrost.runbook.steps_slot import EVERY_S, SlotAction
 from permafrost.topology import replicas
@@ -73,7 +73,7 @@ class ReleaseAction(SlotAction):
     def tell(self, made: Release, *, but: frozenset[str] = frozenset()) -> None:
         """Tell every edge, then record it: it holds when all say so. ``but``: these not."""
         began = self.ctx.clock.monotonic()
-        self.ctx.traffic.set_routes(routes(self.ctx, made), but=but)
+        note_counts(self.ctx, self.ctx.traffic.set_routes(routes(self.ctx, made), but=but))
         mixed_s = self.ctx.clock.monotonic() - began
         record_release(self.ctx.store, made)
         self.told["edges_mixed_at_most_s"] = round(mixed_s, 3)

@@ -80,7 +80,9 @@ class FakeTrafficDirector:
             return len(machine.beside.requests) if machine.beside else 0
         return len(machine.requests) + machine.idle_streams
 
-    def set_routes(self, routes: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> None:
+    def set_routes(
+        self, routes: Mapping[str, str], *, but: frozenset[str] = frozenset()
+    ) -> Traffic:
         for edge in sorted(self._reached(but)):
             if self._routes(edge) != routes:
 
@@ -88,6 +90,7 @@ class FakeTrafficDirector:
                     self.world.routes[edge] = dict(routes)
 
                 self.world.effect("route", edge, do)
+        return self._seen()
 
     def _reached(self, but: frozenset[str]) -> set[str]:
         silent = set(self._seen().unreachable) - but

@@ -101,13 +101,15 @@ class HaproxyRuntime:
         """Make every edge know these keys alone: SHA-256 in hex to ``name:expiry``."""
         self._each(but, lambda edge: self._ask(edge, "--clients", stdin=json.dumps(dict(keys))))
 
-    def set_routes(self, routes: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> None:
-        """Make every edge send requests so, in file and workers, all edges at once.
+    def set_routes(
+        self, routes: Mapping[str, str], *, but: frozenset[str] = frozenset()
+    ) -> Traffic:
+        """Make every edge send requests so, in file and workers; return what they see.
 
-        So they route differently for as short as can be.
+        All edges at once, so that they route differently for as short as can be.
         """
         told = dict(routes)
-        self._tell(but, lambda edge: self._route_on(edge, told))
+        return self._traffic(self._tell(but, lambda edge: self._route_on(edge, told)))
 
     def _route_on(self, edge: str, routes: dict[str, str]) -> EdgeAnswer:
         said = self._ask(edge, "--slots", stdin=json.dumps(routes))

@@ -10,7 +10,9 @@ import pytest
 
 from permafrost.counts import Counts
 from permafrost.runbook.context import Context
+from permafrost.runbook.counting import begin_counting, counted_since
 from permafrost.runbook.drain import drain_replica
+from permafrost.runbook.looking import COUNTED_S, note_counts
 from tests.fakes.site import context, small_site
 from tests.fakes.world import World
 
@@ -53,6 +55,18 @@ def test_completed_failed_retried_and_cut_are_told_apart(ctx: Context, world: Wo
     assert told(ctx) == {
         "completed": 94, "failed": 4, "retried": 3, "cut": 2, "not_counted": [],
     }  # fmt: skip
+
+
+def test_edges_that_the_last_step_asked_are_asked_anew_only_where_that_is_a_while_ago(
+    ctx: Context, world: World
+) -> None:
+    world.rate_per_tick = 0
+    begin_counting(ctx, "one")
+    note_counts(ctx, ctx.traffic.observe())
+    world.counted[AT] = Counts(1100, 7, 5, 3)
+    assert counted_since(ctx, "one")["completed"] == 0
+    ctx.clock.sleep(COUNTED_S + 0.1)
+    assert counted_since(ctx, "one")["completed"] == 100
 
 
 def test_an_edge_that_counts_anew_is_named(ctx: Context, world: World) -> None:
