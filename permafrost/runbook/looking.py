@@ -76,7 +76,8 @@ def _note_edges(ctx: Context, traffic: Traffic) -> None:
 def edges_just_seen(ctx: Context) -> Traffic | None:
     """Return what edges said at the last look, if that was a moment ago (``FRESH_S``).
 
-    Nothing may be taken for done by it, nor done: for that edges are asked anew.
+    Nothing may be done by it: for that edges are asked anew. Nor may anything be taken for done,
+    but for what is asked anew before somebody builds on it.
     """
     if ctx.looked is None or ctx.clock.monotonic() - ctx.looked[0] > FRESH_S:
         return None

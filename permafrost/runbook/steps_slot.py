@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from permafrost.engine.executor import Evidence
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
-from permafrost.facts import SlotFacts
+from permafrost.facts import SlotFacts, Traffic
 from permafrost.planning.steps import OperationStep
 from permafrost.planning.streams import StreamWatch
 from permafrost.runbook.context import Context
 from permafrost.runbook.idle import end_idle_streams
+from permafrost.runbook.looking import edges_just_seen, look_at_edges
 
 EVERY_S = 0.5
 
@@ -145,8 +147,13 @@ class ProveSlot(SlotAction):
         return {"checkpoint": self.wanted, "proven": "before"}
 
     def do(self) -> None:
-        """Probe it: nobody is sent to this slot, so the batch is ours."""
-        self.probed = self.ctx.models.probe(self.step.target, self.slot)
+        """Probe it: nobody is sent to this slot, so the batch is ours.
+
+        Whether edges see it up, which is the next question, they are asked meanwhile.
+        """
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pool.submit(look_at_edges, self.ctx)
+            self.probed = self.ctx.models.probe(self.step.target, self.slot)
         if not self.probed.passed or self.probed.checkpoint != self.wanted:
             said = self.probed.detail or f"it has loaded {self.probed.checkpoint}"
             raise Failed(
@@ -170,10 +177,11 @@ class AwaitSlotUp(SlotAction):
     last = ""
 
     def already(self) -> Evidence | None:
-        """Whether they do."""
-        traffic = self.ctx.traffic.observe()
-        is_up = not traffic.unreachable and traffic.can_serve(self.step.target, self.slot)
-        return {"edges": sorted(traffic.edges())} if is_up else None
+        """Whether they do, or did a moment ago: who switches to the slot asks them anew."""
+        traffic = edges_just_seen(self.ctx)
+        if traffic is None or not self._can_serve(traffic):
+            traffic = self.ctx.traffic.observe()
+        return {"edges": sorted(traffic.edges())} if self._can_serve(traffic) else None
 
     def do(self) -> None:
         """Wait."""
@@ -198,6 +206,9 @@ class AwaitSlotUp(SlotAction):
         self.last = "; ".join(f"{s.edge}: {s.check}" for s in mine) or "no edge knows it"
         if traffic.unreachable:
             self.last = f"{', '.join(sorted(traffic.unreachable))}: no answer"
+        return self._can_serve(traffic)
+
+    def _can_serve(self, traffic: Traffic) -> bool:
         return not traffic.unreachable and traffic.can_serve(self.step.target, self.slot)
 
 

@@ -13,8 +13,8 @@ from permafrost.site.load import load_site
 from tests.fakes.site import write_site
 
 HEAVY = (
-    "ansible_runner", "cryptography", "grpc", "httpx", "jinja2", "model_signing", "pulumi",
-    "pymilvus", "pyVim", "pyVmomi", "sqlalchemy",
+    "ansible_runner", "cryptography", "grpc", "httpcore", "httpx", "jinja2", "model_signing",
+    "pulumi", "pymilvus", "pyVim", "pyVmomi", "sqlalchemy",
 )  # fmt: skip
 """Each takes as long to import as a good part of the rest of a command, most as all of it."""
 OF_A_SITE = ("permafrost.site.model", "sqlite3", "yaml")
@@ -69,7 +69,7 @@ def test_a_runbook_opens_its_site_without_what_only_some_steps_need() -> None:
 def test_a_pin_is_looked_up_without_a_catalogue_and_what_httpx_draws_with() -> None:
     drawing = ("pygments", "rich")
     found = imported("import permafrost.adapters.registry", HEAVY + drawing)
-    assert found == {"cryptography", "httpx"}
+    assert found == {"cryptography", "httpx"}, "its requests go by the standard library's HTTP"
     assert imported("import httpx", drawing) == set(drawing), "the control: left alone it does"
     assert imported("import model_registry.http, httpx._main", drawing) == set(drawing)
 

@@ -137,7 +137,9 @@ def test_an_upgrade_side_by_side(ctx: Context, monkeypatch: pytest.MonkeyPatch) 
     # Of the nodes only those of the endpoint are asked; what edges counted the last step knows.
     at_most(seen["plan"], traffic__observe=1, models__state=3, hypervisor__observe=1)
     at_most(seen["record-release"], traffic__observe=1, traffic__set_routes=1)
-    at_most(seen["prove-slot"], models__probe=3)
+    # Edges are asked while a slot is probed; that they see it up is known then.
+    at_most(seen["prove-slot"], models__probe=3, traffic__observe=3)
+    assert "await-slot-up" not in seen
     # vCenter tells nothing of slots.
     at_most(seen["cut-over"], traffic__observe=1, models__state=3, traffic__set_routes=1)
     assert seen["cut-over"]["traffic.set_routes"] == 1

@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 
 from permafrost.engine import runs
-from permafrost.facts import ServerState
+from permafrost.facts import ServerState, Traffic
 from permafrost.planning.drain import DrainStep
 from permafrost.planning.steps import OperationStep
 from permafrost.planning.upgrade import Wish
 from permafrost.runbook import maintenance
 from permafrost.runbook.context import Context
 from permafrost.runbook.drain import drain_replica, preview_drain
-from permafrost.runbook.looking import FRESH_S, look, look_to_drain
+from permafrost.runbook.looking import FRESH_S, look, look_at_edges, look_to_drain
 from permafrost.runbook.steps_replica import SetEdgesToDrain, SetEdgesToReady
+from permafrost.runbook.steps_slot import AwaitSlotUp, ProveSlot
 from permafrost.runbook.undrain import undrain_replica
 from permafrost.runbook.unfinished import latest_on_slots
 from permafrost.runbook.upgrade import rollback, upgrade
@@ -99,6 +100,34 @@ def test_before_a_replica_is_let_in_its_node_and_the_edges_are_asked_together(
     step = step_of(ctx, done.operation, "set-edges-to-ready")
     meeting(ctx, monkeypatch, models="state", traffic="observe")
     SetEdgesToReady(ctx, step).do()
+
+
+def test_while_a_slot_is_probed_edges_are_asked_whether_they_see_it_up(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = upgrade(ctx, "pulse", NEW, Wish(ME))
+    meeting(ctx, monkeypatch, models="probe", traffic="observe")
+    ProveSlot(ctx, step_of(ctx, done.operation, "prove-slot"), done.operation).do()
+
+
+def test_a_slot_that_edges_saw_down_or_a_while_ago_is_asked_about_anew(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = upgrade(ctx, "pulse", NEW, Wish(ME))
+    up = AwaitSlotUp(ctx, step_of(ctx, done.operation, "await-slot-up"), done.operation)
+    look_at_edges(ctx)
+    asked: list[object] = []
+    observe = ctx.traffic.observe
+    monkeypatch.setattr(ctx.traffic, "observe", lambda: asked.append(1) or observe())
+    assert up.already() is not None
+    assert not asked, "they saw it up a moment ago"
+    ctx.looked = (ctx.clock.monotonic(), Traffic())
+    assert up.already() is not None
+    assert len(asked) == 1
+    look_at_edges(ctx)
+    ctx.clock.sleep(FRESH_S + 1)
+    assert up.already() is not None
+    assert len(asked) == 3
 
 
 @pytest.fixture
