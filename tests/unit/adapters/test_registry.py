@@ -10,8 +10,10 @@ from model_registry.checkpoint import pack
 from model_registry.client import RegistryClient
 from model_registry.digests import canonical_json
 from model_registry.fingerprint import referrers
+from model_registry.http import httpx
 from model_registry.layout import OciLayout
 from model_registry.transfer import push_layout
+from permafrost.adapters import registry
 from permafrost.adapters.registry import OciCatalog
 from permafrost.site.load import load_site
 from tests.contract.registry.fake import PASSWORD, USER, FakeRegistry
@@ -38,6 +40,26 @@ def test_one_under_its_writers_own_tag_is_found(tmp_path: Path) -> None:
     content = canonical_json({**empty, "manifests": []})
     client.put_tag("checkpoints/tiny", digest.replace(":", "-"), content)
     assert catalog.resolve(f"tiny@{digest}").has_fingerprint
+
+
+def test_what_is_asked_for_one_command_goes_by_one_transport(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = FakeRegistry()
+    given, client, digest = _pushed(tmp_path, remote)
+    referrers.push(client, "checkpoints/tiny", digest, {"checkpoint": digest})
+    made: list[float] = []
+
+    def wire(_: object, *, idle_s: float) -> httpx.BaseTransport:
+        made.append(idle_s)
+        return remote.transport()
+
+    monkeypatch.setattr(registry, "WireTransport", wire)
+    monkeypatch.setattr(registry.OciCatalog, "_context", lambda _: None)
+    catalog = OciCatalog(given._loaded)
+    assert catalog.resolve(f"tiny@{digest}") == given.resolve(f"tiny@{digest}")
+    catalog.ping()
+    assert made == [registry.IDLE_S]
 
 
 def _pushed(folder: Path, remote: FakeRegistry) -> tuple[OciCatalog, RegistryClient, str]:
