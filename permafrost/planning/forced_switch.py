@@ -45,15 +45,17 @@ def _unknown(site: Site, live: LiveState, held: Release, slot: str) -> list[Prob
     for node in replicas(site, held.endpoint):
         facts = live.nodes.get(node.name)
         seen = facts.slots.get(slot) if facts else None
-        is_other = seen is not None and seen.checkpoint != wanted
+        # A server that is down has nothing; what it loads once it is up is what is pinned there.
+        has = seen.checkpoint or seen.pinned if seen is not None else ""
+        is_other = seen is not None and has != wanted
         is_proven = seen is not None and seen.state == "ADMITTED" and not is_other
         is_up = any(s.could_serve for s in live.traffic.of(node.name) if s.slot == slot)
         if is_other or (is_up and not is_proven):
-            has = f"has {seen.checkpoint}" if seen is not None else "does not say what it has"
+            said = f"has {has or 'nothing'}" if seen is not None else "does not say what it has"
             problems.append(
                 Problem(
                     "SLOT_NOT_READY",
-                    f"slot {slot} {has}, not surely {wanted}",
+                    f"slot {slot} {said}, not surely {wanted}",
                     node.name,
                     f"no level of force waives that; `permafrost drain {node.name}` first",
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from permafrost.cli import upgrade as cli
 from permafrost.cli.options import Output
 from permafrost.engine.runs import RunState
 from permafrost.errors import PermafrostError
-from permafrost.facts import ServerState
+from permafrost.facts import NodeFacts, ServerState
 from permafrost.planning.force import Force
 from permafrost.planning.upgrade import Wish
 from permafrost.runbook.context import Context
@@ -136,6 +137,30 @@ def test_another_checkpoint_in_the_slot_is_not_waived(
     with pytest.raises(PermafrostError, match=PULSE[0]):
         rollback(ctx, "pulse", owner=ME, force=level)
     assert world.answers("pulse") == {NEW}
+
+
+@pytest.mark.parametrize("pinned", [OLD, "sha256:" + "e" * 64])
+def test_a_server_that_is_down_is_waived_where_it_can_load_nothing_else(
+    ctx: Context, world: World, monkeypatch: pytest.MonkeyPatch, pinned: str
+) -> None:
+    """Its Triton has ended: it says what is pinned there, and has nothing."""
+    state = FakeModelServer.state
+
+    def down(self: FakeModelServer, node: str) -> NodeFacts:
+        facts = state(self, node)
+        if node != PULSE[0]:
+            return facts
+        slot = replace(facts.slots["a"], state="STARTING", pinned=pinned, checkpoint="")
+        return replace(facts, slots={**facts.slots, "a": slot})
+
+    world.machines[PULSE[0]].state = "OUT"
+    monkeypatch.setattr(FakeModelServer, "state", down)
+    assert codes(ctx, None) == {"SLOT_NOT_READY"}
+    if pinned != OLD:
+        assert codes(ctx, Force.UNSEEN) == {"SLOT_NOT_READY"}
+        return
+    rollback(ctx, "pulse", owner=ME, force=Force.DEGRADED)
+    assert world.answers("pulse") == {OLD}
 
 
 def test_who_does_not_say_what_it_has_is_not_sent_anybody(
