@@ -185,12 +185,14 @@ def test_of_a_switch_back_that_not_all_are_ready_for(
 ) -> None:
     permafrost.run("upgrade", "pulse", "--to", versions.new, "--yes", timeout=600)
     on(PULSE[1]).check_output("systemctl stop triton-a.service")
-    told = fails(permafrost, "rollback", "pulse", status=3)
-    assert (told["code"], told["path"]) == ("SLOT_NOT_READY", "pulse")
-    assert PULSE[1] in told["message"]
-    _, _, waived = forced(permafrost, "degraded", "rollback", "pulse")
-    assert [w.partition(":")[0] for w in waived] == ["pulse"]
-    assert pulse(permafrost)["live_checkpoint"] == versions.old
-    on(PULSE[1]).check_output("systemctl start triton-a.service")
+    try:
+        told = fails(permafrost, "rollback", "pulse", status=3)
+        assert (told["code"], told["path"]) == ("SLOT_NOT_READY", "pulse")
+        assert PULSE[1] in told["message"]
+        _, _, waived = forced(permafrost, "degraded", "rollback", "pulse")
+        assert [w.partition(":")[0] for w in waived] == ["pulse"]
+        assert pulse(permafrost)["live_checkpoint"] == versions.old
+    finally:
+        on(PULSE[1]).check_output("systemctl start triton-a.service")
     permafrost.run("drain", PULSE[1], "--yes")
     permafrost.run("undrain", PULSE[1], "--yes")

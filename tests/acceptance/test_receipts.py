@@ -130,7 +130,7 @@ def test_a_replica_and_an_edge_that_are_configured_by_hand(
         assert replica_state(status(), name) == "ADMITTED"
         assert (told["command"], told["target"]) == ("converge", name)
         assert told["before"]["was"] == "ADMITTED"
-        assert parts(told) == [f"drain {name}", f"admit {name}"]
+        assert parts(told) == [f"drain {name}", f"undrain {name}"]
         assert {p["outcome"] for p in told["parts"]} == {"DONE"}
         assert told["requests"]["completed"] > 0
         assert told["evidence"]["node"] == name
