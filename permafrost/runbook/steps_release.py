@@ -96,19 +96,25 @@ class RecordRelease(ReleaseAction):
         return routes(self.ctx)
 
     def do(self) -> None:
-        """Record it, then tell the edges; which slot answers is not changed by it."""
-        held = self.ctx.release(self.step.target)
-        if held.live != self.made.live:
+        """Tell the edges, then record it; which slot answers is not changed by it.
+
+        A slot that is given up may have a share or pins, and each edge ends that in its turn: the
+        record has it until all have, so that no edge sends requests to what is not recorded. A
+        slot that is to be filled is none that edges are told of yet.
+        """
+        held, made = self.ctx.release(self.step.target), self.made
+        if held.live != made.live:
             raise Refused(
                 Problem(
                     "SLOT_IS_LIVE",
-                    f"slot {held.live} answers for {self.step.target}, not {self.made.live}",
+                    f"slot {held.live} answers for {self.step.target}, not {made.live}",
                     self.step.target,
                     "look at `permafrost status`, then plan anew",
                 )
             )
-        record_release(self.ctx.store, self.made)
-        self.told["off"] = list(tell_slots(self.ctx, unseen=self.force is Force.UNSEEN))
+        off = tell_slots(self.ctx, unseen=self.force is Force.UNSEEN, instead=made)
+        record_release(self.ctx.store, made)
+        self.told["off"] = list(off)
 
 
 class SetShare(ReleaseAction):
