@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from permafrost.errors import Problem
+from permafrost.facts import Traffic
 from permafrost.planning.live import LiveState
-from permafrost.planning.release import Release
+from permafrost.planning.release import Release, slots_of
 from permafrost.site.model import Site
 from permafrost.topology import replicas
 
@@ -68,6 +69,31 @@ def ready_problems(
             f"slot {slot} cannot answer for {name}: " + "; ".join(reasons),
             name,
             "nothing was switched; `permafrost status` shows the replicas",
+        )
+    ]
+
+
+def left_problems(site: Site, traffic: Traffic, made: Release) -> list[Problem]:
+    """Return why edges cannot end a share now: it would take replicas away and leave too few.
+
+    Those are lost that have only the slot which gets no requests any more.
+    """
+    name, floor = made.endpoint, site.inference[made.endpoint].min_ready
+    kept = slots_of(made.routes(), name)
+    sent = kept.union(*(slots_of(traffic.routes.get(e, {}), name) for e in traffic.edges()))
+    had, left = (
+        [n.name for n in replicas(site, name) if any(traffic.can_serve(n.name, s) for s in slots)]
+        for slots in (sent, kept)
+    )
+    if had == left or len(left) >= floor:
+        return []
+    return [
+        Problem(
+            "SLOT_NOT_READY",
+            f"slot {' and '.join(sorted(kept))} of {name} would answer alone: "
+            f"{', '.join(left) or 'nobody'} could serve, it must keep {floor}",
+            name,
+            "nothing was changed; `permafrost status` shows the replicas: bring them back first",
         )
     ]
 

@@ -12,7 +12,7 @@ from permafrost.planning.forced_switch import switch_problems
 from permafrost.planning.lifecycle import MaintenanceRecord
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release
-from permafrost.planning.slot_problems import edge_problems
+from permafrost.planning.slot_problems import edge_problems, left_problems
 from permafrost.planning.slot_steps import (
     cut_over_draft,
     empty_drafts,
@@ -133,7 +133,8 @@ def way_back(
     """Return what brings an endpoint back to a release whose slots are loaded, from what is seen.
 
     Edges first: nobody is sent to a slot any more when it is emptied. ``force``: the level under
-    which the operation began, which waives the same on the way back; Refused what it does not.
+    which the operation began, which waives the same on the way back; Refused what it does not,
+    and where the end of a share would leave too few.
     """
     name = before.endpoint
     held = live.releases[name]
@@ -147,6 +148,8 @@ def way_back(
     if astray or held.live != before.live:
         back = replace(held, live=before.live, share=0, previous=before.previous)
         drafts.append(cut_over_draft(held, back, force=force))
+    elif too_few := left_problems(site, live.traffic, before):
+        raise Refused(*too_few)
     extra = [slot for slot in held.slots if slot not in before.slots]
     missing = [slot for slot in before.slots if slot not in held.slots]
     if missing:

@@ -17,28 +17,14 @@ def routes(ctx: Context, instead: Release | None = None) -> dict[str, str]:
     return routes_of(held.values())
 
 
-def tell_slots(
-    ctx: Context,
-    edge: str | None = None,
-    *,
-    unseen: bool = False,
-    instead: Release | None = None,
-) -> tuple[str, ...]:
-    """Make the edges, or one of them, route as recorded; return the edges that are off.
-
-    ``unseen``: also those that run and do not answer are left as they are. ``instead``: with this
-    for its endpoint, which is about to be recorded.
-    """
-    wanted = routes(ctx, instead)
+def tell_slots(ctx: Context, edge: str | None = None) -> tuple[str, ...]:
+    """Make the edges, or one of them, route as recorded; return the edges that are off."""
     if edge:
         others = frozenset(e.name for e in edges(ctx.site)) - {edge}
-        ctx.traffic.set_routes(wanted, but=others)
+        ctx.traffic.set_routes(routes(ctx), but=others)
         return ()
-    traffic = ctx.traffic.observe()
-    off = frozenset(traffic.unreachable)
-    if not unseen:
-        off = edges_that_are_off(ctx, traffic, "which slot answers")
-    ctx.traffic.set_routes(wanted, but=off)
+    off = edges_that_are_off(ctx, ctx.traffic.observe(), "which slot answers")
+    ctx.traffic.set_routes(routes(ctx), but=off)
     return tuple(sorted(off))
 
 

@@ -14,10 +14,11 @@ from permafrost.planning.force import Force, force_of
 from permafrost.planning.forced_switch import switch_problems
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, slots_of
-from permafrost.planning.slot_problems import edge_problems, ready_problems
+from permafrost.planning.slot_problems import edge_problems, left_problems, ready_problems
 from permafrost.planning.slot_steps import release_of_arguments
+from permafrost.runbook.edges import edges_that_are_off
 from permafrost.runbook.looking import look_at_slots, note_counts
-from permafrost.runbook.slots import routes, tell_slots
+from permafrost.runbook.slots import routes
 from permafrost.runbook.steps_slot import EVERY_S, SlotAction
 from permafrost.topology import replicas
 
@@ -112,9 +113,14 @@ class RecordRelease(ReleaseAction):
                     "look at `permafrost status`, then plan anew",
                 )
             )
-        off = tell_slots(self.ctx, unseen=self.force is Force.UNSEEN, instead=made)
-        record_release(self.ctx.store, made)
-        self.told["off"] = list(off)
+        traffic = self.ctx.traffic.observe()
+        if problems := left_problems(self.ctx.site, traffic, made):
+            raise Refused(*problems)
+        off = frozenset(traffic.unreachable)
+        if self.force is not Force.UNSEEN:
+            off = edges_that_are_off(self.ctx, traffic, "which slot answers")
+        self.told["off"] = sorted(off)
+        self.tell(made, but=off)
 
 
 class SetShare(ReleaseAction):

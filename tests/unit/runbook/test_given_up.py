@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from permafrost.planning.steps import OperationStep
 from permafrost.planning.upgrade import Wish
 from permafrost.planning.upgrade_words import Strategy
 from permafrost.runbook.context import Context
-from permafrost.runbook.recovery import abort_run, require_turn, run_named
+from permafrost.runbook.recovery import abort_run, require_turn, resume_run, run_named
 from permafrost.runbook.upgrade import retire, upgrade
 from tests.fakes.killing import another_process, is_cut_at_effect
 from tests.fakes.site import context, small_site
@@ -34,7 +35,7 @@ MOMENTS = 10
 
 @pytest.fixture
 def world() -> World:
-    site = small_site(pulse={"drain_deadline_s": 5})
+    site = small_site(pulse={"min_ready": 2, "drain_deadline_s": 5})
     edge = site.edge.model_copy(update={"nodes": 2})
     return World.of(site.model_copy(update={"edge": edge}))
 
@@ -175,3 +176,52 @@ def test_one_that_an_edge_did_not_hear_of_is_not_given_up(ctx: Context, world: W
     world.edges_down.clear()
     abort_run(after, run.operation)
     require_alone(after, world, "a", OLD)
+
+
+@pytest.mark.parametrize("away", [1, 2, 3])
+def test_a_share_is_not_ended_where_too_few_would_be_left(
+    ctx: Context, world: World, away: int
+) -> None:
+    """The old version has failed there, the new one serves: it can be finished, or wait."""
+    paused_after_its_canary(ctx, world)
+    (run,) = ctx.store.runs.unfinished()
+    done = list(world.effects)
+    for name in PULSE[:away]:
+        world.machines[name].state = "OUT"
+    ctx = another_process(ctx, world)
+    if len(PULSE) - away >= ctx.site.inference["pulse"].min_ready:
+        abort_run(ctx, run.operation)
+        return
+    with pytest.raises(Refused, match="SLOT_NOT_READY"):
+        abort_run(ctx, run.operation)
+    assert (world.effects, ctx.store.runs.unfinished()) == (done, (run,))
+    resume_run(ctx, run.operation)
+    assert world.answers("pulse") == {NEW}
+
+
+def test_it_is_looked_at_once_more(ctx: Context, world: World) -> None:
+    """What the plan rests on may have failed since."""
+    paused_after_its_canary(ctx, world)
+    (run,) = ctx.store.runs.unfinished()
+
+    def fail() -> None:
+        for name in PULSE:
+            world.machines[name].state = "OUT"
+
+    ctx.crash = at("record-release", "before", fail)
+    with pytest.raises(Refused, match="SLOT_NOT_READY"):
+        abort_run(ctx, run.operation)
+    assert all("pulse/share" in told for told in world.routes.values())
+    assert set(ctx.release("pulse").slots) == {"a", "b"}
+
+
+def test_a_share_that_nobody_has_is_ended(ctx: Context, world: World) -> None:
+    """Too few are left, and none by that: what has the new version has the old one."""
+    paused_after_its_canary(ctx, world)
+    (run,) = ctx.store.runs.unfinished()
+    for name in PULSE:
+        world.machines[name].is_on = name == PULSE[0]
+    abort = another_process(ctx, world)
+    with suppress(PermafrostError):  # two replicas cannot be told to empty their slot
+        abort_run(abort, run.operation)
+    assert not any("pulse/share" in told for told in world.routes.values())
