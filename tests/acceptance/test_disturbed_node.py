@@ -52,9 +52,10 @@ def commands_of(hint: str) -> dict[str, list[str]]:
 def refused(permafrost: Cli, operation: str, node: str) -> dict[str, list[str]]:
     """Fail unless a convergence of the node is refused for the operation; return the ways out."""
     before = latest(permafrost)
+    waits = permafrost.json("show", operation)
     told = fails(permafrost, "converge", node, status=3)
     assert (told["code"], told["path"]) == ("OPERATION_UNFINISHED", operation)
-    assert f"is {before['state']} at step {before['step']}" in told["message"], told
+    assert f"is {waits['state']} at step {waits['step']}" in told["message"], told
     said = commands_of(told["hint"])
     assert list(said) == ["resume", "abort", "converge"], told["hint"]
     assert said["converge"][1:] == [node]
@@ -86,9 +87,9 @@ def test_of_a_killed_maintenance(permafrost: Cli, status: Status, vsphere: VCent
     assert replica_state(status(), ELSEWHERE) == "ADMITTED"
     assert permafrost.json(*out["resume"], "--yes", timeout=400)["state"] == "done"
     assert is_in_maintenance_mode(vsphere, host)
-    told = fails(permafrost, *out["converge"], status=4)
+    told = fails(permafrost, *out["converge"], status=3)
     assert powered_on(vsphere, host) == [], "nobody starts what is away"
-    assert told["code"] == "CONVERGE_UNREACHABLE"
+    assert told["code"] == "MAINTENANCE_IN_PROGRESS"
     permafrost.run("maintenance", "exit", host, "--yes", timeout=400)
     permafrost.json(*out["converge"], "--yes", timeout=400)
     assert status()["healthy"]
