@@ -5,53 +5,61 @@ A host is gone, out of touch, or back; the vCenter itself is slow, away, or star
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Protocol
 
 import httpx
 
 from lab.errors import LabError
-from lab.instance.model import Instance
 
 TIMEOUT_S = 60.0
 
 
-def lose_host(instance: Instance, host: str) -> None:
+class Place(Protocol):
+    """Whatever has a vCenter of the lab: an instance, or one that a test has started alone."""
+
+    @property
+    def vcenter_dir(self) -> Path:
+        """Where its files are."""
+
+
+def lose_host(place: Place, host: str) -> None:
     """A host is dead: it answers nobody, and vSphere HA acts on it."""
-    _post(instance, f"/host/{host}/lose")
+    _post(place, f"/host/{host}/lose")
 
 
-def disconnect_host(instance: Instance, host: str) -> None:
+def disconnect_host(place: Place, host: str) -> None:
     """A host's agent is out of touch; its machines go on running, and HA does nothing."""
-    _post(instance, f"/host/{host}/disconnect")
+    _post(place, f"/host/{host}/disconnect")
 
 
-def regain_host(instance: Instance, host: str) -> None:
+def regain_host(place: Place, host: str) -> None:
     """The host is back."""
-    _post(instance, f"/host/{host}/return")
+    _post(place, f"/host/{host}/return")
 
 
-def slow_vcenter(instance: Instance, delay_s: float) -> None:
+def slow_vcenter(place: Place, delay_s: float) -> None:
     """Each call of the API takes so much longer, in seconds; 0 ends it."""
-    _post(instance, f"/service/slow?seconds={delay_s}")
+    _post(place, f"/service/slow?seconds={delay_s}")
 
 
-def away_vcenter(instance: Instance, how: Literal["silent", "refused"]) -> None:
+def away_vcenter(place: Place, how: Literal["silent", "refused"]) -> None:
     """The API is gone: it accepts and never answers, or nobody listens. The process lives on."""
-    _post(instance, f"/service/{how}")
+    _post(place, f"/service/{how}")
 
 
-def back_vcenter(instance: Instance) -> None:
+def back_vcenter(place: Place) -> None:
     """The API answers at once again."""
-    _post(instance, "/service/normal")
+    _post(place, "/service/normal")
 
 
-def restart_vcenter(instance: Instance) -> None:
+def restart_vcenter(place: Place) -> None:
     """The process starts again from what it has saved, as after a planned restart."""
-    _post(instance, "/service/restart")
+    _post(place, "/service/restart")
 
 
-def _post(instance: Instance, path: str) -> None:
-    socket = instance.vcenter_dir / "state" / "admin.sock"
+def _post(place: Place, path: str) -> None:
+    socket = place.vcenter_dir / "state" / "admin.sock"
     try:
         transport = httpx.HTTPTransport(uds=str(socket))
         with httpx.Client(transport=transport, timeout=TIMEOUT_S) as client:

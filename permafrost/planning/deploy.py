@@ -35,7 +35,10 @@ CONTENTS = ":RegistryContents"
 IN_TURN = "in its turn: gives away first, whole again before the next"
 """How a member of the knowledge tier that serves is configured anew."""
 
-OURS = ("place", "mark", "power-on", "admit", "bring-home")
+BRING_HOME = "bring-home"
+"""What moved in the knowledge tier is brought home; the last step (``runbook.knowledge_home``)."""
+
+OURS = ("place", "mark", "power-on", "admit", BRING_HOME)
 """Kinds of steps that Pulumi has no part in."""
 
 SHORT_TYPES = {
@@ -217,8 +220,8 @@ def plan_destroy(site: Site, live: LiveState, recorded: Placement) -> Plan:
 
 def and_then(plan: Plan, kind: str, target: str, detail: str) -> Plan:
     """Return the plan with one step more, the last one."""
-    last = Step(f"{len(plan.steps) + 1:02}", kind, target, detail)
-    return replace(plan, steps=(*plan.steps, last))
+    steps = [(s.kind, s.target, s.detail) for s in plan.steps]
+    return replace(plan, steps=_numbered([*steps, (kind, target, detail)]))
 
 
 def fingerprint_of(site: Site, live: LiveState, recorded: Placement) -> str:

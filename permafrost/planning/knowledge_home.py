@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from permafrost.facts import MemberState
-from permafrost.planning.knowledge import members, spares, version_of
+from permafrost.planning.knowledge import members, spares
 from permafrost.planning.query_leaders import spreading
 from permafrost.planning.query_replicas import (
     QueryNode,
@@ -31,7 +31,7 @@ def next_home(
 ) -> tuple[QueryNode, bool] | None:
     """Return the query node that is ended or begins anew next, and whether it is a spare."""
     called = {QueryNode(member, unit) for member, unit in spares(site).items()}
-    if not called:
+    if not called:  # a version whose nodes find their places by themselves
         return None
     number = to_dismiss(replicas, nodes, called)
     if number is not None:
@@ -57,7 +57,7 @@ def left_away(site: Site, states: Mapping[str, MemberState]) -> str:
         return f"{_named(node)} " + (
             "ends: a spare" if is_spare else "begins anew: replicas differ"
         )
-    leading = spreading(site, states) if version_of(site).pins_leaders else None
+    leading = spreading(site, states)
     if leading is None:
         return ""
     return f"{_named(leading)} begins anew: channels are led on {leading.member} alone"

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from permafrost.facts import MemberState
+from permafrost.planning.knowledge import version_of
 from permafrost.planning.query_replicas import (
     QueryNode,
     Replicas,
@@ -105,7 +106,12 @@ def led_on_one_member(site: Site, states: Mapping[str, MemberState]) -> tuple[di
 
 
 def spreading(site: Site, states: Mapping[str, MemberState]) -> QueryNode | None:
-    """Return the query node to restart so that leaders are spread; None where none helps."""
+    """Return the query node to restart so that leaders are spread; None where none helps.
+
+    Nor where the version's proxies find out by themselves who leads: nothing is noted then.
+    """
+    if not version_of(site).pins_leaders:
+        return None
     nodes = running_nodes(site, states)
     replicas = by_collection(noted_replicas(states))
     chosen = node_to_spread(noted_leaders(states), replicas, nodes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from permafrost.errors import Problem
 from permafrost.facts import Traffic
 from permafrost.planning.live import LiveState
@@ -73,6 +75,13 @@ def ready_problems(
     ]
 
 
+def could_serve(site: Site, traffic: Traffic, endpoint: str, slots: Iterable[str]) -> list[str]:
+    """Return the replicas of an endpoint that have one of the slots up at every edge."""
+    slots = tuple(slots)
+    names = (node.name for node in replicas(site, endpoint))
+    return [name for name in names if any(traffic.can_serve(name, slot) for slot in slots)]
+
+
 def left_problems(site: Site, traffic: Traffic, made: Release) -> list[Problem]:
     """Return why edges cannot end a share now: it would take replicas away and leave too few.
 
@@ -81,10 +90,7 @@ def left_problems(site: Site, traffic: Traffic, made: Release) -> list[Problem]:
     name, floor = made.endpoint, site.inference[made.endpoint].min_ready
     kept = slots_of(made.routes(), name)
     sent = kept.union(*(slots_of(traffic.routes.get(e, {}), name) for e in traffic.edges()))
-    had, left = (
-        [n.name for n in replicas(site, name) if any(traffic.can_serve(n.name, s) for s in slots)]
-        for slots in (sent, kept)
-    )
+    had, left = (could_serve(site, traffic, name, slots) for slots in (sent, kept))
     if had == left or len(left) >= floor:
         return []
     return [

@@ -16,7 +16,7 @@ from permafrost.engine.state import Phase
 from permafrost.engine.waiting import wait_until
 from permafrost.errors import Failed, PermafrostError, Problem, Refused
 from permafrost.planning.addresses import moved_addresses
-from permafrost.planning.deploy import Plan, Step, fingerprint_of, plan_deploy
+from permafrost.planning.deploy import BRING_HOME, Plan, Step, fingerprint_of, plan_deploy
 from permafrost.planning.drift_report import blocks_deploy, needs_refresh, unfinished
 from permafrost.planning.knowledge_status import KnowledgeStatus
 from permafrost.planning.lifecycle import ReplicaState
@@ -36,7 +36,7 @@ from permafrost.runbook.edges import reassert_drains
 from permafrost.runbook.founding import record_founded
 from permafrost.runbook.knowledge import as_problem, read_knowledge
 from permafrost.runbook.knowledge_admission import admit_members
-from permafrost.runbook.knowledge_home import BRING_HOME, come_home, with_homecoming
+from permafrost.runbook.knowledge_home import come_home, with_homecoming
 from permafrost.runbook.looking import look
 from permafrost.runbook.operations import operation, site_held
 from permafrost.runbook.preflight import nodes_to_start, refuse_unready

@@ -8,11 +8,10 @@ than was assumed that is remembered, and not tried again before something else l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
-from permafrost.facts import MemberState
 from permafrost.pki.files import locked
-from permafrost.planning.deploy import Plan, and_then
+from permafrost.planning.deploy import BRING_HOME, Plan, and_then
 from permafrost.planning.knowledge import members
 from permafrost.planning.knowledge_home import left_away
 from permafrost.planning.member_drain import drained_members
@@ -25,7 +24,7 @@ from permafrost.runbook.query_replicas import begin_emptied_anew
 from permafrost.runbook.query_spares import bring_home
 from permafrost.runbook.unfinished import is_waiting
 
-BRING_HOME, TARGET = "bring-home", "knowledge"
+TARGET = "knowledge"
 TRIED = "knowledge-home-tried"
 
 
@@ -43,23 +42,20 @@ def with_homecoming(ctx: Context, plan: Plan) -> Plan:
         return and_then(plan, BRING_HOME, TARGET, f"once {', '.join(coming)} is back")
     if any(step.target in names for step in plan.steps):
         return plan  # a member's turn ends with that
-    left = _left(ctx)
-    return and_then(plan, BRING_HOME, TARGET, left) if left else plan
+    seen = _seen(ctx)
+    if not seen["left"] or seen == ctx.store.recall(TRIED):
+        return plan
+    return and_then(plan, BRING_HOME, TARGET, seen["left"])
 
 
-def _left(ctx: Context) -> str:
+def _seen(ctx: Context) -> dict[str, Any]:
+    """Return what is left away and who leads, as values that can be kept."""
     states = answering(ctx)
-    left = left_away(ctx.site, states)
-    tried = ctx.store.recall(TRIED) or {}
-    return "" if tried.get("leaders") == _led(states) else left
-
-
-def _led(states: Mapping[str, MemberState]) -> dict[str, dict[str, list[int]]]:
-    """Return who leads, as values that can be kept."""
-    return {
+    leaders = {
         collection: {channel: sorted(of) for channel, of in channels.items()}
         for collection, channels in noted_leaders(states).items()
     }
+    return {"left": left_away(ctx.site, states), "leaders": leaders}
 
 
 def _is_away_by_will(ctx: Context) -> bool:
@@ -79,7 +75,5 @@ def come_home(ctx: Context) -> tuple[str, ...]:
         begin_emptied_anew(ctx)
         await_ready(ctx, steady_s=STEADY_S)
         done = bring_home(ctx)
-        states = answering(ctx)
-        is_left = bool(left_away(ctx.site, states))
-        ctx.store.remember(TRIED, {"leaders": _led(states)} if is_left else {})
+        ctx.store.remember(TRIED, _seen(ctx))
         return done

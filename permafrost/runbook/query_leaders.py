@@ -7,7 +7,7 @@ at a time, with the known answers in between; what is decided is decided by what
 from __future__ import annotations
 
 from permafrost.errors import Failed
-from permafrost.planning.knowledge import milvus_of, version_of
+from permafrost.planning.knowledge import milvus_of
 from permafrost.planning.query_leaders import spreading
 from permafrost.planning.query_replicas import QueryNode
 from permafrost.runbook.context import Context
@@ -17,8 +17,6 @@ from permafrost.runbook.query_replicas import RESTART_S
 
 def node_to_restart(ctx: Context) -> QueryNode | None:
     """Return the query node whose restart spreads leaders; None where they are spread."""
-    if not version_of(ctx.site).pins_leaders:
-        return None
     return spreading(ctx.site, answering(ctx))
 
 

@@ -93,8 +93,6 @@ def _next_home(ctx: Context) -> tuple[QueryNode, bool] | None:
     Where neither is to be seen nothing is waited for: with resource groups of one's own not every
     node has a place in every collection.
     """
-    if not spares(ctx.site):
-        return None
 
     def choice(tier: QueryTier) -> tuple[QueryNode, bool] | None:
         return next_home(ctx.site, by_collection(tier.noted), tier.nodes)

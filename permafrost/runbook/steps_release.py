@@ -14,7 +14,12 @@ from permafrost.planning.force import Force, force_of
 from permafrost.planning.forced_switch import switch_problems
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release, slots_of
-from permafrost.planning.slot_problems import edge_problems, left_problems, ready_problems
+from permafrost.planning.slot_problems import (
+    could_serve,
+    edge_problems,
+    left_problems,
+    ready_problems,
+)
 from permafrost.planning.slot_steps import release_of_arguments
 from permafrost.runbook.edges import edges_that_are_off
 from permafrost.runbook.looking import look_at_slots, note_counts
@@ -136,11 +141,7 @@ class SetShare(ReleaseAction):
 
     def _too_few(self, live: LiveState, made: Release) -> list[Problem]:
         slots = slots_of(made.routes(), made.endpoint)
-        able = [
-            n.name
-            for n in replicas(self.ctx.site, made.endpoint)
-            if any(live.traffic.can_serve(n.name, slot) for slot in slots)
-        ]
+        able = could_serve(self.ctx.site, live.traffic, made.endpoint, slots)
         if len(able) >= self.floor:
             return []
         return [

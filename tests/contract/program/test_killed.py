@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
@@ -54,7 +53,7 @@ VMS = {"lab-edge-01", "lab-edge-02", "lab-chat-01", "lab-chat-02"}
 
 @contextmanager
 def running_up(program: Program, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A `pulumi up` that runs beside, and what it prints."""
+    """A `pulumi up` that runs beside, and what it prints; afterwards vCenter answers at once."""
     said = folder / "up.log"
     environment = {**os.environ, **stack_environment(program.loaded, engine=program.engine)}
     command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"]
@@ -71,6 +70,7 @@ def running_up(program: Program, folder: Path) -> Iterator[tuple[subprocess.Pope
     finally:
         child.kill()
         child.wait(10)
+        back_vcenter(program.vcenter)
 
 
 def await_moment(
@@ -86,7 +86,7 @@ def await_moment(
     def come() -> bool:
         if len(shown.findall(said.read_text())) >= times or child.poll() is not None:
             return True
-        slow_vcenter(cast(Any, program.vcenter), UNTIL_THE_NEXT_CHANGE_S)
+        slow_vcenter(program.vcenter, UNTIL_THE_NEXT_CHANGE_S)
         return False
 
     wait_until(f"{line} is printed {times} times", come, MOMENT_WITHIN_S, SEEN_EVERY_S)
@@ -114,7 +114,6 @@ def test_killed_and_repaired_it_ends_in_the_whole_site(
         assert child.poll() is None, "it was over before it could be killed"
         os.kill(child.pid, signal.SIGKILL)
         child.wait(10)
-    back_vcenter(cast(Any, program.vcenter))
     stack = program.stack
     found = stack.interruption()
     require_ours(found)
@@ -152,7 +151,6 @@ def test_killed_while_vms_are_changed(program: Program, tmp_path: Path) -> None:
         assert child.poll() is None, "it was over before it could be killed"
         os.kill(child.pid, signal.SIGKILL)
         child.wait(10)
-    back_vcenter(cast(Any, program.vcenter))
     stack = program.stack
     kinds = {kind for kind, _, _ in stack.interruption().repairs}
     assert {"remove-lock", "clear-pending"} <= kinds
@@ -174,7 +172,7 @@ def test_of_two_at_once_one_is_told_and_the_other_ends_well(
     with running_up(program, tmp_path) as (child, said):
         await_moment(program, child, said, r"vsphere:index:VirtualMachine .* creating", 1)
         with held(child):
-            back_vcenter(cast(Any, program.vcenter))
+            back_vcenter(program.vcenter)
             assert child.poll() is None, "it was over before the second one began"
             second = program.pulumi("up", "--yes", "--skip-preview", f"--exclude={CONVERGENCE}")
             assert second.returncode != 0, second.stdout
