@@ -183,9 +183,11 @@ def _slot_problems(held: Release, new: CheckpointFacts, choice: Choice) -> list[
     return [
         Problem(
             "UPGRADE_SLOT_TAKEN",
-            f"slot {held.spare} still has {held.kept}, the way back of {name}",
+            f"slot {held.spare} still has {held.kept}: the way back of {name}, or what an upgrade "
+            "that is not finished put there",
             name,
-            f"`permafrost retire {name}` gives that up; then upgrade",
+            f"`permafrost retire {name}` gives the way back up, then upgrade; an upgrade that "
+            "`permafrost history` shows as not finished is resumed or aborted first",
         )
     ]
 

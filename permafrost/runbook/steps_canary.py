@@ -11,7 +11,7 @@ from permafrost.errors import Failed, Problem, Refused
 from permafrost.planning.canary import Canary, Sides, failed_probe, sides, since, why_stop
 from permafrost.planning.live import LiveState
 from permafrost.planning.release import Release
-from permafrost.planning.slot_problems import edge_problems, ready_problems
+from permafrost.planning.slot_problems import edge_problems, left_problems, ready_problems
 from permafrost.runbook.looking import look_at_slots
 from permafrost.runbook.steps_release import ReleaseAction
 
@@ -42,23 +42,39 @@ class WatchCanary(ReleaseAction):
         held = self.ctx.release(made.endpoint)
         before = self._sides(live)
         self.tell(made)
-        reason = self._watch(made, before)
-        if reason:
-            self.tell(replace(held, share=0, open=(held.live,)))
-            raise Failed(
-                Problem(
-                    "CANARY_STOPPED",
-                    f"{reason}. Nobody is sent to slot {made.spare} any more: "
-                    f"{held.checkpoint} answers every request",
-                    made.endpoint,
-                    f"`permafrost abort {self.operation}` takes the upgrade back, "
-                    f"`permafrost resume {self.operation}` tries the share again",
-                )
-            )
+        if reason := self._watch(made, before):
+            raise self._withdrawn(replace(held, share=0, open=(held.live,)), reason)
 
     def confirm(self) -> Evidence:
         """Return what both slots did meanwhile."""
         return {**super().confirm(), **self.compared}
+
+    def _withdrawn(self, alone: Release, reason: str) -> Failed:
+        """End the share, unless the old version alone would be served by too few; say which.
+
+        Replicas that have only the new one, because the old one failed there, would be lost by it.
+        """
+        spare, again = alone.spare, f"`permafrost resume {self.operation}` tries the share again"
+        if left := left_problems(self.ctx.site, self.ctx.traffic.observe(), alone):
+            return Failed(
+                Problem(
+                    "CANARY_KEPT",
+                    f"{reason}. Slot {spare} keeps its share: {left[0].message}",
+                    alone.endpoint,
+                    "`permafrost status` shows the replicas: bring them back, then "
+                    f"`permafrost abort {self.operation}` ends the share; {again}",
+                )
+            )
+        self.tell(alone)
+        return Failed(
+            Problem(
+                "CANARY_STOPPED",
+                f"{reason}. Nobody is sent to slot {spare} any more: "
+                f"{alone.checkpoint} answers every request",
+                alone.endpoint,
+                f"`permafrost abort {self.operation}` takes the upgrade back, {again}",
+            )
+        )
 
     def _watch(self, made: Release, before: tuple[Sides, Sides]) -> str:
         canary, clock = self.canary, self.ctx.clock

@@ -10,7 +10,7 @@ import pytest
 
 from permafrost.engine.executor import Paused
 from permafrost.engine.runs import RunState
-from permafrost.errors import PermafrostError, Refused
+from permafrost.errors import Failed, PermafrostError, Refused
 from permafrost.planning.canary import Canary
 from permafrost.planning.release import slots_of
 from permafrost.planning.steps import OperationStep
@@ -225,3 +225,33 @@ def test_a_share_that_nobody_has_is_ended(ctx: Context, world: World) -> None:
     with suppress(PermafrostError):  # two replicas cannot be told to empty their slot
         abort_run(abort, run.operation)
     assert not any("pulse/share" in told for told in world.routes.values())
+
+
+@pytest.mark.parametrize("away", [1, 2, 3])
+def test_a_canary_keeps_its_share_where_too_few_would_be_left(
+    ctx: Context, world: World, away: int
+) -> None:
+    """It does harm, and meanwhile the old version has failed: told, and ended once that is back."""
+    world.failing.add(NEW)
+    too_few = len(PULSE) - away < ctx.site.inference["pulse"].min_ready
+
+    def fail() -> None:
+        for name in PULSE[:away]:
+            world.machines[name].state = "OUT"
+
+    ctx.crash = at("canary", "before", fail)
+    with pytest.raises(Failed, match="CANARY_KEPT" if too_few else "CANARY_STOPPED") as caught:
+        upgrade(ctx, "pulse", NEW, CANARY)
+    assert caught.value.problems[0].message.startswith("errors")
+    assert all(("pulse/share" in told) == too_few for told in world.routes.values())
+    assert ctx.release("pulse").share == (100 if too_few else 0)
+    run = ctx.store.runs.all(1)[0]
+    if too_few:
+        assert PULSE[0] not in caught.value.problems[0].message
+        with pytest.raises(Refused, match="SLOT_NOT_READY"):
+            abort_run(another_process(ctx, world), run.operation)
+    for name in PULSE:
+        world.machines[name].state = "ADMITTED"
+    ctx = another_process(ctx, world)
+    abort_run(ctx, run.operation)
+    require_alone(ctx, world, "a", OLD)

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"text/template"
 	"unsafe"
 
 	"github.com/vmware/govmomi/simulator"
@@ -24,10 +25,37 @@ func (c *Center) history() (key *int32, page *list.List) {
 	return key, *(**list.List)(unsafe.Pointer(kept.UnsafeAddr()))
 }
 
-// knownEvents gives the manager the words that it lacks.
+// knownEvents gives the manager the words that it lacks, and sees to it that an event keeps
+// what was asked as it was: the simulator puts what it was asked into the event and then uses
+// and changes it as part of the machine, while the event is read.
 func (c *Center) knownEvents() {
 	m := c.reg.EventManager()
 	m.Description.EventInfo = append(slices.Clone(m.Description.EventInfo), eventWords...)
+	field := reflect.ValueOf(m).Elem().FieldByName("templates")
+	templates := *(*map[string]*template.Template)(unsafe.Pointer(field.UnsafeAddr()))
+	for _, info := range m.Description.EventInfo {
+		if info.Key == "VmBeingCreatedEvent" || info.Key == "VmReconfiguredEvent" {
+			// Words are put together before anyone sees the event, by whom it is posted.
+			templates[info.Key] = template.Must(template.New(info.Key).
+				Funcs(template.FuncMap{"detached": detached}).Parse("{{detached .}}" + info.FullFormat))
+		}
+	}
+}
+
+// detached gives an event a copy of its own of what was asked; it adds no words.
+func detached(event types.BaseEvent) (string, error) {
+	var err error
+	switch e := event.(type) {
+	case *types.VmBeingCreatedEvent:
+		var own types.VirtualMachineConfigSpec
+		if e.ConfigSpec != nil {
+			own, err = types.DeepCopy(*e.ConfigSpec)
+			e.ConfigSpec = &own
+		}
+	case *types.VmReconfiguredEvent:
+		e.ConfigSpec, err = types.DeepCopy(e.ConfigSpec)
+	}
+	return "", err
 }
 
 // flushEvents writes down what has been posted since the last time, by whomever.

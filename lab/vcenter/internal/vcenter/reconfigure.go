@@ -118,7 +118,7 @@ func (c *Center) networkNamed(name string) any {
 func (c *Center) reconfigure(ctx *simulator.Context, vm *simulator.VirtualMachine, spec types.VirtualMachineConfigSpec) types.BaseMethodFault {
 	c.dirty.add(vm.Self)
 	c.locked(vm, func(*simulator.Context) { keep(vm, &spec) })
-	_, fault := c.stock(ctx, vm, func() soap.HasFault {
+	_, fault := c.stockTree(ctx, vm, func() soap.HasFault {
 		return vm.ReconfigVMTask(ctx, &types.ReconfigVM_Task{This: vm.Self, Spec: spec})
 	})
 	c.locked(vm, func(own *simulator.Context) {

@@ -68,21 +68,12 @@ func (c *Center) setStorage(ctx *simulator.Context, vm *simulator.VirtualMachine
 		return nil
 	}
 	said := c.vmEvent(vm)
-	var before, after []types.ManagedObjectReference
-	var fault types.BaseMethodFault
-	c.locked(vm, func(own *simulator.Context) {
-		before = vm.Datastore
-		changes, err := m.carry(vm)
-		if err != nil {
-			fault = systemError(err.Error())
-			return
-		}
-		c.reg.Update(own, vm, changes)
-		vm.RefreshStorageInfo(own, nil)
-		after = vm.Datastore
-	})
-	if fault != nil || len(m.grown) == 0 {
-		return fault
+	before, after, err := m.carried(vm)
+	if err != nil {
+		return systemError(err.Error())
+	}
+	if len(m.grown) == 0 {
+		return nil
 	}
 	c.dirty.add(vm.Self)
 	m.account(vm.Self, before, after)
@@ -91,6 +82,23 @@ func (c *Center) setStorage(ctx *simulator.Context, vm *simulator.VirtualMachine
 	c.post(ctx, moved)
 	c.pulse.send()
 	return nil
+}
+
+// carried moves the files; it returns the machine's datastores as they were and as they are then.
+func (m *storageMove) carried(vm *simulator.VirtualMachine) (before, after []types.ManagedObjectReference, err error) {
+	m.c.tree.Lock() // the simulator reads datastores without their locks
+	defer m.c.tree.Unlock()
+	m.c.locked(vm, func(own *simulator.Context) {
+		before = vm.Datastore
+		var changes []types.PropertyChange
+		if changes, err = m.carry(vm); err != nil {
+			return
+		}
+		m.c.reg.Update(own, vm, changes)
+		vm.RefreshStorageInfo(own, nil)
+		after = vm.Datastore
+	})
+	return before, after, err
 }
 
 // carry moves the files and returns what the virtual machine says of them then. The caller holds

@@ -153,7 +153,8 @@ func (c *Center) stock(ctx *simulator.Context, on mo.Reference, call func() soap
 	return res, fault
 }
 
-// stockTree is stock for what changes folders and pools.
+// stockTree is stock for what changes folders, pools or disks: the simulator reads folders and
+// datastores without their locks.
 func (c *Center) stockTree(ctx *simulator.Context, on mo.Reference, call func() soap.HasFault) (types.AnyType, types.BaseMethodFault) {
 	c.tree.Lock()
 	defer c.tree.Unlock()
