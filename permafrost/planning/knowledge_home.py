@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from permafrost.facts import MemberState
 from permafrost.planning.knowledge import members, spares
-from permafrost.planning.query_leaders import spreading
+from permafrost.planning.query_leaders import alone, noted_leaders, spreading
 from permafrost.planning.query_replicas import (
     QueryNode,
     Replicas,
@@ -60,7 +60,8 @@ def left_away(site: Site, states: Mapping[str, MemberState]) -> str:
     leading = spreading(site, states)
     if leading is None:
         return ""
-    return f"{_named(leading)} begins anew: channels are led on {leading.member} alone"
+    led = sorted(set(alone(noted_leaders(states), nodes).values()))
+    return f"{_named(leading)} begins anew: channels are led on {' and '.join(led)} alone"
 
 
 def _named(node: QueryNode) -> str:

@@ -8,8 +8,8 @@ them: perhaps all on one member, whose loss then stops every search for seconds.
 What is chosen is a node that is emptied and begins anew: what it led goes to another node of its
 replica, and nothing comes back to it.
 
-Invariant: each restart leaves fewer channels that are led on one member alone, as far as one can
-say beforehand, so that they end.
+Invariant: of all that a few restarts can lead to, the fewest channels on one member alone are gone
+for, by the fewest restarts; the next one is chosen so again, and nearer to that: so they end.
 """
 
 from __future__ import annotations
@@ -30,26 +30,49 @@ from permafrost.site.model import Site
 
 PROXY = "proxy-"
 """What Milvus calls a proxy's session, before its number."""
+FURTHEST = 3
+"""So many restarts in a row are thought of. What takes more is left: each costs a hand-over."""
 Leaders = Mapping[str, Mapping[str, Sequence[int]]]
 """Collection to channel to the nodes that lead it, of each replica one."""
+_Led = frozenset[tuple[str, str, tuple[int, ...]]]
 
 
 def node_to_spread(
     leaders: Leaders, replicas: Replicas, nodes: Mapping[int, QueryNode]
 ) -> int | None:
-    """Return the node whose restart spreads leaders best; None where none does.
+    """Return the node whose restart is the next to spread leaders; None where none does.
 
-    A leader that is not among ``nodes`` has ended.
+    A restart may leave as many alone as before, or more, where another one after it helps: in
+    collections that were dealt differently. A leader that is not among ``nodes`` has ended.
     """
-    before = len(alone(leaders, nodes))
-    leading = {n for channels in leaders.values() for of in channels.values() for n in of}
-    after = {
-        node: len(alone(_without(node, leaders, replicas, nodes), nodes))
-        for node in leading & nodes.keys()
-        if _is_movable(node, leaders, replicas, nodes)
-    }
-    best = min(after, key=lambda node: (after[node], nodes[node]), default=None)
-    return best if best is not None and after[best] < before else None
+    before = (len(alone(leaders, nodes)), 0)
+    best, chosen = before, None
+    reached: dict[_Led, tuple[Leaders, int | None]] = {_led(leaders): (leaders, None)}
+    seen = set(reached)
+    for steps in range(1, FURTHEST + 1):
+        following: dict[_Led, tuple[Leaders, int | None]] = {}
+        for led, first in reached.values() if best[0] else ():
+            leading = {n for channels in led.values() for of in channels.values() for n in of}
+            for node in sorted(leading & nodes.keys(), key=nodes.__getitem__):
+                if not _is_movable(node, led, replicas, nodes):
+                    continue
+                after = _without(node, led, replicas, nodes)
+                start = node if first is None else first
+                found = (len(alone(after, nodes)), steps)
+                if found < best:
+                    best, chosen = found, start
+                following.setdefault(_led(after), (after, start))
+        reached = {key: found for key, found in following.items() if key not in seen}
+        seen |= reached.keys()
+    return chosen if best[0] < before[0] else None
+
+
+def _led(leaders: Leaders) -> _Led:
+    return frozenset(
+        (collection, channel, tuple(of))
+        for collection, channels in leaders.items()
+        for channel, of in channels.items()
+    )
 
 
 def alone(leaders: Leaders, nodes: Mapping[int, QueryNode]) -> dict[tuple[str, str], str]:

@@ -106,14 +106,18 @@ def active_member(knowledge: dict[str, Any]) -> str:
 def await_first_coordinators(permafrost: Cli) -> None:
     """Coordinators that took over beside query nodes give way to the first ones, once back.
 
-    Returns with the tier whole: those that have just become active answer a moment later.
+    Returns with the tier whole: those that have just become active answer a moment later. So do
+    leaders that the lot has put on one member alone, as the collection was loaded, or a loss.
     """
 
     def has_come() -> bool:
         status = permafrost.json("status")["knowledge"]
-        return bool(status["ready"]) and active_member(status).endswith("-01")
+        is_apart = status["led_on_one_member"] == []
+        return is_apart and bool(status["ready"]) and active_member(status).endswith("-01")
 
-    wait_until("the tier is whole, its first coordinators active", has_come, 300, 3)
+    wait_until("the tier is whole, first coordinators active, leaders apart", has_come, 300, 3)
+    dealt = permafrost.json("status")["knowledge"]["replicas"]
+    print("replicas stand on", [replica["members"] for replica in dealt])
 
 
 @pytest.mark.exhaustive(1)

@@ -1,4 +1,4 @@
-"""What is told to those who tell proxies when to ask anew who leads. Pure."""
+"""Who tells proxies when to ask anew who leads, and who keeps leaders apart: settings. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from permafrost.topology import Node
 
 INTERNAL_PORT = "PROXY_INTERNALPORT"
 """Where a proxy takes what the other roles tell it."""
-UNIT = "permafrost-knowledge-leaders"
+UNIT, SPREAD_UNIT = "permafrost-knowledge-leaders", "permafrost-knowledge-spread"
 QUERY_PORT = "QUERYNODE_PORT"
 
 
@@ -31,8 +31,13 @@ def leaders_settings(site: Site, node: Node, etcd: str) -> dict[str, Any]:
 
 
 def leaders_units(site: Site, node: Node) -> list[str]:
-    """Return the unit that tells a member's proxy; none without one."""
-    return [UNIT] if any(waits_for_leaders(site, u) for u in units_of(site, node.name)) else []
+    """Return the unit that tells a member's proxy, and the one that keeps leaders apart.
+
+    Neither without what it is for: a proxy, query nodes.
+    """
+    tells = any(waits_for_leaders(site, u) for u in units_of(site, node.name))
+    spreads = bool(query_ports(site, node))
+    return [unit for unit, runs in ((UNIT, tells), (SPREAD_UNIT, spreads)) if runs]
 
 
 def query_ports(site: Site, node: Node) -> dict[str, int]:

@@ -150,6 +150,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
     }
     if version_of(site).pins_leaders:
         found["knowledge_leaders_settings"] = leaders_settings(site, node, balanced_etcd)
+        found["knowledge_leaders_spreads"] = bool(query_ports(site, node))
     if "etcd" in stores:
         found |= {
             "etcd_image": images["etcd"],

@@ -274,7 +274,7 @@ def test_one_process_that_serves_here_begins_anew_and_no_other_unit(
 
 
 def told_of_queries() -> dict[str, object]:
-    return {"serving": [["milvus-query-1"]], "query_ports": {}}
+    return {"serving": [["milvus-query-1"]], "query_ports": {}, "etcd": []}
 
 
 def test_the_orchestrator_takes_a_restart_for_done_only_where_the_member_says_so(

@@ -35,3 +35,8 @@ def knowledge_program(folder: Path, node: str) -> ModuleType:
 def leaders_program(folder: Path, node: str) -> ModuleType:
     """Return ``permafrost-knowledge-leaders`` as a member of the knowledge tier has it."""
     return load_program(folder, "knowledge_leaders/permafrost-knowledge-leaders.py.j2", node)
+
+
+def spread_program(folder: Path, node: str) -> ModuleType:
+    """Return ``permafrost-knowledge-spread`` as a member of the knowledge tier has it."""
+    return load_program(folder, "knowledge_leaders/permafrost-knowledge-spread.py.j2", node)

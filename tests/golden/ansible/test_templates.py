@@ -204,6 +204,12 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "bergen-knowledge-01",
         {},
     ),
+    (
+        "knowledge-spread.service",
+        "knowledge_leaders/permafrost-knowledge-spread.service.j2",
+        "bergen-knowledge-02",
+        {},
+    ),
     ("lost-peers.conf", "lost_peers/sysctl.conf.j2", "bergen-knowledge-02", {}),
     ("kept-ports.conf", "knowledge_walls/sysctl.conf.j2", "bergen-knowledge-02", {}),
     ("knowledge.json", "knowledge_state/knowledge.json.j2", "bergen-knowledge-01", {}),

@@ -265,7 +265,7 @@ def test_a_convergence_writes_each_file_whole_and_starts_the_watch() -> None:
         if "ansible.builtin.template" in task
     ]
     assert {SETTINGS, SYSCTLS, milvus_members.unit_file("{{ unit.name }}")} <= set(written)
-    watch, leaders = (
+    watch, leaders, _ = (
         task["ansible.builtin.systemd_service"]
         for role in roles[2:]
         for task in text[role]

@@ -50,7 +50,7 @@ def looks() -> st.SearchStrategy[list[Seen]]:
         {}, optional={key: st.integers(0, 2) for key in KEYS}
     ) | st.integers(0, 2).map(lambda version: dict.fromkeys(KEYS, version))
     alive = st.just(frozenset(NODES)) | st.frozensets(st.sampled_from(NODES))
-    once = st.builds(Seen, listed, versions, alive, st.sampled_from((0.5, 1.5)))
+    once = st.builds(Seen, listed, versions, alive, st.sampled_from((0.5, 1.5, 15.0)))
     few = st.lists(once, min_size=1, max_size=3)
     return few.flatmap(lambda seen: st.lists(st.sampled_from(seen) | once, max_size=12))
 
@@ -81,14 +81,14 @@ class Proxy:
             self.is_proven((collection, ch, n)) for ch, ns in listed.items() for n in ns
         )
 
-    def is_steady(self, collection: int) -> bool:
-        """Whether just those that are listed were so for a second."""
+    def is_steady(self, collection: int, seconds: float = 1.0) -> bool:
+        """Whether just those that are listed were so for a while."""
         listed, passed = self.seen[-1].listed[collection], 0.0
         for one, before in zip(reversed(self.seen), reversed(self.seen[:-1]), strict=False):
             if before.listed.get(collection, "other") != listed:
                 break
             passed += one.after_s
-        return passed >= 1.0
+        return passed >= seconds
 
     def has_lost(self, collection: int) -> bool:
         known = (self.knows.get(collection) or {}).values()
@@ -116,7 +116,8 @@ def test_no_proxy_asks_while_a_leader_is_unproven_unless_one_it_knows_is_gone(
         assert len(told) == len(set(told))
         for collection in told:
             is_time = proxy.are_proven(collection) and proxy.is_steady(collection)
-            assert is_time or proxy.has_lost(collection)
+            is_better = proxy.are_proven(collection) or proxy.is_steady(collection, 15.0)
+            assert is_time or (proxy.has_lost(collection) and is_better)
             assert proxy.seen[-1].listed[collection] is not None
 
 
@@ -225,9 +226,31 @@ def test_one_that_went_and_came_back_is_new(leaders: Told) -> None:
     assert leaders.look(ONE, at(1, version=9), ALL) == [100]
 
 
-def test_a_lost_one_has_it_ask_at_once_and_again_when_the_next_is_whole(leaders: Told) -> None:
+def test_a_lost_one_has_it_ask_at_once_where_the_others_are_whole(leaders: Told) -> None:
+    both = {100: {"c0": [1, 2]}}
+    for version in (6, 7, 8):
+        leaders.look(both, at(1, 2, version=version), ALL)
+    assert leaders.is_settled(both)
+    assert leaders.look(TWO, at(2, version=8), ALL - {1}, 0.5) == [100]
+    assert leaders.is_settled(TWO)
+
+
+def test_the_last_one_was_lost_and_the_next_is_told_of_once_it_is_whole(leaders: Told) -> None:
+    """A search that fails is asked again; one that misses rows is believed."""
     left = ALL - {1}
-    assert leaders.look(TWO, at(2, version=6), left) == [100]
+    assert leaders.look(TWO, at(2, version=6), left) == []
+    assert leaders.nodes(TWO) == [1]
+    assert leaders.look(TWO, at(2, version=6), left) == []
+    assert leaders.look(TWO, at(2, version=7), left) == [100]
+    assert leaders.is_settled(TWO)
+
+
+def test_where_nobody_becomes_whole_a_lost_one_is_told_of_in_the_end(leaders: Told) -> None:
+    """No target has a new version while a replica has no query node."""
+    left = ALL - {1}
+    assert leaders.look(TWO, at(2, version=6), left) == []
+    assert leaders.look(TWO, at(2, version=6), left, 14.5) == []
+    assert leaders.look(TWO, at(2, version=6), left, 0.5) == [100]
     assert not leaders.is_settled(TWO)
     assert leaders.nodes(TWO) == [2]
     assert leaders.look(TWO, at(2, version=6), left) == [], "once: it knows no lost one now"
@@ -260,5 +283,6 @@ def test_while_leaders_come_one_after_the_other_a_proxy_is_left_alone(leaders: T
 
 def test_while_nobody_says_who_leads_a_lost_one_is_no_reason_to_ask(leaders: Told) -> None:
     left = ALL - {1}
-    assert leaders.look(NONE, {}, left) == []
-    assert leaders.look(TWO, at(2, version=6), left, 0.5) == [100]
+    assert leaders.look(NONE, {}, left, 20.0) == []
+    assert leaders.look(TWO, at(2, version=6), left, 0.5) == []
+    assert leaders.look(TWO, at(2, version=7), left, 0.5) == [100]

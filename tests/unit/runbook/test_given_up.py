@@ -231,7 +231,7 @@ def test_a_share_that_nobody_has_is_ended(ctx: Context, world: World) -> None:
 def test_a_canary_keeps_its_share_where_too_few_would_be_left(
     ctx: Context, world: World, away: int
 ) -> None:
-    """It does harm, and meanwhile the old version has failed: told, and ended once that is back."""
+    """It does harm, the old version fails meanwhile: told, and ended once that is back."""
     world.failing.add(NEW)
     too_few = len(PULSE) - away < ctx.site.inference["pulse"].min_ready
 
