@@ -52,7 +52,7 @@ def show_knowledge(status: KnowledgeStatus, out: Console) -> None:
         out.print(
             f"  note: {led['channels']} channels of collection {led['collection']} are led on "
             f"{led['member']} alone; its loss interrupts their searches for seconds. "
-            "`permafrost deploy` spreads them, as does the next member that comes back"
+            "members spread them by themselves in a minute or two, `permafrost deploy` the rest"
         )
     for name, message, _ in status.problems:
         out.print(f"  [red]not ready[/] {escape(f'{name}: ' if name else '')}{escape(message)}")
