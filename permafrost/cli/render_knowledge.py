@@ -48,11 +48,11 @@ def show_knowledge(status: KnowledgeStatus, out: Console) -> None:
             f"  note: replica {replica['replica']} of collection {replica['collection']} stands "
             f"on {member} alone; before that member stops, it is given a query node of another"
         )
-    for led in status.led_on_one_member:
+    for found in status.exposed:
         out.print(
-            f"  note: {led['channels']} channels of collection {led['collection']} are led on "
-            f"{led['member']} alone; its loss interrupts their searches for seconds. "
-            "members spread them by themselves in a minute or two, `permafrost deploy` the rest"
+            f"  note: every replica of collection {found['collection']} has a leader on "
+            f"{found['member']}, whose loss interrupts its searches for seconds; members mend "
+            "that by themselves in a minute or two, `permafrost deploy` the rest"
         )
     for name, message, _ in status.problems:
         out.print(f"  [red]not ready[/] {escape(f'{name}: ' if name else '')}{escape(message)}")

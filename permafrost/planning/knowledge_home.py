@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from permafrost.facts import MemberState
 from permafrost.planning.knowledge import members, spares
-from permafrost.planning.query_leaders import alone, noted_leaders, spreading
+from permafrost.planning.query_leaders import exposed, noted_leaders, spreading
 from permafrost.planning.query_replicas import (
     QueryNode,
     Replicas,
@@ -60,8 +60,11 @@ def left_away(site: Site, states: Mapping[str, MemberState]) -> str:
     leading = spreading(site, states)
     if leading is None:
         return ""
-    led = sorted(set(alone(noted_leaders(states), nodes).values()))
-    return f"{_named(leading)} begins anew: channels are led on {' and '.join(led)} alone"
+    led = sorted({member for _, member in exposed(noted_leaders(states), replicas, nodes)})
+    return (
+        f"{_named(leading)} begins anew: the loss of {' or '.join(led)} would leave no replica of "
+        "a collection with all its leaders"
+    )
 
 
 def _named(node: QueryNode) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from permafrost.facts import CanaryAnswers
 from permafrost.planning.knowledge import members, members_with, milvus_of, proxies
 from permafrost.planning.knowledge_lacks import KnowledgeFacts, Lack, lacks
-from permafrost.planning.query_leaders import led_on_one_member
+from permafrost.planning.query_leaders import exposed_by_a_loss, led_on_one_member
 from permafrost.planning.query_replicas import replicas_on_members
 from permafrost.site.model import Site
 from permafrost.topology import service_address
@@ -36,6 +36,8 @@ class KnowledgeStatus:
     """As ``replicas_on_members`` has them."""
     led_on_one_member: tuple[dict[str, Any], ...] = ()
     """As ``query_leaders.led_on_one_member`` has them."""
+    exposed: tuple[dict[str, Any], ...] = ()
+    """As ``query_leaders.exposed_by_a_loss`` has them."""
 
     @property
     def is_ready(self) -> bool:
@@ -61,6 +63,7 @@ class KnowledgeStatus:
             "collections": [{"name": n, "loaded": p} for n, p in self.collections.items()],
             "replicas": list(self.replicas),
             "led_on_one_member": list(self.led_on_one_member),
+            "exposed": list(self.exposed),
             "problems": [p._asdict() for p in self.problems],
         }
 
@@ -100,6 +103,7 @@ def knowledge_status(
         owners=frozenset(s.cluster_owner for s in seen.states.values() if s.cluster_owner),
         replicas=replicas_on_members(site, seen.states),
         led_on_one_member=led_on_one_member(site, seen.states),
+        exposed=exposed_by_a_loss(site, seen.states),
     )
 
 

@@ -2,14 +2,16 @@
 
 Each replica of a collection has one query node that leads a channel: it reads what is inserted and
 answers with what the replica's nodes have. Leaders are not balanced by Milvus here (two replicas
-whose leaders move at once leave a proxy without one), and stay where a member's going has put
-them: perhaps all on one member, whose loss then stops every search for seconds.
+whose leaders move at once leave a proxy without one), and stay where the lot or a member's going
+has put them: perhaps all on one member, or each replica's on both. Its loss then stops searches
+for seconds, until new leaders have loaded everything.
 
 What is chosen is a node that is emptied and begins anew: what it led goes to another node of its
 replica, and nothing comes back to it.
 
-Invariant: of all that a few restarts can lead to, the fewest channels on one member alone are gone
-for, by the fewest restarts; the next one is chosen so again, and nearer to that: so they end.
+Invariant: of all that a few restarts can lead to, the fewest collections that a member's loss
+leaves without a replica that keeps its leaders are gone for, by the fewest restarts; the next one
+is chosen so again, and nearer to that: so they end.
 """
 
 from __future__ import annotations
@@ -42,10 +44,10 @@ def node_to_spread(
 ) -> int | None:
     """Return the node whose restart is the next to spread leaders; None where none does.
 
-    A restart may leave as many alone as before, or more, where another one after it helps: in
+    A restart may leave as many exposed as before, or more, where another one after it helps: in
     collections that were dealt differently. A leader that is not among ``nodes`` has ended.
     """
-    before = (len(alone(leaders, nodes)), 0)
+    before = (len(exposed(leaders, replicas, nodes)), 0)
     best, chosen = before, None
     reached: dict[_Led, tuple[Leaders, int | None]] = {_led(leaders): (leaders, None)}
     seen = set(reached)
@@ -58,7 +60,7 @@ def node_to_spread(
                     continue
                 after = _without(node, led, replicas, nodes)
                 start = node if first is None else first
-                found = (len(alone(after, nodes)), steps)
+                found = (len(exposed(after, replicas, nodes)), steps)
                 if found < best:
                     best, chosen = found, start
                 following.setdefault(_led(after), (after, start))
@@ -73,6 +75,26 @@ def _led(leaders: Leaders) -> _Led:
         for collection, channels in leaders.items()
         for channel, of in channels.items()
     )
+
+
+def exposed(
+    leaders: Leaders, replicas: Replicas, nodes: Mapping[int, QueryNode]
+) -> set[tuple[str, str]]:
+    """Return (collection, member) such that the member's loss breaks every replica's leaders.
+
+    A replica that keeps the leaders of all its channels needs no new one, which is not whole for
+    seconds. Where no query node runs on another member nothing could be otherwise.
+    """
+    members = {node.member for node in nodes.values()}
+    found: set[tuple[str, str]] = set()
+    for collection, channels in leaders.items():
+        homes: dict[frozenset[int], set[str]] = {}
+        for node in {n for of in channels.values() for n in of} & nodes.keys():
+            of = next((r for r in replicas.get(collection, ()) if node in r), frozenset({node}))
+            homes.setdefault(of, set()).add(nodes[node].member)
+        if len(homes) > 1 and len(members) > 1:
+            found |= {(collection, m) for m in members if all(m in at for at in homes.values())}
+    return found
 
 
 def alone(leaders: Leaders, nodes: Mapping[int, QueryNode]) -> dict[tuple[str, str], str]:
@@ -126,6 +148,13 @@ def led_on_one_member(site: Site, states: Mapping[str, MemberState]) -> tuple[di
         }
         for collection, member in sorted({(key[0], at) for key, at in found.items()})
     )
+
+
+def exposed_by_a_loss(site: Site, states: Mapping[str, MemberState]) -> tuple[dict[str, Any], ...]:
+    """Return the collections, each with a member whose loss breaks every replica's leaders."""
+    replicas, nodes = by_collection(noted_replicas(states)), running_nodes(site, states)
+    found = exposed(noted_leaders(states), replicas, nodes)
+    return tuple({"collection": c, "member": member} for c, member in sorted(found))
 
 
 def spreading(site: Site, states: Mapping[str, MemberState]) -> QueryNode | None:

@@ -41,7 +41,7 @@ def test_status_says_what_answers_right(permafrost: Cli) -> None:
 @pytest.mark.soak
 def test_a_second_deployment_changes_nothing(permafrost: Cli) -> None:
     permafrost.run("deploy", "--yes", timeout=1200)  # leaders as Milvus dealt them are spread
-    assert permafrost.json("status")["knowledge"]["led_on_one_member"] == []
+    assert permafrost.json("status")["knowledge"]["exposed"] == []
     assert permafrost.json("deploy", "--yes", timeout=1200)["changed"] == 0
     for member in ("lab-knowledge-01", "lab-knowledge-03"):
         assert permafrost.json("converge", member, "--check", timeout=600)["changed"] == 0

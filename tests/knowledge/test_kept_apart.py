@@ -27,7 +27,7 @@ SPREAD_S, LEFT_S = 240.0, 90.0
 
 def alone(permafrost: Cli) -> list[dict[str, object]]:
     """Return what is led on one member alone."""
-    found: list[dict[str, object]] = permafrost.json("status")["knowledge"]["led_on_one_member"]
+    found: list[dict[str, object]] = permafrost.json("status")["knowledge"]["exposed"]
     return found
 
 

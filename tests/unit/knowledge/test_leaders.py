@@ -283,6 +283,9 @@ def test_while_leaders_come_one_after_the_other_a_proxy_is_left_alone(leaders: T
 
 def test_while_nobody_says_who_leads_a_lost_one_is_no_reason_to_ask(leaders: Told) -> None:
     left = ALL - {1}
+    assert not leaders.leaders.misses
     assert leaders.look(NONE, {}, left, 20.0) == []
+    assert leaders.leaders.misses, "it is looked more often meanwhile"
     assert leaders.look(TWO, at(2, version=6), left, 0.5) == []
     assert leaders.look(TWO, at(2, version=7), left, 0.5) == [100]
+    assert not leaders.leaders.misses

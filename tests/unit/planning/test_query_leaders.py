@@ -11,6 +11,7 @@ from permafrost.facts import MemberState, ProxyLeaders
 from permafrost.planning.knowledge import members
 from permafrost.planning.query_leaders import (
     alone,
+    exposed,
     is_unsettled,
     led_on_one_member,
     node_to_spread,
@@ -35,8 +36,16 @@ def test_leaders_that_all_stand_on_one_member_are_spread_by_one_restart() -> Non
     assert node_to_spread(leaders, MIXED, NODES) == 1
 
 
-def test_leaders_that_are_spread_stay() -> None:
-    assert node_to_spread({"c": {"v0": [1, 4], "v1": [2, 3]}}, MIXED, NODES) is None
+def test_leaders_stay_where_whichever_loss_leaves_a_replica_all_of_its_own() -> None:
+    assert node_to_spread({"c": {"v0": [1, 4], "v1": [1, 4]}}, MIXED, NODES) is None
+
+
+def test_a_loss_that_takes_a_leader_of_each_replica_is_spread_too() -> None:
+    """Each channel is led on two members, and neither replica on one alone."""
+    leaders = {"c": {"v0": [1, 4], "v1": [2, 3]}}
+    assert alone(leaders, NODES) == {}
+    assert exposed(leaders, MIXED, NODES) == {("c", "two"), ("c", "three")}
+    assert node_to_spread(leaders, MIXED, NODES) == 3
 
 
 def test_one_that_would_leave_others_alone_is_not_chosen() -> None:
@@ -96,7 +105,7 @@ def test_restarts_end_and_leave_fewer_alone(made: tuple[QueryTier, list[QueryNod
         replicas = {c: [frozenset(r) for r in of] for c, of in tier.has.items()}
         leaders = tier.leaders()
         chosen = node_to_spread(leaders, replicas, running)
-        before = len(alone(leaders, running))
+        before = len(exposed(leaders, replicas, running))
         first = before if first is None else first
         if chosen is None:
             assert before <= first or not was_assumed
@@ -129,7 +138,7 @@ def test_any_deal_of_two_collections_is_spread_by_two_restarts_at_most() -> None
                 }
                 steps += 1
                 assert steps <= 2
-            assert alone(leaders, NODES) == {}
+            assert exposed(leaders, replicas, NODES) == set()
             taken.add(steps)
     assert taken == {0, 1, 2}
 

@@ -101,7 +101,7 @@ def test_what_vsphere_has_brought_back_is_seen_by_the_next_deployment(
     assert ON_THREE in homes_of_leaders(world), "the control"
     plan = make_plan(ctx)
     assert kinds(plan) == ["bring-home knowledge"]
-    assert plan.steps[0].detail.endswith(f"channels are led on {THREE} alone")
+    assert plan.steps[0].detail.startswith(f"milvus-query-1 of {THREE} begins anew: the loss")
     assert execute(ctx, plan)["changed"] == 1
     assert homes_of_leaders(world) == APART
     assert len(restarts(world)) == 1

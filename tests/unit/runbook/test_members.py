@@ -338,6 +338,7 @@ def test_leaders_are_spread_again_once_a_member_is_back(
             resume_run(after, run.operation)
     assert homes_of_leaders(world) == {frozenset({"lab-knowledge-02", "lab-knowledge-03"})}
     assert read_knowledge(ctx).led_on_one_member == ()
+    assert read_knowledge(ctx).exposed == ()
 
 
 def test_a_restart_that_spreads_nothing_is_not_tried_again(
