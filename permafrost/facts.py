@@ -68,6 +68,8 @@ class MemberState:
     """Versions of Milvus whose query nodes are registered."""
     balance_held: bool = False
     """Whether query nodes that come are given no segments of others, by our doing."""
+    turn: str = ""
+    """Address of the member that restarts a query node by itself just now; empty: none."""
     spares: frozenset[str] = frozenset()
     """Units that stand still until they are told to start; ``units`` has those that run."""
 

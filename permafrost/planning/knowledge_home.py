@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from permafrost.facts import MemberState
 from permafrost.planning.knowledge import members, spares
-from permafrost.planning.query_leaders import exposed, noted_leaders, spreading
+from permafrost.planning.query_leaders import exposed, members_spread, noted_leaders, spreading
 from permafrost.planning.query_replicas import (
     QueryNode,
     Replicas,
@@ -43,9 +43,12 @@ def next_home(
 def left_away(site: Site, states: Mapping[str, MemberState]) -> str:
     """Return what is to be brought home; empty where nothing is, or nothing can be judged yet.
 
-    Nothing is judged before every member answers and every query node has its place.
+    Nothing is judged before every member answers and every query node has its place, nor while a
+    member is at it. What members spread by themselves is left to them.
     """
     if any(node.name not in states for node in members(site)):
+        return ""
+    if any(state.turn for state in states.values()):
         return ""
     if emptied := emptied_nodes(site, states):
         return f"{_named(emptied[0])}, emptied by something that was cut off, begins anew"
@@ -57,7 +60,7 @@ def left_away(site: Site, states: Mapping[str, MemberState]) -> str:
         return f"{_named(node)} " + (
             "ends: a spare" if is_spare else "begins anew: replicas differ"
         )
-    leading = spreading(site, states)
+    leading = None if members_spread(states) else spreading(site, states)
     if leading is None:
         return ""
     led = sorted({member for _, member in exposed(noted_leaders(states), replicas, nodes)})

@@ -30,6 +30,8 @@ from permafrost.planning.query_replicas import (
 )
 from permafrost.site.model import Site
 
+SPREAD_UNIT = "permafrost-knowledge-spread"
+"""What has members spread leaders by themselves, where it runs (ADR 27)."""
 PROXY = "proxy-"
 """What Milvus calls a proxy's session, before its number."""
 FURTHEST = 3
@@ -155,6 +157,12 @@ def exposed_by_a_loss(site: Site, states: Mapping[str, MemberState]) -> tuple[di
     replicas, nodes = by_collection(noted_replicas(states)), running_nodes(site, states)
     found = exposed(noted_leaders(states), replicas, nodes)
     return tuple({"collection": c, "member": member} for c, member in sorted(found))
+
+
+def members_spread(states: Mapping[str, MemberState]) -> bool:
+    """Whether members spread leaders by themselves: on each with query nodes it is running."""
+    units = [state.units for state in states.values() if SPREAD_UNIT in state.units]
+    return bool(units) and all(of[SPREAD_UNIT] == "active" for of in units)
 
 
 def spreading(site: Site, states: Mapping[str, MemberState]) -> QueryNode | None:

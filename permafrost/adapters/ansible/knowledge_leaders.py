@@ -6,12 +6,13 @@ from typing import Any
 
 from permafrost.adapters.ansible.knowledge_watch import member_tls
 from permafrost.planning.knowledge import Unit, milvus_of, units_of, version_of
+from permafrost.planning.query_leaders import SPREAD_UNIT
 from permafrost.site.model import Site
 from permafrost.topology import Node
 
 INTERNAL_PORT = "PROXY_INTERNALPORT"
 """Where a proxy takes what the other roles tell it."""
-UNIT, SPREAD_UNIT = "permafrost-knowledge-leaders", "permafrost-knowledge-spread"
+UNIT = "permafrost-knowledge-leaders"
 QUERY_PORT = "QUERYNODE_PORT"
 
 

@@ -245,6 +245,7 @@ def state_of(member: str, values: Mapping[str, Any]) -> MemberState:
             if str(s["key"]).startswith(SESSION) and s.get("version")
         ),
         balance_held=bool(etcd.get("balance_held")),
+        turn=str(etcd.get("turn", "")),
         spares=frozenset(values.get("spares", ())),
         stopping=frozenset(str(s["key"]) for s in etcd["sessions"] if s.get("is_stopping")),
     )
