@@ -140,6 +140,7 @@ def test_the_turn_lasts_as_long_as_it_does_and_no_other_member_begins(
     go_on = holds_until(one)
     first = one.begin("spread", UNIT)
     until("it empties", lambda: is_emptying(one))
+    assert one.program.etcd(one.told)["turn"] == ONE, "and the orchestrator is told whose it is"
     ends = time.monotonic() + 4.0  # twice the lease
     while time.monotonic() < ends:
         assert turn(etcd)
@@ -148,6 +149,7 @@ def test_the_turn_lasts_as_long_as_it_does_and_no_other_member_begins(
     assert two.called == []
     go_on.touch()
     assert first.wait(SOON_S) == 0
+    assert one.program.etcd(one.told)["turn"] == ""
     assert two.does("spread", UNIT)["spread"] == UNIT
 
 

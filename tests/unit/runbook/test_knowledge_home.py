@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from permafrost.facts import MemberState
 from permafrost.planning.deploy import Plan
 from permafrost.planning.knowledge_home import left_away
 from permafrost.planning.lifecycle import MaintenanceRecord, MaintenanceState
 from permafrost.planning.lookup import node_named
+from permafrost.planning.query_leaders import SPREAD_UNIT
 from permafrost.runbook.context import Context
 from permafrost.runbook.deploy import execute, make_plan
 from permafrost.runbook.drain import drain_replica
@@ -76,6 +79,35 @@ def kinds(plan: Plan) -> list[str]:
 def test_a_tier_at_home_is_left_alone(ctx: Context, world: World) -> None:
     assert homes_of_leaders(world) == APART
     assert make_plan(ctx).steps == ()
+
+
+def test_what_members_do_by_themselves_is_left_to_them(ctx: Context, world: World) -> None:
+    """Where each with query nodes does; a unit that does not run leaves it to the deployment."""
+    lose(world, TWO)
+    come_back(ctx, world, TWO)
+    states = answering(ctx)
+    assert left_away(ctx.site, states), "the control"
+
+    def spreads(word: str) -> dict[str, MemberState]:
+        words = {TWO: "active", THREE: word}
+        return {
+            name: replace(state, units={**state.units, SPREAD_UNIT: words[name]})
+            if name in words
+            else state
+            for name, state in states.items()
+        }
+
+    assert left_away(ctx.site, spreads("active")) == ""
+    assert left_away(ctx.site, spreads("failed")) != ""
+
+
+def test_what_a_member_empties_by_itself_was_cut_off_by_nobody(ctx: Context, world: World) -> None:
+    """The control: marked, and no member's turn."""
+    world.query.marked.add(min(world.query.numbers.values()))
+    states = answering(ctx)
+    assert "emptied by something that was cut off" in left_away(ctx.site, states)
+    turn = {name: replace(state, turn="10.20.0.25") for name, state in states.items()}
+    assert left_away(ctx.site, turn) == ""
 
 
 def test_one_that_the_plan_brings_back_is_followed_by_what_moved(
