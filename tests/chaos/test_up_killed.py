@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,8 +121,14 @@ def test_up_killed_and_run_again_ends_well(
     like = "sites/lab-knowledge.yaml"
     permafrost = killed_and_run_again(like, KNOWLEDGE[moment], own, tmp_path)
     # Members may be dealing leaders anew just then (ADR 27): for seconds not all is settled.
-    wait_until("all is well", lambda: permafrost.json("status")["healthy"], SETTLED_S, 2)
-    knowledge = permafrost.json("status")["knowledge"]
+    status: dict[str, Any] = {}
+
+    def is_well() -> bool:
+        status.update(permafrost.json("status"))
+        return bool(status["healthy"])
+
+    wait_until("all is well", is_well, SETTLED_S, 2)
+    knowledge = status["knowledge"]
     assert knowledge["ready"], knowledge["problems"]
     found = [proxy["canaries"] for proxy in knowledge["proxies"]]
     assert len(found) == 2

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -13,18 +14,26 @@ import pytest
 from pymilvus import MilvusException
 from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
 
-from tests.acceptance.driver import Cli
+from tests.acceptance.driver import Cli, wait_until
 from tests.knowledge.driver import COLLECTION, Door
+from tests.knowledge.test_losses import await_first_coordinators
 from tests.knowledge.vectors import ROWS
 
+SETTLED_S = 180.0
 DENIED = (MilvusException, grpc.RpcError)
 pytestmark = pytest.mark.own_lab
 
 
 def test_status_says_what_answers_right(permafrost: Cli) -> None:
-    status = permafrost.json("status")
+    status: dict[str, Any] = {}
+
+    def is_well() -> bool:
+        status.update(permafrost.json("status"))
+        return bool(status["healthy"])
+
+    # Members may be dealing leaders anew just then (ADR 27): for seconds not all is settled.
+    wait_until("all is well", is_well, SETTLED_S, 2)
     knowledge = status["knowledge"]
-    assert status["healthy"], knowledge["problems"]
     assert knowledge["ready"]
     assert {m["host"] for m in knowledge["members"]} == {f"lab-esx-0{i}" for i in (1, 2, 3)}
     assert knowledge["quorums"]["etcd"]["answering"] == 3
@@ -40,8 +49,8 @@ def test_status_says_what_answers_right(permafrost: Cli) -> None:
 
 @pytest.mark.soak
 def test_a_second_deployment_changes_nothing(permafrost: Cli) -> None:
-    permafrost.run("deploy", "--yes", timeout=1200)  # leaders as Milvus dealt them are spread
-    assert permafrost.json("status")["knowledge"]["exposed"] == []
+    await_first_coordinators(permafrost)
+    permafrost.run("deploy", "--yes", timeout=1200)
     assert permafrost.json("deploy", "--yes", timeout=1200)["changed"] == 0
     for member in ("lab-knowledge-01", "lab-knowledge-03"):
         assert permafrost.json("converge", member, "--check", timeout=600)["changed"] == 0
