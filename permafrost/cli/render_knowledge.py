@@ -52,7 +52,7 @@ def show_knowledge(status: KnowledgeStatus, out: Console) -> None:
         out.print(
             f"  note: every replica of collection {found['collection']} has a leader on "
             f"{found['member']}, whose loss interrupts its searches for seconds; members mend "
-            "that by themselves in a minute or two, `permafrost deploy` the rest"
+            "that by themselves in a minute or two (journal of permafrost-knowledge-spread)"
         )
     for name, message, _ in status.problems:
         out.print(f"  [red]not ready[/] {escape(f'{name}: ' if name else '')}{escape(message)}")

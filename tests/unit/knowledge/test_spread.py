@@ -6,7 +6,7 @@ The choice is held to ``planning.query_leaders``, by which runbooks spread leade
 from __future__ import annotations
 
 import copy
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,6 +69,33 @@ def test_what_did_not_help_is_not_done_again_before_all_were_led_on_two(
     assert steady(spread, back, 400.0) is None
     assert steady(spread, {**back, "leaders": {"c": {"v0": [1, 10]}}}, 500.0) is None
     assert steady(spread, back, 600.0) == 10
+
+
+def test_what_was_refused_is_tried_again_as_it_stands(program: ModuleType) -> None:
+    """The control: what was done is not. Nobody else would: a deployment leaves it to members."""
+    spread = program.Spread(TWO)
+    assert steady(spread, TIER) == 9
+    assert steady(spread, {**TIER}, 200.0) is None
+    spread.refused()
+    assert steady(spread, TIER, 300.0) == 9
+
+
+@pytest.mark.parametrize("answer", ['{"spread": ""}', '{"spread": "milvus-query-1"}', None])
+def test_only_what_was_done_counts_as_tried(
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch, answer: str | None
+) -> None:
+    told = {"etcd": [], "root": "r", "address": TWO, "query_ports": {"milvus-query-1": 21109}}
+    reader = SimpleNamespace(
+        trust=lambda _: None, answering=lambda _: "", sessions_at=lambda *_: SESSIONS,
+        replicas_at=lambda *_: NOTED,
+    )  # fmt: skip
+    done = SimpleNamespace(stdout=answer or "", stderr="no etcd", returncode=int(answer is None))
+    monkeypatch.setattr(program, "notes_at", lambda *_: NOTES)
+    monkeypatch.setattr(program.subprocess, "run", lambda *_, **__: done)
+    spread = program.Spread(TWO)
+    monkeypatch.setattr(spread, "look", lambda *_: spread.tried.append("so") or 9)
+    program.look(reader, told, spread, BEFORE)
+    assert spread.tried == (["so"] if answer and "milvus" in answer else [])
 
 
 def test_two_that_help_together_are_begun_anew_one_after_the_other(program: ModuleType) -> None:
