@@ -64,6 +64,8 @@ class MilvusVersion:
     A leader that is new is called available while it does not yet read what it has."""
     fills_replicas: bool = False
     """Whether it gives a replica that lost its last query node one of another's, by itself."""
+    topics: tuple[str, ...] = ()
+    """Topics of the queue that collections are written to, after the site's prefix."""
     spare: Process | None = None
     """A process of the role of queries that stands still on each member that has some. Runbooks
     start it for replicas whose nodes all leave."""
@@ -103,6 +105,15 @@ _TO_BROKERS = {
     "socket.nagle.disable": "true",
 }
 """What librdkafka is told, by its own names."""
+
+_CHANNELS = 4
+"""Collections share these topics: each further one is a query node's consumer more."""
+
+
+def _topics(channels: int) -> tuple[str, ...]:
+    """Return what the root coordinator of 2.3 and of 2.6 calls its channels."""
+    return tuple(f"rootcoord-dml_{number}" for number in range(channels))
+
 
 _COMMON: dict[str, Any] = {
     "etcd": {"use": {"embed": False}, "log": {"level": "warn"}},
@@ -181,7 +192,7 @@ V2_3 = MilvusVersion(
     _over(
         _COMMON,
         {
-            "rootCoord": {"enableActiveStandby": True, "dmlChannelNum": 4},
+            "rootCoord": {"enableActiveStandby": True, "dmlChannelNum": _CHANNELS},
             "queryCoord": {
                 "enableActiveStandby": True,
                 "autoBalance": True,
@@ -203,6 +214,7 @@ V2_3 = MilvusVersion(
     ),
     is_verified=True,
     pins_leaders=True,
+    topics=_topics(_CHANNELS),
     # Its port ends in a digit of its own, too.
     spare=Process("query", ("querynode",), {"QUERYNODE_PORT": 21125}, stop_s=_HANDS_OVER_S),
     plain=("between the roles of Milvus", *_PLAIN_STORES),
@@ -228,6 +240,7 @@ V2_6 = MilvusVersion(
     ),
     _over(_COMMON, {"mixCoord": {"enableActiveStandby": True}}),
     is_verified=False,
+    topics=_topics(16),  # its own default
     plain=("between the roles of Milvus", *_PLAIN_STORES),
     fills_replicas=True,
 )

@@ -127,6 +127,7 @@ def member_variables(site: Site, node: Node) -> dict[str, Any]:
         "knowledge_state_root": site.site,
         "knowledge_state_data": DATA_FOLDER,
         "knowledge_state_queue_members": len(members_with(site, "queue")),
+        "knowledge_state_topics": [f"{site.site}-{t}" for t in version_of(site).topics],
         "knowledge_watch_settings": watch_settings(
             site,
             node,

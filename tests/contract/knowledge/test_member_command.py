@@ -129,7 +129,7 @@ def test_partitions_without_all_copies_and_without_a_leader_are_counted(
     whole, short = partition(1, [1, 2, 3], [1, 2, 3]), partition(1, [1, 2, 3], [1, 2])
     gone = partition(-1, [1, 2, 3], [])
     broker(metadata([whole, short, gone]), monkeypatch, program)
-    assert program.metadata("10.20.0.24") == {
+    assert program.queue({"address": "10.20.0.24", "etcd": []}) == {
         "brokers": 2,
         "partitions": 3,
         "under_replicated": 2,

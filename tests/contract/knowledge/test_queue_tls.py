@@ -87,7 +87,8 @@ def test_a_broker_at_an_address_that_is_not_its_certificates_is_refused(
     kafka: Kafka, program: ModuleType
 ) -> None:
     whom = program.trust(settings(kafka), "queue_tls")
-    assert program.metadata(kafka.addresses[THREE], whom)["brokers"] == 3
+    found, _ = program.metadata(kafka.addresses[THREE], whom)
+    assert len(found) == 3
     connection = socket.create_connection((kafka.addresses[THREE], 9092), timeout=5)
     with connection, pytest.raises(ssl.SSLCertVerificationError):
         whom.wrap_socket(connection, server_hostname=kafka.addresses[ONE])
