@@ -100,6 +100,9 @@ _TO_BROKERS = {
     # A lost broker is noticed in 3 s instead of a minute.
     "socket.timeout.ms": 3000,
     "socket.connection.setup.timeout.ms": 3000,
+    # Who leads now is asked each second. By default it is asked when a connection fails: a client
+    # that was told the lost broker once more, as its session had not ended, tries that for 3 s.
+    "topic.metadata.refresh.interval.ms": 1000,
     # An insert is several packets. Held back until the broker has acknowledged the one before,
     # the last of them waits 40 ms for an acknowledgement that the broker's kernel delays.
     "socket.nagle.disable": "true",

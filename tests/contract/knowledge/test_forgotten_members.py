@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -88,6 +89,51 @@ def test_a_machine_answers_by_refusing_and_is_silent_by_saying_nothing(
     fails(OSError(program.errno.EMFILE, "too many open files"))
     with pytest.raises(OSError, match="too many open files"):
         program.answers(THREE)
+
+
+def test_who_falls_silent_is_hung_up_on_once_each_time(program: ModuleType) -> None:
+    peers = program.Peers([ONE, THREE])
+    assert peers.to_hang_up([]) == []
+    assert peers.to_hang_up([THREE]) == [THREE]
+    assert peers.to_hang_up([THREE]) == []
+    assert peers.to_hang_up([ONE, THREE]) == [ONE]
+    assert peers.to_hang_up([ONE]) == []
+    assert peers.to_hang_up([ONE, THREE]) == [THREE], "it had answered meanwhile"
+
+
+def test_connections_to_one_machine_are_ended_and_no_others(
+    program: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Real ones, and nothing moves on any of them: the kernel would never miss the other side."""
+    lost, alive = "127.93.4.5", "127.93.4.6"
+    servers = {a: socket.create_server((a, 0)) for a in (lost, alive)}
+    clients = {a: socket.create_connection(s.getsockname()) for a, s in servers.items()}
+    with servers[lost], servers[alive], clients[lost], clients[alive]:
+        program.hang_up(lost)
+        assert f"{lost} does not answer; 1 connections to it are ended" in capsys.readouterr().out
+        clients[lost].settimeout(5)
+        with pytest.raises(ConnectionAbortedError):
+            clients[lost].recv(1)
+        clients[alive].settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            clients[alive].recv(1)
+        program.hang_up(lost)
+        assert "; 0 connections to it are ended" in capsys.readouterr().out
+
+
+def test_who_answers_nothing_is_hung_up_on_before_anything_is_asked_of_etcd(
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Etcd may have lost its leader with that member."""
+    settings = {"etcd": "http://127.0.0.1:1", "root": "bergen", "address": TWO, "peers": [THREE]}
+    ended: list[str] = []
+    monkeypatch.setattr(program, "hang_up", ended.append)
+    monkeypatch.setattr(program, "UNANSWERED_S", 0.0)
+    peers = program.Peers([ONE, THREE])
+    for _ in range(3):
+        with pytest.raises(OSError, match="refused"):
+            program.forget_lost(settings, peers, {ONE}, 1)
+    assert ended == [THREE]
 
 
 @pytest.fixture
