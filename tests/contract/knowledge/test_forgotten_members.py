@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -119,6 +120,19 @@ def test_connections_to_one_machine_are_ended_and_no_others(
             clients[alive].recv(1)
         program.hang_up(lost)
         assert "; 0 connections to it are ended" in capsys.readouterr().out
+
+
+def test_connections_that_cannot_be_ended_end_no_watch(
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error in (FileNotFoundError("no ss"), subprocess.TimeoutExpired("ss", 10)):
+
+        def fails(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(program.subprocess, "run", fails)
+        program.hang_up(THREE)
+        assert f"{THREE} does not answer; connections to it stay" in capsys.readouterr().out
 
 
 def test_who_answers_nothing_is_hung_up_on_before_anything_is_asked_of_etcd(
