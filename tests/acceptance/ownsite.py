@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.testrun.ownlab import owned
+from lab.testrun.ownlab import collect, owned
 from tests.acceptance.driver import ROOT, Cli
 
 PROGRAMS = ROOT / ".venv" / "bin"
@@ -48,7 +48,12 @@ def site_like(
             site = ROOT / ".lab" / name / "site.yaml"
             env["PERMAFROST_SITE"] = str(site)
             with beside(site.parent):
-                run("permafrost", "deploy", "--yes", timeout=1800)
+                try:
+                    run("permafrost", "deploy", "--yes", timeout=1800)
+                except subprocess.CalledProcessError:
+                    # The machines go, and with them why.
+                    collect(name, ROOT / ".cache" / "testrun" / f"lab-{name}")
+                    raise
                 yield env
         finally:
             run("permafrost-lab", "down", timeout=300)
