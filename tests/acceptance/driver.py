@@ -88,6 +88,17 @@ class Cli:
         return json.loads(self.run(*args, "--output", "json", timeout=timeout).stdout)
 
 
+def healthy(permafrost: Cli, within_s: float) -> Any:
+    """Return ``status`` once all is well. Members may be dealing leaders anew just then (ADR 27):
+    for seconds not all is settled."""
+
+    def found() -> Any:
+        status = permafrost.json("status")
+        return status if status["healthy"] else None
+
+    return wait_until("all is well", found, within_s, 2)
+
+
 def machine(lab: Cli, state: Path, name: str) -> Any:
     """Return a machine's inside, with testinfra over SSH as root; ``state``: the site's folder."""
     machines = lab.json("status")["machines"]

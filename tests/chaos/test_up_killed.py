@@ -12,13 +12,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab.testrun.ownlab import owned
 from lab.testrun.run import LENT_LAB
-from tests.acceptance.driver import ROOT, Cli, wait_until
+from tests.acceptance.driver import ROOT, Cli, healthy, wait_until
 
 # What the front door prints, and how often, when the moment has come.
 MOMENTS = {
@@ -120,14 +119,7 @@ def test_up_killed_and_run_again_ends_well(
 ) -> None:
     like = "sites/lab-knowledge.yaml"
     permafrost = killed_and_run_again(like, KNOWLEDGE[moment], own, tmp_path)
-    # Members may be dealing leaders anew just then (ADR 27): for seconds not all is settled.
-    status: dict[str, Any] = {}
-
-    def is_well() -> bool:
-        status.update(permafrost.json("status"))
-        return bool(status["healthy"])
-
-    wait_until("all is well", is_well, SETTLED_S, 2)
+    status = healthy(permafrost, SETTLED_S)
     knowledge = status["knowledge"]
     assert knowledge["ready"], knowledge["problems"]
     found = [proxy["canaries"] for proxy in knowledge["proxies"]]

@@ -6,7 +6,6 @@ import base64
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import grpc
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 from pymilvus import MilvusException
 from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
 
-from tests.acceptance.driver import Cli, wait_until
+from tests.acceptance.driver import Cli, healthy
 from tests.knowledge.driver import COLLECTION, Door
 from tests.knowledge.test_losses import await_first_coordinators
 from tests.knowledge.vectors import ROWS
@@ -25,14 +24,7 @@ pytestmark = pytest.mark.own_lab
 
 
 def test_status_says_what_answers_right(permafrost: Cli) -> None:
-    status: dict[str, Any] = {}
-
-    def is_well() -> bool:
-        status.update(permafrost.json("status"))
-        return bool(status["healthy"])
-
-    # Members may be dealing leaders anew just then (ADR 27): for seconds not all is settled.
-    wait_until("all is well", is_well, SETTLED_S, 2)
+    status = healthy(permafrost, SETTLED_S)
     knowledge = status["knowledge"]
     assert knowledge["ready"]
     assert {m["host"] for m in knowledge["members"]} == {f"lab-esx-0{i}" for i in (1, 2, 3)}
