@@ -107,7 +107,8 @@ class SshShell:
             _await_listening(process, node, local, deadline_s)
             yield local
         finally:
-            process.terminate()
+            # It keeps nothing, and one that was begun with SIGTERM ignored would not hear that.
+            process.kill()
             process.communicate()
 
     def disconnect(self, node: str) -> None:

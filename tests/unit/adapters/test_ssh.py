@@ -141,6 +141,38 @@ def test_connections_that_a_killed_command_opened_end_and_others_stay(
     assert ended == (["n2"] if how == "killed" else []), "n1 was open before"
 
 
+TUNNEL = """
+import signal, sys
+from pathlib import Path
+from permafrost.adapters.ssh import SshShell
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with SshShell(Path(sys.argv[1]), {"n1": "10.0.0.1"}).forwarded("n1", 19530):
+    print("open")
+print("closed")
+"""
+
+LISTENS = """
+import re, signal, socket, sys
+port = int(re.search(r"-L 127.0.0.1:([0-9]+):10.0.0.1:19530", " ".join(sys.argv)).group(1))
+socket.create_server(("127.0.0.1", port)).accept()
+signal.pause()
+"""
+
+
+def test_a_tunnel_ends_though_the_command_was_begun_with_signals_ignored(bench: Bench) -> None:
+    program = bench.log.parent / "listens.py"
+    program.write_text(LISTENS)
+    bench.script.write_text(f'exec {sys.executable} {program} "$@"')
+    ended = subprocess.run(
+        [sys.executable, "-c", TUNNEL, str(bench.state)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (ended.stdout.split(), ended.returncode) == (["open", "closed"], 0), ended.stderr
+
+
 def guards(folder: Path) -> list[str]:
     """Return the processes that watch over connections in a folder."""
     found = []
