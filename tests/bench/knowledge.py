@@ -3,12 +3,13 @@
 Both are asked by the same clients with the same vectors, one right after the other, with TLS and a
 password. A client without edges takes one proxy after the other, as the edges do: what is compared
 is the way there, not how much work it is to answer by two proxies instead of one.
-Alone: ``python -m tests.bench.knowledge``, with PERMAFROST_SITE naming a deployed site that has a
-knowledge tier.
+Alone: ``python -m tests.bench.knowledge [--rounds N]``, with PERMAFROST_SITE naming a deployed
+site that has a knowledge tier.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import statistics
 import threading
@@ -174,8 +175,8 @@ def doors(loaded: LoadedSite) -> tuple[Door, list[Door]]:
     return through, [Door(f"{node.address}:{u.public_port}", ca) for node, u in proxies(site)]
 
 
-def throughput_table(site: Path) -> Table:
-    """Rates and latencies of both ways, and the ratio of each figure."""
+def throughput_table(site: Path, rounds: int = ROUNDS) -> Table:
+    """Rates and latencies of both ways, medians of some rounds, and the ratio of each figure."""
     loaded = load_site(site)
     through, direct = doors(loaded)
     password = (loaded.state_dir / "secrets" / "milvus-root").read_text(encoding="utf-8")
@@ -199,7 +200,7 @@ def throughput_table(site: Path) -> Table:
         for what, make in ways.items():
             for workers in CLIENTS:
                 base, edge = in_turn(
-                    ROUNDS,
+                    rounds,
                     lambda make=make, n=workers: measured(direct, password, make, n),
                     lambda make=make, n=workers: measured([through], password, make, n),
                 )
@@ -216,6 +217,8 @@ def rows_of(what: str, workers: int, base: Figures, edge: Figures) -> Iterator[t
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="tests.bench.knowledge", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each way")
     console = Console(width=120)
-    console.print(throughput_table(named_site()))
+    console.print(throughput_table(named_site(), parser.parse_args().rounds))
     console.print(memory_table())
