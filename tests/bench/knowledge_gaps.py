@@ -12,7 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.acceptance.driver import ROOT, wait_until
-from tests.bench.endings import ended_by_signals, undisturbed
+from tests.bench.endings import ended_by_signals
 from tests.bench.gaps import (
     KINDS,
     Gap,
@@ -66,15 +66,10 @@ def killed(unit: str, tier: Tier) -> Iterator[Strike]:
     yield lambda: tier.kill(member, name)
 
 
-@contextmanager
-def host_lost(tier: Tier) -> Iterator[Strike]:
+def host_lost(tier: Tier) -> AbstractContextManager[Strike]:
     """Give what loses the host of the active coordinators; afterwards it is back with its VM."""
     hosts = {m["name"]: m["host"] for m in tier.status()["members"]}
-    try:
-        yield lambda: tier.lose(hosts[tier.first])
-    finally:
-        with undisturbed():
-            tier.regain()
+    return tier.lost(hosts[tier.first])
 
 
 @contextmanager
@@ -177,6 +172,8 @@ def gap_tables(site: Path, *, rounds: int = 1, loses_host: bool = False) -> tupl
             defaults_on(tier.members, tier.etcd, tier.environment) as tuned,
         ):
             defaults = measure(replace(tier, is_ours=False), load, names, rounds, "defaults")
+        if loses_host:
+            tier.regain()  # what was switched on by hand is where its record has it
         tier.settle()
     found = {name: (ours[name], defaults[name]) for name in names}
     return settings_table(tuned), gap_table(found, rounds)

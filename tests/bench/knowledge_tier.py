@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from lab.errors import LabError
 from lab.faults.targets import inside
 from lab.hypervisor.machine import Machine
 from lab.instance.model import default_root, load
@@ -19,10 +21,13 @@ from permafrost.planning.knowledge import (
     version_of,
 )
 from permafrost.site.load import load_site
-from tests.acceptance.driver import ROOT, Cli, wait_until
+from tests.acceptance.driver import ROOT, Cli, VCenter, vcenter, wait_until
+from tests.acceptance.hosts import bring_back, hosts_of
+from tests.bench.endings import undisturbed
 from tests.bench.milvus_members import Member, anew_script
 from tests.knowledge.test_losses import active_member
 
+Seen = TypeVar("Seen")
 COORDINATORS, QUERY, QUEUE = "milvus-coordinators", "milvus-query", "kafka"
 ETCD_PORT = 2379
 WHOLE_S = 600.0
@@ -30,6 +35,7 @@ WHOLE_S = 600.0
 UNIT = f"{COORDINATORS}.service"
 STOP = f"systemctl kill --signal=SIGKILL {UNIT} || true; systemctl stop {UNIT}"
 ANEW = anew_script([COORDINATORS])
+STARTED = "systemctl is-active --quiet multi-user.target"
 
 
 @dataclass(frozen=True)
@@ -86,14 +92,37 @@ class Tier:
         """Kill a unit's processes; systemd starts them anew."""
         self.lab.run("fault", "apply", "service-kill", f"{member}:{unit}.service")
 
-    def lose(self, host: str) -> None:
-        """Lose a host without a word."""
-        self.lab.run("fault", "apply", "host-lost", host)
+    @contextmanager
+    def lost(self, host: str) -> Iterator[Callable[[], None]]:
+        """Give what loses a host without a word; after the block all is back and runs.
+
+        A deployment switches on what was there. By Milvus' own values it would wait for what of
+        ours is off, and bring ours to a member: there VMs are switched on by vCenter alone.
+        """
+        stood = {} if self.is_ours else self._seen(hosts_of)
+        try:
+            yield lambda: self.lab.run("fault", "apply", "host-lost", host)
+        finally:
+            with undisturbed():
+                if self.is_ours:
+                    self.regain()
+                else:
+                    self._seen(lambda vsphere: bring_back(self.lab, vsphere, stood))
+                    wait_until("every member runs", self.all_run, 240, every_s=2)
 
     def regain(self) -> None:
-        """Bring every host back; a deployment switches on what was there."""
+        """Bring every host back, and by a deployment all that was there."""
         self.lab.run("fault", "heal", "all")
         self.permafrost.run("deploy", "--yes", timeout=1800)
+
+    def all_run(self) -> bool:
+        """Whether every member's machine has started."""
+        try:
+            for member in self.members:
+                member.sh(STARTED, None)
+        except LabError:
+            return False
+        return True
 
     def await_whole(self) -> None:
         """Wait until the tier answers right, and each coordinator has a standby."""
@@ -128,6 +157,10 @@ class Tier:
     def _at(self, name: str, script: str) -> None:
         (member,) = (m for m in self.members if m.name == name)
         member.sh(script, None)
+
+    def _seen(self, look: Callable[[VCenter], Seen]) -> Seen:
+        with vcenter(self.lab.json("status")) as vsphere:
+            return look(vsphere)
 
     def _running(self) -> list[tuple[Member, str]]:
         units = {m["name"]: m["units"] for m in self.status()["members"]}

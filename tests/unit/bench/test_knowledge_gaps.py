@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import numpy as np
 import pytest
 
 from tests.acceptance.driver import Cli
-from tests.bench import knowledge_gaps
+from tests.bench import knowledge_gaps, knowledge_tier
 from tests.bench.gaps import Gap
 from tests.bench.knowledge_gaps import UNITS, Load, event
-from tests.bench.knowledge_tier import ANEW, STOP, Tier, is_whole
+from tests.bench.knowledge_tier import ANEW, STARTED, STOP, Tier, is_whole
 from tests.bench.milvus_members import Member
 from tests.knowledge.vectors import vectors
 
@@ -133,7 +134,7 @@ class Commands(Cli):
 
     def at(self, name: str) -> Member:
         def sh(script: str, _: str | None) -> str:
-            words = {STOP: "stop", ANEW: "anew"}
+            words = {STOP: "stop", ANEW: "anew", STARTED: "started"}
             self.did.append(f"{words[script]} {name}")
             if (script, name) == (ANEW, ONE):
                 object.__setattr__(self, "active", ONE)
@@ -186,6 +187,22 @@ def test_a_lost_host_is_brought_back_also_where_its_measure_failed() -> None:
     with pytest.raises(RuntimeError, match="no answer"):
         fails_after(knowledge_gaps.HOST, tier_of(commands))
     assert commands.did == ["fault apply host-lost esx-1", "fault heal all", "deploy --yes"]
+
+
+def test_by_the_defaults_a_lost_host_is_brought_back_without_a_deployment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands = Commands(ONE)
+    monkeypatch.setattr(knowledge_tier, "vcenter", lambda _: nullcontext("vcenter"))
+    monkeypatch.setattr(knowledge_tier, "hosts_of", lambda _: {ONE: "esx-1"})
+    monkeypatch.setattr(
+        knowledge_tier, "bring_back", lambda *_: commands.did.append("vCenter switches on")
+    )
+    tier = replace(tier_of(commands), is_ours=False)
+    with pytest.raises(RuntimeError, match="no answer"):
+        fails_after(knowledge_gaps.HOST, tier)
+    started = [f"started {name}" for name in (ONE, TWO, THREE)]
+    assert commands.did == ["fault apply host-lost esx-1", "vCenter switches on", *started]
 
 
 def test_a_tier_without_a_standby_is_not_whole() -> None:
