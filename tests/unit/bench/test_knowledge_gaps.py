@@ -67,7 +67,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 
 def gaps(server: Server, strike: Any, tmp_path: Path) -> dict[str, Gap]:
     load = Load(server, {"app": "", "loader": "", "root": ""}, server.known)  # type: ignore[arg-type]
-    return load.gaps(strike, tmp_path / "asked.jsonl")
+    return load.gaps(load.asked(strike, tmp_path / "asked.jsonl"))
 
 
 def test_an_outage_is_seen_by_both_kinds_and_waited_for(server: Server, tmp_path: Path) -> None:
@@ -95,13 +95,20 @@ def test_wrong_answers_and_lost_inserts_are_counted(server: Server, tmp_path: Pa
     assert found["search"].failed == found["insert"].failed == 0
 
 
-def test_what_does_not_end_is_said_to_last(server: Server, tmp_path: Path) -> None:
+def test_what_does_not_end_is_said_to_last_and_lost_is_what_is_so_once_it_is_mended(
+    server: Server, tmp_path: Path
+) -> None:
     def strike() -> None:
         server.down_until = time.monotonic() + 3600
 
-    found = gaps(server, strike, tmp_path)
+    load = Load(server, {"app": "", "loader": "", "root": ""}, server.known)  # type: ignore[arg-type]
+    asked = load.asked(strike, tmp_path / "asked.jsonl")
+    server.down_until = 0
+    server.rows.discard(min(server.rows))
+    found = load.gaps(asked)
     assert not any(gap.has_ended for gap in found.values())
     assert all(gap.outage_s >= 8 for gap in found.values())
+    assert (found["search"].wrong, found["insert"].wrong) == (0, 1)
 
 
 class Commands(Cli):
