@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,14 @@ from typing import Any
 import numpy as np
 
 from tests.acceptance.driver import Cli, vcenter, wait_until
-from tests.knowledge.driver import Door
+from tests.knowledge.driver import Door, load_on
 from tests.knowledge.history import History, judge
-from tests.knowledge.test_losses import await_first_coordinators, observed, ready
+from tests.knowledge.test_losses import (
+    active_member,
+    await_first_coordinators,
+    observed,
+    ready,
+)
 
 AT_MOST_S = 15.0
 """Within which stock clients are to have their answer."""
@@ -51,6 +57,28 @@ def is_noticed(history: History, began: float, ended: float) -> bool:
     verdicts = [judge(history.of(k, began, ended), began, ended) for k in ("search", "insert")]
     print(f"the control: {'; '.join(v.sentence() for v in verdicts)}")
     return any(v.failed or v.wrong or v.outage_s > NOTICED_S for v in verdicts)
+
+
+def control_by_pulled_power(
+    permafrost: Cli, lab: Cli, door: Door, users: dict[str, str], known: np.ndarray
+) -> None:
+    """The member of all active coordinators goes with nothing done before: clients notice it.
+
+    Its power is pulled. A machine that shuts down, or processes of Milvus that are killed, are
+    hardly noticed any more: what they had registered goes with them.
+    """
+    await_first_coordinators(permafrost)
+    member = active_member(permafrost.json("status")["knowledge"])
+    first = int(time.time()) * 1_000_000  # no key is one that an earlier test has inserted
+    with load_on(door, users, known, first) as history:
+        wait_until("clients are at work", lambda: len(history.of("search")) > 50, 60)
+        began = history.now()
+        lab.run("fault", "apply", "machine-kill", member)
+        wait_until("it has been a while", lambda: history.now() - began > AT_MOST_S, 300)
+        ended = history.now()
+    assert is_noticed(history, began, ended)
+    permafrost.run("deploy", "--yes", timeout=1800)
+    await_first_coordinators(permafrost)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The configuration of the members changes under search and insert: nobody notices.
 
-The control configures a member as a program without turns would: everything on it restarts while
-it serves, and the same history shows it.
+The control takes a member away without its turn: its power is pulled while it serves, and the same
+history shows it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.acceptance.driver import Cli, wait_until
-from tests.knowledge.changing import is_noticed, nothing_noticed, site_said, turns_of
-from tests.knowledge.driver import Door, load_on
-from tests.knowledge.test_losses import active_member, await_first_coordinators, ready
+from tests.acceptance.driver import Cli
+from tests.knowledge.changing import control_by_pulled_power, nothing_noticed, site_said, turns_of
+from tests.knowledge.driver import Door
 
 pytestmark = [pytest.mark.soak, pytest.mark.own_lab]
 
@@ -52,16 +51,4 @@ def test_a_certificate_is_renewed_on_each_member(
 def test_control_without_turns_clients_notice(
     permafrost: Cli, lab: Cli, door: Door, users: dict[str, str], known: np.ndarray
 ) -> None:
-    await_first_coordinators(permafrost)
-    status = permafrost.json("status")["knowledge"]
-    member = active_member(status)
-    units = next(m["units"] for m in status["members"] if m["name"] == member)
-    with load_on(door, users, known, 1_900_000_000) as history:
-        wait_until("clients are at work", lambda: len(history.of("search")) > 50, 60)
-        began = history.now()
-        for unit in units:
-            lab.run("fault", "apply", "service-kill", f"{member}:{unit}.service")
-        wait_until("it has been a while", lambda: history.now() - began > 30, 120)
-        ended = history.now()
-    assert is_noticed(history, began, ended)
-    wait_until("the tier is ready again", lambda: ready(permafrost), 300, 2)
+    control_by_pulled_power(permafrost, lab, door, users, known)

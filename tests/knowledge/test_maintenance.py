@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.acceptance.driver import Cli, wait_until
-from tests.knowledge.changing import AT_MOST_S, is_noticed, require_unnoticed
-from tests.knowledge.driver import Door, load_on
-from tests.knowledge.test_losses import active_member, await_first_coordinators, observed, ready
+from tests.acceptance.driver import Cli
+from tests.knowledge.changing import control_by_pulled_power, require_unnoticed
+from tests.knowledge.driver import Door
+from tests.knowledge.test_losses import await_first_coordinators, observed
 
 pytestmark = [pytest.mark.soak, pytest.mark.own_lab]
 
@@ -45,15 +45,4 @@ def test_a_member_goes_and_comes_back(
 def test_control_without_the_hand_over_clients_notice(
     permafrost: Cli, lab: Cli, door: Door, users: dict[str, str], known: np.ndarray
 ) -> None:
-    """A power that is pulled: a machine that shuts down by itself is hardly noticed any more."""
-    await_first_coordinators(permafrost)
-    member = active_member(permafrost.json("status")["knowledge"])
-    with load_on(door, users, known, 2_000_000_000) as history:
-        wait_until("clients are at work", lambda: len(history.of("search")) > 50, 60)
-        began = history.now()
-        lab.run("fault", "apply", "machine-kill", member)
-        wait_until("it has been a while", lambda: history.now() - began > AT_MOST_S, 300)
-        ended = history.now()
-    assert is_noticed(history, began, ended)
-    permafrost.run("deploy", "--yes", timeout=1800)
-    wait_until("the tier is ready again", lambda: ready(permafrost), 300, 2)
+    control_by_pulled_power(permafrost, lab, door, users, known)
