@@ -37,7 +37,7 @@ from tests.bench.guard import outlived_by
 from tests.bench.knowledge_tier import COORDINATORS, QUERY, QUEUE, Tier
 from tests.bench.milvus_members import defaults_on, restore
 from tests.bench.site import named_site
-from tests.knowledge.driver import Door, keys_there, load_on
+from tests.knowledge.driver import Door, keys_there, load_on, unused_keys
 from tests.knowledge.filled import filled, users_of
 from tests.knowledge.history import History, lost
 
@@ -45,8 +45,6 @@ QUIET_S, AT_LEAST_S, AT_MOST_S = 15.0, 75.0, 300.0
 """An event is over when all was right for so long; not before sessions by the defaults (30 s) have
 ended and what follows from that has been seen; looked at no longer than the last."""
 SETTLED_S = 60.0
-KEYS_A_SECOND = 1_000_000
-"""Keys are counted from the time: no key is one that an earlier run has left there."""
 INTERRUPTED = 130
 UNITS = {
     "active coordinators killed": COORDINATORS,
@@ -80,7 +78,7 @@ def event(name: str, tier: Tier) -> Iterator[Strike]:
 
 
 @dataclass(frozen=True)
-class Event:
+class Window:
     """What clients asked, ``began_s`` to ``ended_s`` an event; ``first``: its least key."""
 
     history: History
@@ -104,9 +102,9 @@ class Load:
         door = Door(tier.status()["address"], site.parent / "state" / "pki" / "ca.pem")
         return cls(door, users, filled(door, users))
 
-    def asked(self, strike: Strike, file: Path) -> Event:
+    def asked(self, strike: Strike, file: Path) -> Window:
         """Return what clients asked around an event, until all is right; it goes to a file."""
-        first = int(time.time()) * KEYS_A_SECOND
+        first = unused_keys()
         with load_on(self.door, self.users, self.known, first) as history:
             wait_until("all is right before", lambda: quiet(history), AT_MOST_S)
             began = history.now()
@@ -117,15 +115,15 @@ class Load:
                 time.sleep(0.5)
             ended = history.now()
         history.save(file)
-        return Event(history, first, began, ended)
+        return Window(history, first, began, ended)
 
-    def gaps(self, event: Event) -> dict[str, Gap]:
+    def gaps(self, window: Window) -> dict[str, Gap]:
         """Return what clients had of an event; the tier answers again."""
-        began, ended = event.began_s, event.ended_s
-        gone = {"insert": len(self.gone(event.history, event.first))}
+        began, ended = window.began_s, window.ended_s
+        gone = {"insert": len(self.gone(window.history, window.first))}
         return {
             kind: gap_of(
-                event.history.of(kind, began, ended), began, ended, QUIET_S, gone.get(kind, 0)
+                window.history.of(kind, began, ended), began, ended, QUIET_S, gone.get(kind, 0)
             )
             for kind in KINDS
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tests.acceptance.driver import Cli, vcenter, wait_until
-from tests.knowledge.driver import Door, load_on
+from tests.knowledge.driver import Door, load_on, unused_keys
 from tests.knowledge.history import History, judge
 from tests.knowledge.test_losses import (
     active_member,
@@ -69,8 +68,7 @@ def control_by_pulled_power(
     """
     await_first_coordinators(permafrost)
     member = active_member(permafrost.json("status")["knowledge"])
-    first = int(time.time()) * 1_000_000  # no key is one that an earlier test has inserted
-    with load_on(door, users, known, first) as history:
+    with load_on(door, users, known, unused_keys()) as history:
         wait_until("clients are at work", lambda: len(history.of("search")) > 50, 60)
         began = history.now()
         lab.run("fault", "apply", "machine-kill", member)

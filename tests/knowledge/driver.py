@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,6 +92,11 @@ def load_on(
         stop.set()
         for thread in threads:
             thread.join(2 * TIMEOUT_S)
+
+
+def unused_keys() -> int:
+    """Return the first of a million keys that no earlier run or test has inserted, by the time."""
+    return int(time.time()) * 1_000_000
 
 
 def keys_there(client: MilvusClient, first: int, count: int) -> set[int]:

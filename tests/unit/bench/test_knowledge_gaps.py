@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from tests.bench.gaps import Gap
 from tests.bench.knowledge_gaps import UNITS, Load, event
 from tests.bench.knowledge_tier import ANEW, STARTED, STOP, Tier, is_whole
 from tests.bench.milvus_members import Member
+from tests.knowledge.driver import Door
 from tests.knowledge.vectors import vectors
 
 ONE, TWO, THREE = (f"lab-knowledge-0{n}" for n in (1, 2, 3))
@@ -65,8 +66,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     return Server(vectors(500))
 
 
+def load_of(server: Server) -> Load:
+    users = {"app": "", "loader": "", "root": ""}
+    return Load(cast(Door, server), users, server.known)
+
+
 def gaps(server: Server, strike: Any, tmp_path: Path) -> dict[str, Gap]:
-    load = Load(server, {"app": "", "loader": "", "root": ""}, server.known)  # type: ignore[arg-type]
+    load = load_of(server)
     return load.gaps(load.asked(strike, tmp_path / "asked.jsonl"))
 
 
@@ -101,7 +107,7 @@ def test_what_does_not_end_is_said_to_last_and_lost_is_what_is_so_once_it_is_men
     def strike() -> None:
         server.down_until = time.monotonic() + 3600
 
-    load = Load(server, {"app": "", "loader": "", "root": ""}, server.known)  # type: ignore[arg-type]
+    load = load_of(server)
     asked = load.asked(strike, tmp_path / "asked.jsonl")
     server.down_until = 0
     server.rows.discard(min(server.rows))
