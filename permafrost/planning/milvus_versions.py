@@ -204,9 +204,15 @@ V2_3 = MilvusVersion(
                 "autoBalanceChannel": False,
                 "balanceIntervalSeconds": 10,
                 "checkInterval": 500,
+                # How often it is looked for what is to be loaded or moved. A query node that is
+                # emptied gives its channels at one look and its segments at the next: by default
+                # each 10 s later.
+                "checkSegmentInterval": 500,
+                "checkChannelInterval": 500,
+                "checkBalanceInterval": 1000,
                 # How often the target has a new version, with which a leader that is new reads
                 # what it has: 10 s by default.
-                "UpdateNextTargetInterval": 3,
+                "UpdateNextTargetInterval": 1,
             },
             # For ever: permafrost-knowledge-leaders says when. By default, after 3 s, a proxy asks
             # for leaders that are called available and answer without what they have.

@@ -31,13 +31,19 @@ def alone(permafrost: Cli) -> list[dict[str, object]]:
     return found
 
 
+def ready_but_for_them(permafrost: Cli) -> bool:
+    """Return whether the tier is whole, whoever keeps leaders apart."""
+    problems = permafrost.json("status")["knowledge"]["problems"]
+    return all(UNIT in problem["message"] for problem in problems)
+
+
 def dealt_alone(permafrost: Cli, door: Door, users: dict[str, str]) -> None:
     """Load the collection until a channel is led on one member alone."""
     root = door.client("root", users["root"])
     for _ in range(DEALS):
         root.release_collection(COLLECTION, timeout=60)
         root.load_collection(COLLECTION, replica_number=2, timeout=300)
-        wait_until("the tier is ready", lambda: ready(permafrost), 120, 1)
+        wait_until("the tier is ready", lambda: ready_but_for_them(permafrost), 120, 1)
         if alone(permafrost):
             return
     raise AssertionError("the lot never fell so")
@@ -76,8 +82,8 @@ def test_members_spread_what_the_lot_put_on_one_and_nobody_notices(
     require_unnoticed(history, began, ended)
     assert permafrost.json("history", "--limit", "1") == done, "nobody told them"
     # The control: it is they who do it.
-    dealt_alone(permafrost, door, users)
     with nobody_keeps_them(permafrost, lab):
+        dealt_alone(permafrost, door, users)
         before, end = alone(permafrost), time.monotonic() + LEFT_S
         while time.monotonic() < end:
             assert alone(permafrost) == before

@@ -31,16 +31,21 @@ REPORTS = ROOT / ".cache" / "knowledge"
 
 @contextmanager
 def observed(
-    event: str, door: Door, users: dict[str, str], known: np.ndarray
+    event: str,
+    door: Door,
+    users: dict[str, str],
+    known: np.ndarray,
+    before_s: float = BEFORE_S,
 ) -> Iterator[History]:
     """Load the tier for a block, then say and check what became of everything.
 
-    What was asked is written down also where the block fails: a lab is dear.
+    What was asked is written down also where the block fails: a lab is dear. ``before_s``: for so
+    long it is looked at before.
     """
     # Of its own each time: what an earlier run inserted is no proof of what this one did.
     first = int(time.time() * 1e6)
     with load_on(door, users, known, first) as history:
-        time.sleep(BEFORE_S)
+        time.sleep(before_s)
         began = history.now()
         try:
             yield history

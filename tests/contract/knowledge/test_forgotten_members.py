@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -142,12 +143,16 @@ def test_who_answers_nothing_is_hung_up_on_before_anything_is_asked_of_etcd(
     settings = {"etcd": "http://127.0.0.1:1", "root": "bergen", "address": TWO, "peers": [THREE]}
     ended: list[str] = []
     monkeypatch.setattr(program, "hang_up", ended.append)
-    monkeypatch.setattr(program, "UNANSWERED_S", 0.0)
+    shunned: list[tuple[list[str], list[str]]] = []
+    monkeypatch.setattr(program, "shun", lambda *of: shunned.append(of))
     peers = program.Peers([ONE, THREE])
-    for _ in range(3):
+    program.forget_lost(settings, peers, {ONE}, 1, 100.0)
+    for now in (102.0, 102.5, 103.0):
         with pytest.raises(OSError, match="refused"):
-            program.forget_lost(settings, peers, {ONE}, 1)
+            program.forget_lost(settings, peers, {ONE}, 1, now)
+    program.forget_lost(settings, peers, {ONE, THREE}, 1, 103.5)
     assert ended == [THREE]
+    assert shunned == [([THREE], []), ([], [THREE])]
 
 
 @pytest.fixture
@@ -181,7 +186,7 @@ def test_the_leases_of_a_lost_member_are_revoked_once_two_say_so_and_no_others(
 
     def look(own: str, number: int) -> None:
         settings, peers, alive = both[own]
-        program.forget_lost(settings, peers, alive, number)
+        program.forget_lost(settings, peers, alive, number, time.monotonic())
 
     for number in range(4):
         look(TWO, number)

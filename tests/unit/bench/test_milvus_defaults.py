@@ -65,11 +65,14 @@ TUNED = {
     "kafka/producer/topic.metadata.refresh.interval.ms": ("(not set)", 1000),
     "kafka/readTimeout": ("(not set)", 10),
     "proxy/shardLeaderCacheInterval": ("(not set)", 365 * 86400),
-    "queryCoord/UpdateNextTargetInterval": ("(not set)", 3),
+    "queryCoord/UpdateNextTargetInterval": ("(not set)", 1),
     "queryCoord/autoBalance": (False, True),
     "queryCoord/autoBalanceChannel": ("(not set)", False),
     "queryCoord/balanceIntervalSeconds": (60, 10),
+    "queryCoord/checkBalanceInterval": ("(not set)", 1000),
+    "queryCoord/checkChannelInterval": ("(not set)", 500),
     "queryCoord/checkInterval": (1000, 500),
+    "queryCoord/checkSegmentInterval": ("(not set)", 500),
 }
 ETCD = "10.20.0.24:2379,10.20.0.25:2379,10.20.0.26:2379"
 

@@ -23,7 +23,9 @@ DEALT = {"c": {"v0": [1, 3], "v1": [9, 10]}}
 """As a collection of two channels was dealt when it was loaded; lab."""
 REPLICAS = {"c": [[3, 10], [1, 9]]}
 TIER = {"leaders": DEALT, "replicas": REPLICAS, "homes": HOMES}
-LONG_S = 31.0
+LONG_S, MOMENTS_S = 31.0, 5.0
+BEFORE, ANEW = {"c": {"7", "8"}}, {"c": {"9", "10"}}
+"""The loads that were there before the service began, and another one of the same collection."""
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
 def steady(spread: Any, tier: dict[str, Any], now: float = 100.0) -> Any:
     """Return what is chosen of a tier that stays as it is for long."""
-    assert spread.look(now, copy.deepcopy(tier)) is None, "not at once"
-    return spread.look(now + LONG_S, copy.deepcopy(tier))
+    assert spread.look(now, copy.deepcopy(tier), BEFORE) is None, "not at once"
+    return spread.look(now + LONG_S, copy.deepcopy(tier), BEFORE)
 
 
 @pytest.mark.parametrize(("own", "chosen"), [(TWO, 9), (THREE, None), ("10.20.0.24", None)])
@@ -48,36 +50,79 @@ def test_what_moves_meanwhile_or_is_not_whole_is_waited_for_anew(program: Module
     spread = program.Spread(TWO)
     other = {**TIER, "leaders": {"c": {"v0": [1, 10], "v1": [9, 10]}}}
     for now, tier in ((0, TIER), (20, other), (29, TIER), (50, None), (52, TIER), (81, TIER)):
-        assert spread.look(float(now), tier) is None
-    assert spread.look(82.0, TIER) == 9
+        assert spread.look(float(now), tier, BEFORE) is None
+    assert spread.look(82.0, TIER, BEFORE) == 9
 
 
-def test_what_did_not_help_is_not_done_again_before_all_were_led_on_two(
-    program: ModuleType,
+WELL = {**TIER, "leaders": {"c": {"v0": [1, 10], "v1": [1, 10]}}}
+
+
+def test_what_a_load_has_dealt_is_mended_in_moments(program: ModuleType) -> None:
+    spread = program.Spread(TWO)
+    assert spread.look(0.0, None, {}) is None
+    assert spread.look(90.0, TIER, ANEW) is None, "not at once"
+    assert spread.look(90.0 + MOMENTS_S, TIER, ANEW) == 9
+
+
+@pytest.mark.parametrize(
+    ("loads", "tier", "again"),
+    [({}, WELL, ANEW), (ANEW, None, ANEW), (ANEW, WELL, ANEW)],
+    ids=["they were apart since", "it was loaded before the service began", "both"],
+)
+def test_what_a_change_has_left_waits_longer_than_a_runbook_pauses(
+    program: ModuleType, loads: Any, tier: Any, again: Any
 ) -> None:
     spread = program.Spread(TWO)
-    assert steady(spread, TIER) == 9
-    # It began anew as 11, and Milvus gave the channel back to it.
-    back = {
-        "leaders": {"c": {"v0": [1, 3], "v1": [10, 11]}},
-        "replicas": {"c": [[3, 10], [1, 11]]},
+    assert spread.look(0.0, None, loads) is None
+    assert spread.look(80.0, tier, ANEW) is None
+    assert spread.look(90.0, TIER, again) is None
+    assert spread.look(90.0 + MOMENTS_S, TIER, again) is None
+    assert spread.look(90.0 + LONG_S, TIER, again) == 9
+
+
+def test_a_collection_that_is_loaded_again_is_dealt_anew(program: ModuleType) -> None:
+    """The control of the one above: its replicas have other numbers."""
+    spread = program.Spread(TWO)
+    for now, tier, loads in ((0.0, WELL, BEFORE), (50.0, None, {}), (90.0, TIER, ANEW)):
+        assert spread.look(now, tier, loads) is None
+    assert spread.look(90.0 + MOMENTS_S, TIER, ANEW) == 9
+
+
+def test_one_of_two_that_a_change_has_left_is_waited_for(program: ModuleType) -> None:
+    both = {
+        "leaders": {"c": DEALT["c"], "d": DEALT["c"]},
+        "replicas": {"c": REPLICAS["c"], "d": REPLICAS["c"]},
+        "homes": HOMES,
+    }
+    spread = program.Spread(TWO)
+    assert spread.look(0.0, None, BEFORE) is None
+    loads = {**BEFORE, "d": {"9", "10"}}
+    assert spread.look(90.0, both, loads) is None
+    assert spread.look(90.0 + MOMENTS_S, both, loads) is None
+    assert spread.look(90.0 + LONG_S, both, loads) == 9
+
+
+def test_what_mending_a_load_has_exposed_is_mended_in_moments_too(program: ModuleType) -> None:
+    """As on a lab: what began anew had led another collection, which was waited for 30 s."""
+    after = {
+        "leaders": {"c": WELL["leaders"]["c"], "d": {"v0": [1, 3]}},
+        "replicas": {"c": [[3, 11], [1, 10]], "d": [[3, 11], [1, 10]]},
         "homes": {1: THREE, 3: THREE, 10: TWO, 11: TWO},
     }
-    assert steady(spread, back, 200.0) is None
-    better = {**back, "leaders": {"c": {"v0": [1, 3], "v1": [1, 10]}}}
-    assert steady(spread, better, 300.0) is None, "the other member's turn"
-    assert steady(spread, back, 400.0) is None
-    assert steady(spread, {**back, "leaders": {"c": {"v0": [1, 10]}}}, 500.0) is None
-    assert steady(spread, back, 600.0) == 10
-
-
-def test_what_was_refused_is_tried_again_as_it_stands(program: ModuleType) -> None:
-    """The control: what was done is not. Nobody else would: a deployment leaves it to members."""
-    spread = program.Spread(TWO)
-    assert steady(spread, TIER) == 9
-    assert steady(spread, {**TIER}, 200.0) is None
-    spread.refused()
-    assert steady(spread, TIER, 300.0) == 9
+    loads = {**ANEW, "d": {"7", "8"}}
+    for is_dealt in (True, False):
+        spread = program.Spread(THREE)
+        assert spread.look(0.0, None, {"d": {"7", "8"}} if is_dealt else loads) is None
+        assert spread.look(90.0, TIER, loads) is None
+        assert spread.look(105.0, None, loads) is None
+        assert spread.look(110.0, after, loads) is None
+        chosen = spread.look(110.0 + MOMENTS_S, after, loads)
+        assert (chosen is not None) is is_dealt, "the control: a change is waited for"
+        assert (
+            spread.look(110.0 + LONG_S, {**after, "leaders": {"d": {"v0": [1, 10]}}}, loads)
+            is None
+        )
+        assert not spread.is_dealing, "the next one is another matter"
 
 
 @pytest.mark.parametrize("answer", ['{"spread": ""}', '{"spread": "milvus-query-1"}', None])
@@ -90,11 +135,11 @@ def test_only_what_was_done_counts_as_tried(
         replicas_at=lambda *_: NOTED,
     )  # fmt: skip
     done = SimpleNamespace(stdout=answer or "", stderr="no etcd", returncode=int(answer is None))
-    monkeypatch.setattr(program, "notes_at", lambda *_: NOTES)
+    monkeypatch.setattr(program, "notes_at", lambda *_: {TWO: (8, NOTE)})
     monkeypatch.setattr(program.subprocess, "run", lambda *_, **__: done)
     spread = program.Spread(TWO)
     monkeypatch.setattr(spread, "look", lambda *_: spread.tried.append("so") or 9)
-    program.look(reader, told, spread, BEFORE)
+    program.look(reader, told, spread, {TWO: (7, 0.0)})
     assert spread.tried == (["so"] if answer and "milvus" in answer else [])
 
 
@@ -116,8 +161,7 @@ def test_two_that_help_together_are_begun_anew_one_after_the_other(program: Modu
 
 
 def test_where_one_replica_keeps_its_leaders_they_stay(program: ModuleType) -> None:
-    well = {**TIER, "leaders": {"c": {"v0": [1, 10], "v1": [1, 10]}}}
-    assert steady(program.Spread(TWO), well) is None
+    assert steady(program.Spread(TWO), WELL) is None
 
 
 def test_each_channel_on_two_members_is_not_enough(program: ModuleType) -> None:
@@ -172,13 +216,15 @@ SESSIONS = [
     for n, home in ((5, "10.20.0.24"), (6, TWO))
 ]  # fmt: skip
 NOTE = {"settled": True, "nodes": [1, 3, 9, 10], "leaders": DEALT}
-NOTES = {"10.20.0.24": (7, NOTE), TWO: (8, NOTE)}
-BEFORE = {"10.20.0.24": 5, TWO: 6}
-NOTED = [{"collection": "c", "replica": str(i), "nodes": r} for i, r in enumerate(REPLICAS["c"])]
+NOTES = {"10.20.0.24": NOTE, TWO: NOTE}
+NOTED = [
+    {"collection": "c", "replica": str(7 + i), "nodes": r} for i, r in enumerate(REPLICAS["c"])
+]
 
 
 def test_a_tier_that_is_whole_is_seen(program: ModuleType) -> None:
-    assert program.observed(SESSIONS, NOTES, BEFORE, NOTED) == TIER
+    assert program.observed(SESSIONS, NOTES, NOTED) == TIER
+    assert program.loads_of(NOTED) == BEFORE
 
 
 def changed(at: int, **what: object) -> list[dict[str, Any]]:
@@ -186,27 +232,31 @@ def changed(at: int, **what: object) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("sessions", "notes", "before", "noted"),
+    ("sessions", "notes", "noted"),
     [
-        (changed(0, is_stopping=True), NOTES, BEFORE, NOTED),
-        (changed(0, version="2.3.4"), NOTES, BEFORE, NOTED),
-        (SESSIONS[1:], NOTES, BEFORE, NOTED),
-        (SESSIONS[:4], NOTES, BEFORE, NOTED),
-        (SESSIONS, {TWO: NOTES[TWO]}, BEFORE, NOTED),
-        (SESSIONS, {**NOTES, TWO: (8, {**NOTE, "settled": False})}, BEFORE, NOTED),
-        (SESSIONS, {**NOTES, TWO: (8, {**NOTE, "leaders": {"c": {}}})}, BEFORE, NOTED),
-        (SESSIONS, NOTES, {**BEFORE, TWO: 8}, NOTED),
-        (SESSIONS, NOTES, {}, NOTED),
-        (SESSIONS, NOTES, BEFORE, NOTED[:1]),
+        (changed(0, is_stopping=True), NOTES, NOTED),
+        (changed(0, version="2.3.4"), NOTES, NOTED),
+        (SESSIONS[1:], NOTES, NOTED),
+        (SESSIONS[:4], NOTES, NOTED),
+        (SESSIONS, {TWO: NOTE}, NOTED),
+        (SESSIONS, {**NOTES, TWO: {**NOTE, "settled": False}}, NOTED),
+        (SESSIONS, {**NOTES, TWO: {**NOTE, "leaders": {"c": {}}}}, NOTED),
+        (SESSIONS, NOTES, NOTED[:1]),
     ],
     ids=["stops", "two versions", "a node has gone", "no proxy", "a proxy says nothing",
-         "not settled", "they differ", "not written any more", "seen for the first time",
-         "a node without a place"],
+         "not settled", "they differ", "a node without a place"],
 )  # fmt: skip
 def test_what_is_not_whole_is_not_judged(
-    program: ModuleType, sessions: Any, notes: Any, before: Any, noted: Any
+    program: ModuleType, sessions: Any, notes: Any, noted: Any
 ) -> None:
-    assert program.observed(sessions, notes, before, noted) is None
+    assert program.observed(sessions, notes, noted) is None
+
+
+def test_a_note_that_is_not_written_any_more_says_nothing(program: ModuleType) -> None:
+    seen: dict[str, Any] = {}
+    looks = [(0.0, 5), (2.0, 5), (4.0, 6), (8.0, 6), (10.0, 6), (12.0, 9)]
+    says = [bool(program.written({TWO: (at, NOTE)}, seen, now)) for now, at in looks]
+    assert says == [False, False, True, True, False, True], "one seen for the first time neither"
 
 
 def test_the_unit_of_a_query_node_is_known_by_its_port(program: ModuleType) -> None:
