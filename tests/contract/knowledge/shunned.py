@@ -87,7 +87,7 @@ def main(rules: Path, folder: Path) -> None:
         subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
         serve(address)
     program = load_program(folder, WATCH, "bergen-knowledge-02")
-    program.SHUNNED_S = SHUNNED_S
+    vars(program)["SHUNNED_S"] = SHUNNED_S
     with contextlib.redirect_stdout(sys.stderr):
         found = moments(program, rules)
     print(json.dumps(found))

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -70,3 +70,35 @@ def test_where_nothing_can_be_refused_the_watch_goes_on(
         monkeypatch.setattr(program.subprocess, "run", fails)
         program.shun([LOST], [])
         assert f"connections to ['{LOST}'] stay as they are" in capsys.readouterr().out
+
+
+class _Enough(BaseException):
+    """Ends what goes on for ever."""
+
+
+@pytest.mark.parametrize(("waited_s", "apart_s"), [(0.5, 0.6), (0.0, 0.5)])
+def test_a_silent_member_is_asked_without_a_pause(
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch, waited_s: float, apart_s: float
+) -> None:
+    """Its silence counts from when a question was sent; what that waited is no time to lose."""
+    now, asked = 100.0, []
+
+    def passes(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def answers(_: str) -> bool:
+        passes(waited_s)
+        return not waited_s
+
+    def forget_lost(_: object, __: object, ___: object, ____: int, when: float) -> None:
+        asked.append(when)
+        if len(asked) == 4:
+            raise _Enough
+
+    monkeypatch.setattr(program, "time", SimpleNamespace(monotonic=lambda: now, sleep=passes))
+    monkeypatch.setattr(program, "answers", answers)
+    monkeypatch.setattr(program, "forget_lost", forget_lost)
+    with pytest.raises(_Enough):
+        program.mind_peers({"peers": [LOST]})
+    assert asked == pytest.approx([100.0 + apart_s * n for n in range(4)])

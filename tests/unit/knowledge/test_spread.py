@@ -54,7 +54,7 @@ def test_what_moves_meanwhile_or_is_not_whole_is_waited_for_anew(program: Module
     assert spread.look(82.0, TIER, BEFORE) == 9
 
 
-WELL = {**TIER, "leaders": {"c": {"v0": [1, 10], "v1": [1, 10]}}}
+WELL: dict[str, Any] = {**TIER, "leaders": {"c": {"v0": [1, 10], "v1": [1, 10]}}}
 
 
 def test_what_a_load_has_dealt_is_mended_in_moments(program: ModuleType) -> None:
