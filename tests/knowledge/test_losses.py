@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.acceptance.driver import ROOT, Cli, vcenter, wait_until
-from tests.knowledge.driver import Door, keys_there, load_on
+from tests.knowledge.driver import Door, keys_there, load_on, unused_keys
 from tests.knowledge.history import Asked, History, judge, lost
 
 pytestmark = pytest.mark.own_lab
@@ -43,7 +43,7 @@ def observed(
     long it is looked at before.
     """
     # Of its own each time: what an earlier run inserted is no proof of what this one did.
-    first = int(time.time() * 1e6)
+    first = unused_keys()
     with load_on(door, users, known, first) as history:
         time.sleep(before_s)
         began = history.now()

@@ -18,8 +18,10 @@ from types import ModuleType
 from tests.golden.ansible.programs import load_program
 
 LOST, ALIVE, PORT = "10.20.0.26", "10.20.0.24", 9092
+SILENT = "10.20.9.9"
+"""Whatever is sent there is swallowed."""
 WATCH = "knowledge_watch/permafrost-knowledge-watch.py.j2"
-SHUNNED_S = 1.5
+SHUNNED_S, ENDS_S = 3.0, 30.0
 
 
 def ask(address: str) -> str:
@@ -48,13 +50,19 @@ def moments(program: ModuleType, rules: Path) -> dict[str, dict[str, str]]:
     program.shun([LOST], [])
     note("shunned")
     found["its machine"] = {LOST: str(program.answers(LOST))}
+    program.shun([SILENT], [])
+    # Our own refusal is no answer of its machine.
+    found["a silent machine"] = {SILENT: f"{ask(SILENT)}, {program.answers(SILENT)}"}
+    program.shun([LOST], [SILENT])
     kept.send(b"?")
     found["what stood before"] = {LOST: "stands" if kept.recv(1) == b"!" else "ended"}
     time.sleep(SHUNNED_S * 2 / 3)
     program.shun([LOST], [])
     time.sleep(SHUNNED_S * 2 / 3)
     note("said again")
-    time.sleep(SHUNNED_S * 2 / 3)
+    ends = time.monotonic() + ENDS_S
+    while ask(LOST) == "refused" and time.monotonic() < ends:
+        time.sleep(0.05)
     note("said no more")
     program.shun([LOST], [])
     program.shun([], [LOST])
@@ -86,6 +94,11 @@ def main(rules: Path, folder: Path) -> None:
     for address in (LOST, ALIVE):
         subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
         serve(address)
+    silent = (("link", "add", "nobody", "type", "veth", "peer", "name", "beyond"),
+              ("link", "set", "nobody", "up"), ("link", "set", "beyond", "up"),
+              ("address", "add", "10.20.9.1/24", "dev", "nobody"))  # fmt: skip
+    for command in silent:
+        subprocess.run(["ip", *command], check=True)
     program = load_program(folder, WATCH, "bergen-knowledge-02")
     vars(program)["SHUNNED_S"] = SHUNNED_S
     with contextlib.redirect_stdout(sys.stderr):

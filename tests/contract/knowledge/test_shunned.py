@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from tests.contract.knowledge.shunned import ALIVE, LOST, WATCH
+from tests.contract.knowledge.shunned import ALIVE, LOST, SILENT, WATCH
 from tests.golden.ansible.programs import load_program
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,6 +32,7 @@ def test_a_member_that_answers_nothing_is_refused_until_it_is_back(tmp_path: Pat
         "with walls": both,
         "shunned": refused,
         "its machine": {LOST: "True"},
+        "a silent machine": {SILENT: "refused, False"},
         "what stood before": {LOST: "stands"},
         "said again": refused,
         "said no more": both,
