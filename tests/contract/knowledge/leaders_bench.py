@@ -69,8 +69,14 @@ class Site:
         """Return the query node's session as etcd has it."""
         return self.value("meta/session/querynode-9")
 
-    def note(self, *nodes: int, settled: bool = True, address: str = OWN) -> None:
-        record = {"settled": settled, "nodes": list(nodes), "leaders": {}}
+    def note(
+        self,
+        *nodes: int,
+        settled: bool = True,
+        address: str = OWN,
+        leaders: dict[str, dict[str, list[int]]] | None = None,
+    ) -> None:
+        record = {"settled": settled, "nodes": list(nodes), "leaders": leaders or {}}
         self.program.note({**self.settings, "address": address}, record)
 
     def is_marked(self) -> bool:

@@ -50,73 +50,72 @@ def beside() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
-def test_a_query_node_is_emptied_and_waited_for_until_no_proxy_knows_it(
+LED_BY_TWO = {"446050": {CHANNEL: [9, 11]}}
+LED_BY_OTHERS = {"446050": {CHANNEL: [10, 11]}}
+
+
+def test_a_query_node_is_forgotten_and_serves_on_until_no_proxy_knows_it(
     site: Site, beside: ThreadPoolExecutor
 ) -> None:
+    """The coordinator hears of an end that is none: of a key with the node's own value."""
     before = site.session()
     assert before is not None
-    site.note(9, settled=False)
-    untold, left = Counted(site.program, "untold_by"), Counted(site.program, "left_on")
-    site.node.segments, site.node.views = 2, {(COLLECTION, CHANNEL): 5}
+    site.note(9, settled=False, leaders=LED_BY_TWO)
+    untold = Counted(site.program, "untold_by")
     done = beside.submit(site.vacate)
     untold.await_more(done)
     assert not site.is_marked(), "not while a proxy knows one that is not whole"
-    site.note(9)
+    site.note(9, 11, leaders=LED_BY_TWO)
     awaited(site.is_marked)
-    assert site.session() == {**before, "Stopping": True}, "its lease with it"
-    site.note(7)
-    left.await_more(done)
-    site.node.segments = 0
-    left.await_more(done)
-    site.node.views = {}
-    untold.await_more(done)  # the note is from before it was empty
-    site.note(7, 9)
+    assert site.value("permafrost-forgotten/querynode-9") == before, "noted, with its lease"
+    ended = site.before_its_end("meta/session/querynode-9-forgotten")
+    assert ended == before, "the value that the coordinator reads, with the node's own lease"
+    assert site.session() == {**before, "Stopping": True}, "for a coordinator that takes over"
+    assert site.program.nodes_of(site.program.sessions_of(site.settings))[9] == site.node.where
+    untold.await_more(done)  # the note is from before
+    site.note(9, 10, 11, leaders=LED_BY_TWO)
     untold.await_more(done)
-    site.note(7, settled=False)
+    site.note(11, leaders={"446050": {CHANNEL: [11]}})
+    untold.await_more(done)  # whole, and one fewer than before
+    site.note(10, 11, settled=False, leaders=LED_BY_OTHERS)
     untold.await_more(done)
-    site.note(7)
-    assert done.result(SOON_S) == {"schema": 1, "node": 9, "left": 0, "untold": []}
+    site.note(10, 11, leaders=LED_BY_OTHERS)
+    assert done.result(SOON_S) == {"schema": 1, "node": 9, "untold": []}
+    site.etcd.ask(NAMES[0], "lease/revoke", {"ID": before["lease"]})
+    assert not site.value("permafrost-forgotten/querynode-9"), "and with the process it is gone"
+
+
+def test_a_collection_that_is_released_meanwhile_is_not_waited_for(
+    site: Site, beside: ThreadPoolExecutor
+) -> None:
+    site.note(9, 11, leaders={**LED_BY_TWO, "446051": {"other": [9, 11]}})
+    done = beside.submit(site.vacate)
+    awaited(site.is_marked)
+    site.note(10, 11, leaders=LED_BY_OTHERS)
+    assert done.result(SOON_S)["untold"] == []
 
 
 def test_the_mark_goes_with_the_process_that_it_is_of(site: Site) -> None:
     before = site.session()
     assert before is not None
     site.note(7)
-    site.node.segments = 1
-    assert site.vacate(1.0)["left"] == 1
+    assert site.vacate(1.0)["untold"] == [OWN]
     assert site.is_marked()
     site.etcd.ask(NAMES[0], "lease/revoke", {"ID": before["lease"]})
     assert site.session() is None
-    assert site.vacate() == {"schema": 1, "node": 0, "left": 0, "untold": []}
+    assert site.vacate() == {"schema": 1, "node": 0, "untold": []}
 
 
-def test_what_cannot_be_moved_and_who_is_not_told_is_said_in_the_end(site: Site) -> None:
+def test_who_is_not_told_is_said_in_the_end(site: Site) -> None:
     site.program.TOLD_S = 1.0
     site.register("proxy-6", 6, f"{OTHER}:19529")
     site.note(7)  # and no word of the other one
-    site.node.channels = 1
-    assert site.vacate(2.0) == {"schema": 1, "node": 9, "left": 1, "untold": []}
-    site.node.channels = 0
-    site.note(9, address=OTHER)
-    assert site.vacate(SOON_S)["untold"] == sorted([OWN, OTHER])
-
-
-def test_a_query_node_that_ends_meanwhile_has_nothing_left(
-    site: Site, beside: ThreadPoolExecutor
-) -> None:
-    lease = (site.session() or {})["lease"]
-    site.etcd.ask(NAMES[0], "kv/deleterange", {"key": coded("bergen/meta/session/proxy-5")})
-    left = Counted(site.program, "left_on")
-    site.node.segments = 1
-    done = beside.submit(site.vacate)
-    left.await_more(done)
-    site.etcd.ask(NAMES[0], "lease/revoke", {"ID": lease})
-    assert done.result(SOON_S) == {"schema": 1, "node": 9, "left": 0, "untold": []}
+    assert site.vacate(3.0) == {"schema": 1, "node": 9, "untold": sorted([OWN, OTHER])}
 
 
 def test_without_any_proxy_nobody_is_waited_for(site: Site) -> None:
     site.etcd.ask(NAMES[0], "kv/deleterange", {"key": coded("bergen/meta/session/proxy-5")})
-    assert site.vacate() == {"schema": 1, "node": 9, "left": 0, "untold": []}
+    assert site.vacate() == {"schema": 1, "node": 9, "untold": []}
 
 
 def test_whose_proxy_may_send_to_a_node_is_read_by_revision(site: Site) -> None:
@@ -224,33 +223,14 @@ def test_it_waits_for_a_record_that_is_new_and_settled(
     assert not waited(0.2), "an old record says nothing of now"
 
 
-def test_beside_another_version_it_is_forgotten_and_serves_on(
-    site: Site, beside: ThreadPoolExecutor
-) -> None:
-    """The coordinator hears of an end that is none: of a key with the node's own value."""
+def test_beside_another_version_it_is_not_marked(site: Site, beside: ThreadPoolExecutor) -> None:
+    """A coordinator that took over would have it hand over bit by bit (ADR 25)."""
     before = site.session()
-    assert before is not None
     site.register("querynode-10", 10, f"{OTHER}:21123", Version="2.3.4")
     site.note(9)
-    untold = Counted(site.program, "untold_by")
-    site.node.segments = 2
     done = beside.submit(site.vacate)
-    awaited(lambda: site.value("permafrost-forgotten/querynode-9"))
-    untold.await_more(done)
-    assert not done.done(), "a proxy may send there yet"
+    awaited(lambda: site.before_its_end("meta/session/querynode-9-forgotten"))
     site.note(7)
-    found = done.result(SOON_S)
-    assert found == {"schema": 1, "node": 9, "left": 0, "forgotten": True, "untold": []}
+    assert done.result(SOON_S) == {"schema": 1, "node": 9, "untold": []}
     assert site.session() == before, "neither marked nor gone"
-    assert site.program.nodes_of(site.program.sessions_of(site.settings))[9] == site.node.where
-    ended = site.before_its_end("meta/session/querynode-9-forgotten")
-    assert ended == before, "the value that the coordinator reads, with the node's own lease"
-    site.etcd.ask(NAMES[0], "lease/revoke", {"ID": before["lease"]})
-    assert not site.value("permafrost-forgotten/querynode-9"), "and with the process it is gone"
-
-
-def test_of_one_version_none_is_forgotten(site: Site) -> None:
-    site.register("querynode-10", 10, f"{OTHER}:21123")
-    site.note(7)
-    assert "forgotten" not in site.vacate()
-    assert site.is_marked()
+    assert site.value("permafrost-forgotten/querynode-9") == before

@@ -62,17 +62,18 @@ def test_numbers_are_read_together_and_one_by_one(program: ModuleType) -> None:
     assert program.numbers(message, 2) == [7, 300, 9]
 
 
-def test_what_a_query_node_has_is_read_as_it_says_it(program: ModuleType, node: QueryNode) -> None:
+def test_what_a_query_node_leads_is_read_as_it_says_it(
+    program: ModuleType, node: QueryNode
+) -> None:
     version = 1764216256000000000
     node.views = {(100, CHANNEL): version, (101, "c1"): 0}
     node.segments, node.channels = 3, 2
-    versions, left = program.held_by(node.where, node.number)
+    versions = program.targets_of(node.where, node.number)
     assert versions == {(100, CHANNEL): version, (101, "c1"): 0}
-    assert left == 3 + 2 + 2
     ((_, asked),) = node.asked
     assert CLASSES["GetDataDistributionRequest"].FromString(asked).base.targetID == node.number
-    node.views, node.segments, node.channels = {}, 0, 0
-    assert program.held_by(node.where, node.number) == ({}, 0)
+    node.views = {}
+    assert program.targets_of(node.where, node.number) == {}
 
 
 @pytest.mark.parametrize("segments", [2_000, 40_000])
@@ -83,7 +84,7 @@ def test_an_answer_of_many_frames_and_windows_comes_whole(
     node.segments, node.views = segments, {(100, CHANNEL): 5}
     size = len(node.answers[QUERY_NODE](asked_of(node.number), None).SerializeToString())
     assert size > 65_535
-    assert program.held_by(node.where, node.number) == ({(100, CHANNEL): 5}, segments + 1)
+    assert program.targets_of(node.where, node.number) == {(100, CHANNEL): 5}
 
 
 def asked_of(number: int) -> bytes:
@@ -95,7 +96,7 @@ def test_another_process_at_the_same_port_says_nothing_of_this_one(
     program: ModuleType, node: QueryNode
 ) -> None:
     with pytest.raises(OSError, match="node id not match"):
-        program.held_by(node.where, node.number - 1)
+        program.targets_of(node.where, node.number - 1)
 
 
 def test_a_proxy_is_told_by_number_and_database(program: ModuleType, role: Role) -> None:
@@ -122,14 +123,14 @@ def test_a_refusal_by_status_is_an_error(
     with pytest.raises(OSError, match="not healthy"):
         program.leaders_of(role.where, 446050)
     with pytest.raises(OSError, match="not healthy"):
-        program.held_by(role.where, 9)
+        program.targets_of(role.where, 9)
 
 
 def test_an_answer_that_says_nothing_of_its_status_is_right(
     program: ModuleType, role: Role
 ) -> None:
     role.says(QUERY_NODE, message("GetDataDistributionResponse", nodeID=9))
-    assert program.held_by(role.where, 9) == ({}, 0)
+    assert program.targets_of(role.where, 9) == {}
 
 
 def test_an_error_of_grpc_is_one_with_a_message_and_without(
@@ -142,7 +143,7 @@ def test_an_error_of_grpc_is_one_with_a_message_and_without(
     with pytest.raises(OSError, match="refusal"):
         program.leaders_of(role.where, 446050)
     with pytest.raises(OSError, match="refusal"):
-        program.held_by(role.where, 9)  # a call that it does not know
+        program.targets_of(role.where, 9)  # a call that it does not know
 
 
 def test_a_role_that_hangs_is_not_waited_for(

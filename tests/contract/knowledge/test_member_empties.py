@@ -21,14 +21,15 @@ __all__ = ["server"]
 OWN = "10.20.0.25"
 PORTS = {"milvus-query-1": 21123, "milvus-query-2": 21133}
 SERVING = [["milvus-proxies"], ["milvus-query-1", "milvus-query-2"], ["milvus-coordinators"]]
-EMPTIED = '{"schema": 1, "node": 9, "left": 0, "untold": []}'
+EMPTIED = '{"schema": 1, "node": 9, "untold": []}'
 
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     found = knowledge_program(tmp_path, "bergen-knowledge-02")
-    found.LEADERS = str(tmp_path / "leaders")
+    found.LEADERS, found.ANSWERED_S = str(tmp_path / "leaders"), 0.0
     script(tmp_path / "systemctl", "")
+    script(tmp_path / "podman", "")
     script(tmp_path / "leaders", f"echo '{EMPTIED}'")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     return found
@@ -56,7 +57,16 @@ STOPS = [
 ]
 
 
-def test_query_nodes_are_emptied_one_by_one_and_then_stopped(
+def ends(*units: str) -> list[str]:
+    """Nobody takes what a forgotten one has: told to stop it would wait for that for a minute."""
+    services = " ".join(f"{unit}.service" for unit in units)
+    return [
+        f"systemctl stop --no-block {services}",
+        f"podman kill --signal=KILL {' '.join(units)}",
+    ]
+
+
+def test_query_nodes_are_emptied_one_by_one_and_then_ended(
     program: ModuleType, tmp_path: Path
 ) -> None:
     found = program.hand_over(settings())
@@ -66,10 +76,10 @@ def test_query_nodes_are_emptied_one_by_one_and_then_stopped(
         "leaders vacate 21123",
         "leaders vacate 21133",
     ]
-    assert rest[2:] == STOPS[1:]
+    assert rest[2:] == [*ends(*PORTS), *STOPS[1:]]
     deadlines = [float(line.rsplit(" ", 1)[1]) for line in rest[:2]]
     assert program.VACATE_S >= deadlines[0] > deadlines[1] > 0, "one time for all that are here"
-    emptied = {"schema": 1, "node": 9, "left": 0, "untold": []}
+    emptied = {"schema": 1, "node": 9, "untold": []}
     assert found["emptied"] == [{"unit": unit, **emptied} for unit in PORTS]
 
 
@@ -98,13 +108,17 @@ def test_what_cannot_be_emptied_is_stopped_all_the_same(
     assert all(error in each["error"] for each in found["emptied"])
 
 
-def test_what_is_left_on_a_query_node_is_said_and_it_is_stopped(
-    program: ModuleType, tmp_path: Path
-) -> None:
-    left = {"schema": 1, "node": 9, "left": 4, "untold": ["10.20.0.24"]}
+def test_who_was_not_told_is_said_and_it_is_ended(program: ModuleType, tmp_path: Path) -> None:
+    left = {"schema": 1, "node": 9, "untold": ["10.20.0.24"]}
     script(tmp_path / "leaders", f"echo '{json.dumps(left)}'")
     found = program.hand_over(settings())
     assert found["emptied"] == [{"unit": unit, **left} for unit in PORTS]
+    assert calls(tmp_path)[-4:] == [*ends(*PORTS), *STOPS[1:]]
+
+
+def test_one_that_has_not_registered_is_stopped(program: ModuleType, tmp_path: Path) -> None:
+    script(tmp_path / "leaders", """echo '{"schema": 1, "node": 0, "untold": []}'""")
+    program.hand_over(settings())
     assert calls(tmp_path)[-2:] == STOPS[1:]
 
 
@@ -124,30 +138,9 @@ def test_a_query_node_that_begins_anew_is_emptied_before(
     emptied, *rest = calls(tmp_path)
     assert emptied.startswith("leaders vacate 21133 ")
     assert rest == [
+        *ends("milvus-query-2"),
         "systemctl restart milvus-query-2.service",
         "systemctl restart milvus-proxies.service",
-    ]
-
-
-def test_what_was_forgotten_is_not_waited_for(program: ModuleType, tmp_path: Path) -> None:
-    """Nobody takes what it has: told to stop it would wait for that for a minute."""
-    program.ANSWERED_S = 0.0
-    script(tmp_path / "podman", "")
-    told = {"schema": 1, "node": 9, "left": 0, "forgotten": True, "untold": []}
-    script(tmp_path / "leaders", f"echo '{json.dumps(told)}'")
-    program.hand_over(settings())
-    ends = [
-        "systemctl stop --no-block milvus-query-1.service milvus-query-2.service",
-        "podman kill --signal=KILL milvus-query-1 milvus-query-2",
-    ]
-    seen = [line for line in calls(tmp_path) if not line.startswith("leaders")]
-    assert seen == [STOPS[0], *ends, *STOPS[1:]]
-    (tmp_path / "calls").unlink()
-    program.restart(settings(), "milvus-query-2")
-    assert calls(tmp_path)[1:] == [
-        "systemctl stop --no-block milvus-query-2.service",
-        "podman kill --signal=KILL milvus-query-2",
-        "systemctl restart milvus-query-2.service",
     ]
 
 
@@ -157,10 +150,10 @@ def test_a_spare_is_started_and_is_emptied_before_it_is_stopped(
     assert program.start(settings(), "milvus-query-2")["started"] == "milvus-query-2"
     assert calls(tmp_path) == ["systemctl start milvus-query-2.service"]
     found = program.stop(settings(), "milvus-query-2")
-    assert (found["stopped"], found["emptied"][0]["left"]) == ("milvus-query-2", 0)
-    emptied, stopped = calls(tmp_path)[1:]
+    assert (found["stopped"], found["emptied"][0]["untold"]) == ("milvus-query-2", [])
+    emptied, *stopped = calls(tmp_path)[1:]
     assert emptied.startswith("leaders vacate 21133 ")
-    assert stopped == "systemctl stop milvus-query-2.service"
+    assert stopped == [*ends("milvus-query-2"), "systemctl stop milvus-query-2.service"]
     for told in (program.start, program.stop):
         with pytest.raises(OSError, match="is called etcd"):
             told(settings(), "etcd")
