@@ -38,7 +38,7 @@ from permafrost.runbook.knowledge import (
 )
 
 RESTART_S = 290.0
-"""A query node is emptied for up to 180 s, and what is left it hands over for up to 70 s."""
+"""Others take over what a query node has for up to 180 s; to stop by itself it has 70 s more."""
 SETTLED_S = 120.0
 """Until a node that was started has its place: it registers in seconds, or on a busy machine."""
 ANSWERS_S = 120.0

@@ -3,7 +3,7 @@
 A leader of 2.3.4 takes what a query node of 2.3.5 finds for nothing, without an error; the other
 way round it is right (seen on a lab, 16 of 16 known answers). So nodes that come are given no
 segments of others, from before the first of them is of the next version until all are; and a node
-that goes meanwhile is forgotten, not emptied bit by bit (permafrost-knowledge-leaders).
+that goes meanwhile is not marked as one that stops (permafrost-knowledge-leaders).
 """
 
 from __future__ import annotations

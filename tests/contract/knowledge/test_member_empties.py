@@ -109,10 +109,10 @@ def test_what_cannot_be_emptied_is_stopped_all_the_same(
 
 
 def test_who_was_not_told_is_said_and_it_is_ended(program: ModuleType, tmp_path: Path) -> None:
-    left = {"schema": 1, "node": 9, "untold": ["10.20.0.24"]}
-    script(tmp_path / "leaders", f"echo '{json.dumps(left)}'")
+    told = {"schema": 1, "node": 9, "untold": ["10.20.0.24"]}
+    script(tmp_path / "leaders", f"echo '{json.dumps(told)}'")
     found = program.hand_over(settings())
-    assert found["emptied"] == [{"unit": unit, **left} for unit in PORTS]
+    assert found["emptied"] == [{"unit": unit, **told} for unit in PORTS]
     assert calls(tmp_path)[-4:] == [*ends(*PORTS), *STOPS[1:]]
 
 
