@@ -95,6 +95,21 @@ def test_a_collection_that_is_released_meanwhile_is_not_waited_for(
     assert done.result(SOON_S)["untold"] == []
 
 
+def test_what_a_member_that_is_gone_noted_last_does_not_count(
+    site: Site, beside: ThreadPoolExecutor
+) -> None:
+    """Its note is from a time when fewer led: then one leader too few would be waited for."""
+    site.note(9, address=OTHER, leaders={"446050": {CHANNEL: [9]}})
+    site.note(9, 11, leaders=LED_BY_TWO)
+    untold = Counted(site.program, "untold_by")
+    done = beside.submit(site.vacate)
+    awaited(site.is_marked)
+    site.note(11, leaders={"446050": {CHANNEL: [11]}})
+    untold.await_more(done)
+    site.note(10, 11, leaders=LED_BY_OTHERS)
+    assert done.result(SOON_S)["untold"] == []
+
+
 def test_the_mark_goes_with_the_process_that_it_is_of(site: Site) -> None:
     before = site.session()
     assert before is not None
