@@ -15,6 +15,7 @@ from tests.contract.knowledge.milvus_bench import (
     CLASSES,
     PROXY,
     QUERY_COORDINATOR,
+    QueryNode,
     Role,
     leaders,
     message,
@@ -189,6 +190,37 @@ def test_the_proxy_is_told_once_all_are_whole(loaded: Site) -> None:
     assert told_of(loaded.proxy) == [("docs", COLLECTION)]
     look(loaded.settings, known)
     assert len(loaded.proxy.asked) == 1
+
+
+@pytest.fixture
+def another() -> Iterator[QueryNode]:
+    found = QueryNode(10)
+    yield found
+    found.stop()
+
+
+def test_who_is_forgotten_and_serves_on_is_read_from_etcd(
+    loaded: Site, another: QueryNode
+) -> None:
+    """Two lead, one of them goes: the proxy is not told before another leads in its place."""
+    known, look = loaded.program.Leaders(), loaded.program.look
+    loaded.register("querynode-10", 10, another.where)
+    loaded.coordinator.says(QUERY_COORDINATOR, leaders({CHANNEL: [9, 10]}))
+    for version in (5, 6):
+        loaded.node.views = another.views = {(COLLECTION, CHANNEL): version}
+        look(loaded.settings, known)
+    assert look(loaded.settings, known)[0]["settled"]
+    sessions = loaded.program.sessions_of(loaded.settings)
+    mine = {key: value for key, value in sessions.items() if value["ServerID"] == 9}
+    loaded.program.forget(loaded.settings, mine, is_marked=False)
+    loaded.coordinator.says(QUERY_COORDINATOR, leaders({CHANNEL: [10]}))
+    for _ in range(2):
+        record, told = look(loaded.settings, known)
+        assert (record["settled"], record["nodes"], told) == (False, [9, 10], [])
+    lease = (loaded.session() or {})["lease"]
+    loaded.etcd.ask(NAMES[0], "lease/revoke", {"ID": lease})
+    record, told = look(loaded.settings, known)
+    assert (record["settled"], record["nodes"], told) == (True, [10], [COLLECTION])
 
 
 def test_a_proxy_that_refuses_is_told_again_and_one_that_does_not_run_may_begin(

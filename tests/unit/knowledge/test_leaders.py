@@ -32,13 +32,15 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 class Seen:
     """What one look finds, and how many seconds after the one before it.
 
-    Who is listed (None: nobody says), versions of targets, and which nodes are registered.
+    Who is listed (None: nobody says), versions of targets, which nodes are registered, and which
+    of them the coordinator has forgotten.
     """
 
     listed: Listed
     versions: dict[Key, int]
     alive: frozenset[int]
     after_s: float
+    going: frozenset[int] = frozenset()
 
 
 def looks() -> st.SearchStrategy[list[Seen]]:
@@ -50,7 +52,9 @@ def looks() -> st.SearchStrategy[list[Seen]]:
         {}, optional={key: st.integers(0, 2) for key in KEYS}
     ) | st.integers(0, 2).map(lambda version: dict.fromkeys(KEYS, version))
     alive = st.just(frozenset(NODES)) | st.frozensets(st.sampled_from(NODES))
-    once = st.builds(Seen, listed, versions, alive, st.sampled_from((0.5, 1.5, 15.0)))
+    after_s = st.sampled_from((0.5, 1.5, 15.0, 60.0))
+    going = st.just(frozenset[int]()) | st.frozensets(st.sampled_from(NODES), max_size=2)
+    once = st.builds(Seen, listed, versions, alive, after_s, going)
     few = st.lists(once, min_size=1, max_size=3)
     return few.flatmap(lambda seen: st.lists(st.sampled_from(seen) | once, max_size=12))
 
@@ -90,6 +94,20 @@ class Proxy:
             passed += one.after_s
         return passed >= seconds
 
+    def is_left_alone(self, collection: int) -> bool:
+        """Whether a leader that is not whole may yet come before the proxy has asked."""
+        seen = self.seen[-1]
+        said = [(ch, n) for c, ch, n in seen.versions if c == collection]
+        is_coming = any(
+            n not in seen.going and not self.is_proven((collection, ch, n)) for ch, n in said
+        )
+        listed, known = seen.listed[collection] or {}, self.knows.get(collection) or {}
+        short = [ch for ch, nodes in known.items() if len(listed.get(ch, [])) < len(nodes)]
+        serves_on = any(n in seen.going and (ch, n) in said for ch in short for n in known[ch])
+        if serves_on:
+            return is_coming or not self.is_steady(collection, 60.0)
+        return is_coming and not self.is_steady(collection, 15.0)
+
     def has_lost(self, collection: int) -> bool:
         known = (self.knows.get(collection) or {}).values()
         return any(n not in self.seen[-1].alive for nodes in known for n in nodes)
@@ -101,10 +119,11 @@ def followed(leaders: Any, history: list[Seen]) -> Iterator[tuple[Proxy, list[in
     for seen in history:
         proxy.seen.append(seen)
         now += seen.after_s
-        told = leaders.look(seen.listed, seen.versions, seen.alive, now)
+        told = leaders.look(seen.listed, seen.versions, seen.alive, now, seen.going)
         yield proxy, told
         for collection in told:
-            proxy.knows[collection] = seen.listed[collection]
+            is_whole = proxy.are_proven(collection)
+            proxy.knows[collection] = seen.listed[collection] if is_whole else {}
 
 
 @settings(max_examples=60, deadline=None)
@@ -115,10 +134,14 @@ def test_no_proxy_asks_while_a_leader_is_unproven_unless_one_it_knows_is_gone(
     for proxy, told in followed(program.Leaders(), history):
         assert len(told) == len(set(told))
         for collection in told:
-            is_time = proxy.are_proven(collection) and proxy.is_steady(collection)
             is_better = proxy.are_proven(collection) or proxy.is_steady(collection, 15.0)
-            assert is_time or (proxy.has_lost(collection) and is_better)
+            assert is_time(proxy, collection) or (proxy.has_lost(collection) and is_better)
             assert proxy.seen[-1].listed[collection] is not None
+
+
+def is_time(proxy: Proxy, collection: int) -> bool:
+    is_whole = proxy.are_proven(collection) and proxy.is_steady(collection)
+    return is_whole and not proxy.is_left_alone(collection)
 
 
 @settings(max_examples=60, deadline=None)
@@ -130,9 +153,9 @@ def test_once_all_that_lead_are_proven_it_asks_once_and_knows_them(
     for proxy, told in followed(leaders, history):
         seen = proxy.seen[-1]
         for collection, listed in seen.listed.items():
-            if proxy.are_proven(collection) and proxy.is_steady(collection):
+            if is_time(proxy, collection):
                 assert collection in told or proxy.knows[collection] == listed
-        if all(proxy.are_proven(c) and proxy.is_steady(c) for c in seen.listed):
+        if all(is_time(proxy, c) for c in seen.listed):
             assert leaders.is_settled(seen.listed)
     if history:
         seen = history[-1]
@@ -175,10 +198,15 @@ class Told:
         self.leaders, self.now = program.Leaders(), 100.0
 
     def look(
-        self, listed: Listed, versions: dict[Key, int], alive: Any, after_s: float = 2.0
+        self,
+        listed: Listed,
+        versions: dict[Key, int],
+        alive: Any,
+        after_s: float = 2.0,
+        going: Any = frozenset(),
     ) -> Any:
         self.now += after_s
-        return self.leaders.look(listed, versions, alive, self.now)
+        return self.leaders.look(listed, versions, alive, self.now, going)
 
     def is_settled(self, listed: Listed) -> Any:
         return self.leaders.is_settled(listed)
@@ -289,3 +317,66 @@ def test_while_nobody_says_who_leads_a_lost_one_is_no_reason_to_ask(leaders: Tol
     assert leaders.look(TWO, at(2, version=6), left, 0.5) == []
     assert leaders.look(TWO, at(2, version=7), left, 0.5) == [100]
     assert not leaders.leaders.misses
+
+
+BOTH = {100: {"c0": [1, 2]}}
+
+
+@pytest.fixture
+def two(leaders: Told) -> Told:
+    """One whose proxy knows nodes 1 and 2."""
+    for version in (7, 8):
+        leaders.look(BOTH, at(1, 2, version=version), ALL)
+    assert leaders.is_settled(BOTH)
+    return leaders
+
+
+def test_while_a_forgotten_one_serves_on_it_stays_until_another_leads(two: Told) -> None:
+    """Told of those that are left, it asks a moment later and takes one that is not whole yet."""
+    three = {100: {"c0": [1, 3]}}
+    for _ in range(4):
+        assert two.look(ONE, at(1, 2, version=8), ALL, going={2}) == []
+    assert two.nodes(ONE) == [1, 2]
+    assert two.look(three, at(1, 2, 3, version=8), ALL, going={2}) == []
+    assert two.look(three, at(1, 2, 3, version=9), ALL, going={2}) == [100]
+    assert two.nodes(three) == [1, 3]
+
+
+def test_where_no_other_comes_for_it_the_proxy_learns_who_is_left(two: Told) -> None:
+    assert two.look(ONE, at(1, 2, version=8), ALL, going={2}) == []
+    assert two.look(ONE, at(1, 2, version=8), ALL, 59.0, going={2}) == []
+    coming = at(1, 2, 3, version=8)
+    assert two.look(ONE, coming, ALL, 1.0, going={2}) == [], "one takes its time to load"
+    assert two.look(ONE, at(1, 2, version=8), ALL, 0.5, going={2}) == [100]
+
+
+def test_one_that_serves_no_more_or_was_not_forgotten_is_not_waited_for(
+    program: ModuleType, two: Told
+) -> None:
+    assert two.look(ONE, at(1, version=8), ALL, going={2}) == []
+    assert two.look(ONE, at(1, version=8), ALL, going={2}) == [100], "it leads no more"
+    for version in (9, 10):
+        two.look(BOTH, at(1, 2, version=version), ALL)
+    assert two.is_settled(BOTH)
+    assert two.look(ONE, at(1, 2, version=10), ALL) == []
+    assert two.look(ONE, at(1, 2, version=10), ALL) == [100], "some of what it needs is gone"
+
+
+def test_before_one_that_comes_is_listed_the_proxy_is_left_alone(leaders: Told) -> None:
+    both = {100: {"c0": [1], "c1": [3]}}
+    versions = {**at(1, version=7), (100, "c1", 3): 7}
+    leaders.look(both, versions, ALL)
+    coming = {**at(1, 2, version=8), (100, "c1", 3): 8}
+    assert leaders.look(both, coming, ALL, 14.9) == []
+    assert leaders.look(both, coming, ALL, 0.1) == [100], "it may never be"
+
+
+def test_one_that_is_gone_is_told_of_though_another_comes(two: Told) -> None:
+    """Searches fail on it: a proxy asks by itself in the end, and knows then what it finds."""
+    assert two.look(ONE, at(1, 3, version=8), ALL - {2}, 0.5) == [100]
+
+
+def test_neither_one_of_another_collection_nor_one_that_goes_is_about_to_come(two: Told) -> None:
+    versions = {**at(1, version=8), (101, "c0", 3): 8, (100, "c0", 3): 8}
+    assert two.look(ONE, versions, ALL, going={3}) == []
+    assert two.look(ONE, versions, ALL, going={3}) == [100]
