@@ -377,6 +377,6 @@ def test_one_that_is_gone_is_told_of_though_another_comes(two: Told) -> None:
 
 
 def test_neither_one_of_another_collection_nor_one_that_goes_is_about_to_come(two: Told) -> None:
-    versions = {**at(1, version=8), (101, "c0", 3): 8, (100, "c0", 3): 8}
+    versions = {**at(1, version=8), (101, "c0", 2): 8, (100, "c0", 3): 8}
     assert two.look(ONE, versions, ALL, going={3}) == []
     assert two.look(ONE, versions, ALL, going={3}) == [100]
