@@ -88,6 +88,34 @@ def test_a_wrong_user_is_refused(
         door.client(user, password, timeout=8).list_collections()
 
 
+def test_who_calls_itself_a_role_of_milvus_is_refused(door: Door, users: dict[str, str]) -> None:
+    """CVE-2025-64513: with this header Milvus 2.3 takes any password of any user, root's too."""
+    member = ("sourceid", base64.b64encode(b"@@milvus-member@@").decode())
+
+    def users_seen_by(password: str, *more: tuple[str, str]) -> list[str]:
+        token = base64.b64encode(f"root:{password}".encode()).decode()
+        trust = grpc.ssl_channel_credentials(root_certificates=door.ca.read_bytes())
+        with grpc.secure_channel(door.address, trust) as channel:
+            answer = milvus_pb2_grpc.MilvusServiceStub(channel).ListCredUsers(
+                milvus_pb2.ListCredUsersRequest(),
+                metadata=[("authorization", token), *more],
+                timeout=15,
+            )
+            return list(answer.usernames)
+
+    def refused(password: str, *more: tuple[str, str]) -> grpc.StatusCode:
+        with pytest.raises(grpc.RpcError) as caught:
+            users_seen_by(password, *more)
+        code: grpc.StatusCode = caught.value.code()
+        return code
+
+    assert {"root", "app"} <= set(users_seen_by(users["root"]))
+    assert refused("wrong") is grpc.StatusCode.UNAUTHENTICATED
+    assert refused("wrong", member) is grpc.StatusCode.PERMISSION_DENIED
+    # The control: it is the edge that refuses, whoever asks.
+    assert refused(users["root"], member) is grpc.StatusCode.PERMISSION_DENIED
+
+
 def test_without_tls_or_with_another_authority_there_is_no_connection(
     door: Door, users: dict[str, str], folder: Path
 ) -> None:
