@@ -12,6 +12,8 @@ from permafrost.topology import Node
 
 INTERNAL_PORT = "PROXY_INTERNALPORT"
 """Where a proxy takes what the other roles tell it."""
+PUBLIC_PORT = "PROXY_PORT"
+"""Where a proxy takes what clients ask, by TLS."""
 UNIT = "permafrost-knowledge-leaders"
 QUERY_PORT = "QUERYNODE_PORT"
 
@@ -19,15 +21,20 @@ QUERY_PORT = "QUERYNODE_PORT"
 def leaders_settings(site: Site, node: Node, etcd: str) -> dict[str, Any]:
     """Return the settings file of permafrost-knowledge-leaders; ``etcd``: the balancer's URL.
 
-    ``proxy`` is empty on a member without one: nobody is told there.
+    ``proxy`` and ``public`` are empty on a member without one: nobody is told there.
     """
-    ports = [u.ports[INTERNAL_PORT] for u in units_of(site, node.name) if u.role == "proxies"]
+    ports = [u.ports for u in units_of(site, node.name) if u.role == "proxies"]
+
+    def where(port: str) -> str:
+        return f"{node.address}:{ports[0][port]}" if ports else ""
+
     return {
         "address": str(node.address),
         "etcd": etcd,
         "root": site.site,
         "tls": member_tls(milvus_of(site).etcd_tls),
-        "proxy": f"{node.address}:{ports[0]}" if ports else "",
+        "proxy": where(INTERNAL_PORT),
+        "public": where(PUBLIC_PORT),
     }
 
 

@@ -20,6 +20,7 @@ INT, TEXT, NUMBER = (
 QUERY_NODE = "/milvus.proto.query.QueryNode/GetDataDistribution"
 QUERY_COORDINATOR = "/milvus.proto.query.QueryCoord/GetShardLeaders"
 PROXY = "/milvus.proto.proxy.Proxy/InvalidateCollectionMetaCache"
+QUERY = "/milvus.proto.milvus.MilvusService/Query"
 MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
     "MsgBase": {"msg_type": (1, NUMBER, False), "targetID": (5, INT, False)},
     "Status": {"error_code": (1, NUMBER, False), "reason": (2, TEXT, False),
@@ -47,6 +48,10 @@ MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
     "InvalidateCollMetaCacheRequest": {"base": (1, "MsgBase", False), "db_name": (2, TEXT, False),
                                        "collection_name": (3, TEXT, False),
                                        "collectionID": (4, INT, False)},
+    "QueryRequest": {"base": (1, "MsgBase", False), "db_name": (2, TEXT, False),
+                     "collection_name": (3, TEXT, False), "expr": (4, TEXT, False),
+                     "output_fields": (5, TEXT, True), "guarantee_timestamp": (8, INT, False)},
+    "QueryResults": {"status": (1, "Status", False)},
 }  # fmt: skip
 """Message -> field -> its number, its type, and whether it is repeated."""
 
@@ -124,12 +129,17 @@ Answer = Callable[[bytes, Any], Any]
 class Role(grpc.GenericRpcHandler):  # type: ignore[misc]
     """A role of Milvus: answers each call as it is told to, and keeps what was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, pair: tuple[bytes, bytes] | None = None) -> None:
+        """``pair``: the key and the certificate of one that answers by TLS alone."""
         self.answers: dict[str, Answer] = {}
         self.asked: list[tuple[str, bytes]] = []
         self.threads = ThreadPoolExecutor(4)
         self.server = grpc.server(self.threads, handlers=[self])
-        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        if pair is None:
+            self.port = self.server.add_insecure_port("127.0.0.1:0")
+        else:
+            shown = grpc.ssl_server_credentials([pair])
+            self.port = self.server.add_secure_port("127.0.0.1:0", shown)
         self.server.start()
 
     @property

@@ -168,10 +168,77 @@ def loaded(site: Site) -> Site:
     site.put(f"meta/querycoord-collection-loadinfo/{COLLECTION}", "any")
     site.put(f"meta/querycoord-collection-loadinfo/{COLLECTION}/7", "of a partition")
     site.put("meta/root-coord/database/db-info/3", "\x12\x04docs\x18\x03")
-    site.put(f"meta/root-coord/database/collection-info/3/{COLLECTION}", "any")
+    # Milvus' own message: its number, and a schema that begins with its name.
+    site.put(
+        f"meta/root-coord/database/collection-info/3/{COLLECTION}", "\x08\x07\x12\x08\n\x06papers"
+    )
     site.coordinator.says(QUERY_COORDINATOR, leaders({CHANNEL: [9]}))
     site.node.views = {(COLLECTION, CHANNEL): 5}
     return site
+
+
+@pytest.fixture
+def public(loaded: Site) -> list[tuple[str, str]]:
+    """Who was asked for at the proxy's port for clients."""
+    found: list[tuple[str, str]] = []
+    loaded.settings["public"] = "where clients come"
+
+    def have_asked(where: str, database: str, name: str) -> None:
+        assert where == "where clients come"
+        found.append((database, name))
+        if len(found) < 3:
+            raise OSError("collection not loaded")
+
+    loaded.program.have_asked = have_asked
+    return found
+
+
+def test_a_proxy_that_was_told_is_asked_until_it_has_an_answer(
+    loaded: Site, public: list[tuple[str, str]]
+) -> None:
+    known, look = loaded.program.Leaders(), loaded.program.look
+    look(loaded.settings, known)
+    assert public == [], "it was told nothing"
+    loaded.node.views = {(COLLECTION, CHANNEL): 6}
+    for _ in range(5):
+        look(loaded.settings, known)
+    assert public == [("docs", "papers")] * 3
+    assert len(loaded.proxy.asked) == 1
+
+
+def test_nobody_asks_for_leaders_that_may_not_be_whole(
+    loaded: Site, public: list[tuple[str, str]]
+) -> None:
+    known, look = loaded.program.Leaders(), loaded.program.look
+    look(loaded.settings, known)
+    loaded.node.views = {(COLLECTION, CHANNEL): 6}
+    look(loaded.settings, known)
+    loaded.coordinator.says(QUERY_COORDINATOR, leaders({CHANNEL: [9, 10]}))
+    look(loaded.settings, known)
+    assert len(public) == 1, "another is listed, and nobody has seen it whole"
+    loaded.coordinator.says(QUERY_COORDINATOR, leaders({CHANNEL: [9]}))
+    look(loaded.settings, known)
+    assert len(public) == 1, "a search will"
+
+
+def test_a_proxy_that_has_begun_anew_knows_nothing(
+    loaded: Site, public: list[tuple[str, str]]
+) -> None:
+    known, look = loaded.program.Leaders(), loaded.program.look
+    loaded.register("proxy-5", 5, loaded.proxy.where)
+    for version in (5, 6, 7):
+        loaded.node.views = {(COLLECTION, CHANNEL): version}
+        look(loaded.settings, known)
+    assert len(loaded.proxy.asked) == 1
+    loaded.etcd.ask(NAMES[0], "kv/deleterange", {"key": coded("bergen/meta/session/proxy-5")})
+    look(loaded.settings, known)
+    assert len(loaded.proxy.asked) == 1, "it is away"
+    loaded.register("proxy-6", 6, loaded.proxy.where)
+    asked = len(public)
+    look(loaded.settings, known)
+    assert (len(loaded.proxy.asked), len(public)) == (2, asked + 1)
+    look(loaded.settings, known)
+    assert len(loaded.proxy.asked) == 2
 
 
 def told_of(role: Role) -> list[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from typing import Any
 import grpc
 import pytest
 
+from permafrost.pki.store import SitePki
 from tests.contract.knowledge.milvus_bench import (
     CLASSES,
     PROXY,
+    QUERY,
     QUERY_COORDINATOR,
     QUERY_NODE,
     QueryNode,
@@ -106,6 +109,37 @@ def test_a_proxy_is_told_by_number_and_database(program: ModuleType, role: Role)
     found = CLASSES["InvalidateCollMetaCacheRequest"].FromString(asked)
     assert (found.db_name, found.collection_name, found.collectionID) == ("default", "", 446050)
     assert found.HasField("base"), "it reads the kind of message without looking"
+
+
+def test_a_proxy_has_a_search_at_once_by_tls_as_one_of_its_own_roles(
+    program: ModuleType, tmp_path: Path
+) -> None:
+    issued = SitePki(tmp_path, "oslo", None).server_certificate("oslo-knowledge-01")
+    role = Role((issued.key_pem.encode(), issued.certificate_pem.encode()))
+    seen: list[dict[str, str]] = []
+
+    def say(_: bytes, context: Any) -> Any:
+        seen.append(dict(context.invocation_metadata()))
+        return message("QueryResults", status=message("Status"))
+
+    role.answers[QUERY] = say
+    try:
+        program.have_asked(role.where, "docs", "papers")
+        ((_, asked),) = role.asked
+        role.says(
+            QUERY, message("QueryResults", status=refused("collection not loaded", code=101))
+        )
+        with pytest.raises(OSError, match="collection not loaded"):
+            program.have_asked(role.where, "docs", "papers")
+    finally:
+        role.stop()
+    found = CLASSES["QueryRequest"].FromString(asked)
+    assert (found.db_name, found.collection_name) == ("docs", "papers")
+    assert list(found.output_fields) == ["count(*)"]
+    assert found.guarantee_timestamp == 1, "it waits for no row"
+    (headers,) = seen
+    assert base64.b64decode(headers["sourceid"]) == b"@@milvus-member@@"
+    assert base64.b64decode(headers["authorization"]) == b"root:", "there is no password"
 
 
 @pytest.mark.parametrize(

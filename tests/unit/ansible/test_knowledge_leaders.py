@@ -35,9 +35,10 @@ def test_a_proxy_is_told_at_its_internal_port_and_nobody_where_there_is_none() -
         "root": "bergen",
         "tls": {},
         "proxy": "10.20.0.24:19529",
+        "public": "10.20.0.24:19530",
     }
     assert two["proxy"] == "10.20.0.25:19529"
-    assert three["proxy"] == "", "it has none"
+    assert three["proxy"] == three["public"] == "", "it has none"
 
 
 def test_etcd_by_tls_is_spoken_to_with_the_certificate_of_the_member() -> None:
