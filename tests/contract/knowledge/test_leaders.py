@@ -206,6 +206,16 @@ def test_a_proxy_that_was_told_is_asked_until_it_has_an_answer(
     assert len(loaded.proxy.asked) == 1
 
 
+def test_a_proxy_that_never_answers_is_let_be(loaded: Site, public: list[tuple[str, str]]) -> None:
+    known, look = loaded.program.Leaders(), loaded.program.look
+    loaded.program.ASKED_TIMES = 2
+    for version in (5, 6, 6, 6, 6):
+        loaded.node.views = {(COLLECTION, CHANNEL): version}
+        look(loaded.settings, known)
+    assert len(public) == 2
+    assert look(loaded.settings, known)[0]["settled"], "it was told; a search will have it ask"
+
+
 def test_nobody_asks_for_leaders_that_may_not_be_whole(
     loaded: Site, public: list[tuple[str, str]]
 ) -> None:
