@@ -350,9 +350,7 @@ def test_where_no_other_comes_for_it_the_proxy_learns_who_is_left(two: Told) -> 
     assert two.look(ONE, at(1, 2, version=8), ALL, 0.5, going={2}) == [100]
 
 
-def test_one_that_serves_no_more_or_was_not_forgotten_is_not_waited_for(
-    program: ModuleType, two: Told
-) -> None:
+def test_one_that_serves_no_more_or_was_not_forgotten_is_not_waited_for(two: Told) -> None:
     assert two.look(ONE, at(1, version=8), ALL, going={2}) == []
     assert two.look(ONE, at(1, version=8), ALL, going={2}) == [100], "it leads no more"
     for version in (9, 10):
