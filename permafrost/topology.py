@@ -18,6 +18,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, overload
 
+from permafrost.site.derived import once_a_site
+
 if TYPE_CHECKING:
     from permafrost.site.model import Endpoint, Network, Site, VmShape
 
@@ -112,6 +114,7 @@ def address_pool(text: str) -> AddressPool:
     return AddressPool(int(first), int(last))
 
 
+@once_a_site
 def groups(site: Site) -> tuple[Group, ...]:
     """Return the groups in node order: edges, endpoints by name, knowledge, registry."""
     edge = site.edge
@@ -157,6 +160,7 @@ def node_names(site: Site) -> list[tuple[str, Tier, str]]:
     ]
 
 
+@once_a_site
 def nodes(site: Site) -> tuple[Node, ...]:
     """Return the site's nodes with their addresses. The site must have passed its checks."""
     return tuple(n for _, members in _placed(site.site, _ranges(site)) for n in members)
@@ -182,9 +186,8 @@ def _ranges(site: Site) -> tuple[_Range, ...]:
     )
 
 
-@lru_cache(maxsize=64)
 def _placed(site: str, ranges: tuple[_Range, ...]) -> tuple[tuple[str, tuple[Node, ...]], ...]:
-    """Return each group's nodes. Asked for all the time, and of one site it is always the same."""
+    """Return each group's nodes."""
     shared: dict[str, Iterator[IPv4Address]] = {}
     found = []
     for given in ranges:

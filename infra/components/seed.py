@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,13 @@ def seed_of(site: Site, node: Node, ssh_public_key: str) -> dict[str, str]:
 
 
 def _render(template: str, **values: object) -> str:
-    environment = Environment(
+    return _environment().get_template(template).render(**values)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    """Return what reads the templates: each is compiled once, not once a node."""
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -47,7 +54,6 @@ def _render(template: str, **values: object) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701  (YAML, every value passes through tojson)
     )
-    return environment.get_template(template).render(**values)
 
 
 def _base64(text: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from permafrost.planning.milvus_versions import (
     METRICS_PORT,
@@ -17,6 +18,7 @@ from permafrost.planning.milvus_versions import (
     MilvusVersion,
     Process,
 )
+from permafrost.site.derived import once_a_site
 from permafrost.site.knowledge import Milvus
 from permafrost.site.model import Site
 from permafrost.topology import Node, Tier, nodes
@@ -41,6 +43,7 @@ class Unit:
     """Whether it stands still until it is told to start: no member starts it by itself."""
 
 
+@once_a_site
 def members(site: Site) -> tuple[Node, ...]:
     """Return the knowledge members, in node order."""
     return tuple(n for n in nodes(site) if n.tier is Tier.KNOWLEDGE)
@@ -84,7 +87,8 @@ def encrypted_connections(site: Site) -> tuple[str, ...]:
     )
 
 
-def milvus_roles(site: Site) -> dict[str, dict[str, int]]:
+@once_a_site
+def milvus_roles(site: Site) -> Mapping[str, Mapping[str, int]]:
     """Return member -> role -> how many of it; empty without a knowledge tier.
 
     Each role is spread evenly, over members with the fewest processes. Where the coordinators
@@ -93,7 +97,7 @@ def milvus_roles(site: Site) -> dict[str, dict[str, int]]:
     cost the time of loading instead of a few seconds.
     """
     if site.knowledge is None:
-        return {}
+        return MappingProxyType({})
     names = [n.name for n in members(site)]
     found: dict[str, dict[str, int]] = {name: {} for name in names}
     for role, count in site.knowledge.milvus.roles.model_dump().items():
@@ -104,7 +108,7 @@ def milvus_roles(site: Site) -> dict[str, dict[str, int]]:
         for _ in range(count):
             name = min(places, key=lambda n: (found[n].get(role, 0), sum(found[n].values())))
             found[name][role] = found[name].get(role, 0) + 1
-    return found
+    return MappingProxyType({name: MappingProxyType(has) for name, has in found.items()})
 
 
 def first_coordinators(site: Site) -> Node:
@@ -142,19 +146,28 @@ def units_of(site: Site, member: str) -> tuple[Unit, ...]:
     there: the edges ask a proxy at its metrics port, and would lose it, with all that is on its
     way, when query nodes are added beside it.
     """
-    roles = milvus_roles(site)[member]
-    found: list[Unit] = []
+    return _units(site)[member]
+
+
+@once_a_site
+def _units(site: Site) -> Mapping[str, tuple[Unit, ...]]:
+    """Return member -> its processes."""
     version = version_of(site)
+    return MappingProxyType(
+        {name: tuple(_of_roles(version, roles)) for name, roles in milvus_roles(site).items()}
+    )
+
+
+def _of_roles(version: MilvusVersion, roles: Mapping[str, int]) -> Iterator[Unit]:
     for kind, process in enumerate(version.processes):
         count = roles.get(process.role, 0)
         for i in range(count):
             name = f"milvus-{process.role}" + (f"-{i + 1}" if count > 1 else "")
-            found.append(_unit(process, name, kind, i))
+            yield _unit(process, name, kind, i)
     if version.spare is not None and roles.get(version.spare.role):
         name = f"milvus-{version.spare.role}-spare"
         spare = _unit(version.spare, name, len(version.processes), 0)
-        found.append(replace(spare, is_spare=True))
-    return tuple(found)
+        yield replace(spare, is_spare=True)
 
 
 def query_port(site: Site, unit: str) -> int | None:
@@ -174,19 +187,21 @@ def query_port(site: Site, unit: str) -> int | None:
     return port
 
 
+@once_a_site
 def spares(site: Site) -> Mapping[str, str]:
     """Return member -> its spare query node; without those that have none."""
-    return {
+    found = {
         node.name: unit.name
         for node in members(site)
         for unit in units_of(site, node.name)
         if unit.is_spare
     }
+    return MappingProxyType(found)
 
 
-def _ports(process: Process, nth: int) -> dict[str, int]:
+def _ports(process: Process, nth: int) -> Mapping[str, int]:
     """Return the ports of the process of a kind that has so many of it before it on its member."""
-    return {setting: port + STEP * nth for setting, port in process.ports.items()}
+    return MappingProxyType({s: port + STEP * nth for s, port in process.ports.items()})
 
 
 def _unit(process: Process, name: str, kind: int, nth: int) -> Unit:
@@ -203,6 +218,7 @@ def _unit(process: Process, name: str, kind: int, nth: int) -> Unit:
     )
 
 
+@once_a_site
 def proxies(site: Site) -> tuple[tuple[Node, Unit], ...]:
     """Return every proxy with its member, in node order."""
     return tuple(
