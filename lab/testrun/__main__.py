@@ -11,7 +11,7 @@ from lab.front.stages import Stages
 from lab.testrun import ownlab
 from lab.testrun.run import commit, reports_folder, test
 from lab.testrun.soak import soak
-from lab.testrun.steps import Step, go_steps, lint_steps, run_steps, sample_options, unit_step
+from lab.testrun.steps import Step, check_steps, go_steps, lint_steps, run_steps
 from lab.testrun.tally import Tally
 
 _BENCH_TIMEOUT_S = 7200.0
@@ -28,8 +28,7 @@ def main() -> int:
     try:
         match arguments.what:
             case "check":
-                unit = unit_step(reports_folder(), *sample_options(commit()))
-                return _steps([unit, *lint_steps(), *go_steps("vet")])
+                return _steps(check_steps(reports_folder(), commit()))
             case "lint":
                 return _steps([*lint_steps(), *go_steps("vet")])
             case "soak":

@@ -80,12 +80,18 @@ def sample_options(commit: str, *more: str) -> tuple[str, ...]:
     return (f"--sample={commit}", examples_option(commit), *more)
 
 
-def unit_step(reports: Path, *options: str) -> Step:
-    """Return the hermetic tests: no socket but UNIX ones, on both cores."""
+def unit_step(reports: Path, *options: str, marks: str = "not soak") -> Step:
+    """Return the hermetic tests: no socket but UNIX ones, on both cores. ``marks``: which."""
     sockets = ("--disable-socket", "--allow-unix-socket")
     return pytest_step(
-        "unit tests", UNIT_TESTS, reports, "-n", "2", "-m", "not soak", *sockets, *options
+        "unit tests", UNIT_TESTS, reports, "-n", "2", "-m", marks, *sockets, *options
     )
+
+
+def check_steps(reports: Path, commit: str) -> list[Step]:
+    """Return what is looked at before each commit: all but what takes a lab, or long."""
+    quick = unit_step(reports, *sample_options(commit), marks="not soak and not thorough")
+    return [quick, *lint_steps(), *go_steps("vet")]
 
 
 def go_steps(verb: str, *flags: str, cgo: bool = False) -> list[Step]:

@@ -147,6 +147,7 @@ def written(place: Place) -> str:
     return ".".join(str(part) for part in place)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", SITES)
 def test_what_each_field_comes_to_is_said_by_the_gate(tmp_path: Path, name: str) -> None:
     found = all_fields(tmp_path, name, SITES[name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations, product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,6 +115,7 @@ def kept(site: Site, record: Placement, chosen: dict[str, frozenset[str]]) -> in
     return sum(len(recorded_hosts(site, record, e) & names) for e, names in chosen.items())
 
 
+@pytest.mark.thorough
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_found_when_possible_with_fewest_moves(data: st.DataObject) -> None:

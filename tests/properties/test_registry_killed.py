@@ -137,6 +137,7 @@ COMMANDS: dict[str, Callable[[Bench], object]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", COMMANDS)
 def test_killed_before_each_of_its_effects_and_run_again_it_ends_as_if_never_killed(
     command: str,

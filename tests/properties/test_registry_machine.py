@@ -169,6 +169,7 @@ class Models(RuleBasedStateMachine):
             assert pinned <= {v.digest for v in registry.catalogue.versions() if v.is_present}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("runs", in_parts(Runs(12, 30), Runs(50, 30), parts=3))
 def test_models_in_any_order(runs: Runs, commit_seed: int) -> None:
     with wired():

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +106,7 @@ def worth(demands: Sequence[Demand], chosen: Mapping[str, Sequence[str]]) -> tup
     )
 
 
+@pytest.mark.thorough
 @settings(max_examples=250, deadline=None)
 @given(question=questions())
 def test_nothing_better_exists(question: tuple[list[Demand], dict[str, Room]]) -> None:

@@ -30,6 +30,7 @@ def site(tmp_path: Path) -> Path:
     return write_site(tmp_path)
 
 
+@pytest.mark.thorough
 @SAMPLE
 @given(values=spoilt_documents())
 def test_spoilt_documents(site: Path, values: dict[str, Any]) -> None:
@@ -37,6 +38,7 @@ def test_spoilt_documents(site: Path, values: dict[str, Any]) -> None:
     refusal(site)
 
 
+@pytest.mark.thorough
 @SAMPLE
 @given(data=spoilt_texts())
 def test_spoilt_texts(site: Path, data: bytes) -> None:
@@ -44,6 +46,7 @@ def test_spoilt_texts(site: Path, data: bytes) -> None:
     refusal(site)
 
 
+@pytest.mark.thorough
 def test_most_spoilt_documents_are_refused(site: Path) -> None:
     """The control: what is generated is bad indeed, and what is not spoilt is good."""
     refused = 0

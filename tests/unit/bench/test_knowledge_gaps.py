@@ -101,6 +101,7 @@ def test_wrong_answers_and_lost_inserts_are_counted(server: Server, tmp_path: Pa
     assert found["search"].failed == found["insert"].failed == 0
 
 
+@pytest.mark.thorough
 def test_what_does_not_end_is_said_to_last_and_lost_is_what_is_so_once_it_is_mended(
     server: Server, tmp_path: Path
 ) -> None:

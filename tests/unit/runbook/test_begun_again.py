@@ -81,6 +81,7 @@ def require_told(ctx: Context, name: str) -> None:
         assert seen == [(e["step"], e["phase"]) for e in show(ctx, told["operation"])["journal"]]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("before", "work", "name"),
     [

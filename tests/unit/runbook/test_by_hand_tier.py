@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from permafrost.runbook.context import Context
 from permafrost.runbook.converge import converge_for
 from permafrost.runbook.founding import FOUNDED
@@ -61,6 +63,7 @@ def writes_of_a_rebuild(folder: Path) -> int:
     return len(ended)
 
 
+@pytest.mark.thorough
 def test_a_rebuild_that_is_killed_at_its_end_is_never_refused_as_nothing_lost(
     tmp_path: Path,
 ) -> None:

@@ -49,6 +49,7 @@ def held_by(world: World) -> list[tuple[str, ...]]:
     return [*slots, *(tuple(sorted(told.items())) for told in world.routes.values())]  # type: ignore[list-item]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("go_on", GO_ON)
 @pytest.mark.parametrize("moment", range(2, 60, 9))
 def test_either_way_out_gets_past_it_afterwards(

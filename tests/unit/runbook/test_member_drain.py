@@ -145,6 +145,7 @@ def test_one_that_is_in_maintenance_is_not_drained(ctx: Context, world: World) -
     assert refused.value.code == "MAINTENANCE_IN_PROGRESS"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("recover", [resume_run, abort_run])
 @pytest.mark.parametrize("moment", range(12))
 def test_killed_on_the_way_it_is_finished_or_taken_back(

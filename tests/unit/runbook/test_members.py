@@ -126,6 +126,7 @@ def test_a_member_waits_while_the_others_do_not_answer_right(ctx: Context, world
     assert {p.code for p in refused.value.problems} == {"KNOWLEDGE_NOT_WHOLE"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("recover", [resume_run, abort_run])
 @pytest.mark.parametrize("moment", range(0, MOMENTS, 7))
 def test_killed_on_the_way_it_is_finished_or_taken_back(
@@ -275,6 +276,7 @@ class Killed:
         self._guard()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("recover", [resume_run, abort_run])
 @pytest.mark.parametrize("name", [TWO, THREE])
 @pytest.mark.parametrize("what", ["hand-over", "restart"])
@@ -314,6 +316,7 @@ def homes_of_leaders(world: World) -> set[frozenset[str]]:
     return {frozenset(nodes[n] for n in of) for led in channels for of in led.values()}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("moment", range(0, 40, 3))
 def test_leaders_are_spread_again_once_a_member_is_back(
     ctx: Context, world: World, moment: int

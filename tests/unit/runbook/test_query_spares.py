@@ -97,6 +97,7 @@ def test_one_emptied_for_it_runs_again_when_the_maintenance_is_left(
     assert read_knowledge(ctx).is_ready
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("recover", [resume_run, abort_run])
 @pytest.mark.parametrize("moment", range(0, 60, 3))
 def test_killed_at_any_moment_the_next_process_does_the_rest(

@@ -215,6 +215,7 @@ def test_an_exit_killed_at_its_very_end_is_ended_by_the_same_command(
         begin_again(again, "exit")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("verb", ["resume", "abort", "again"])
 @pytest.mark.parametrize("way", ["enter", "exit"])
 @pytest.mark.parametrize("moment", MOMENTS)

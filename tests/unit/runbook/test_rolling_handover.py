@@ -18,6 +18,7 @@ from tests.unit.runbook.test_members import align, restarts
 __all__ = ["ctx", "world"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("moment", range(12))
 def test_replicas_that_stand_on_one_member_each_survive_a_kill_around_any_effect(
     ctx: Context, world: World, moment: int

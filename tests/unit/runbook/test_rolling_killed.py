@@ -59,6 +59,7 @@ def moments(tmp_path: Path) -> int:
     return countdown.passed
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.exhaustive(1)
 def test_killed_anywhere_the_next_run_reaches_the_same_end(tmp_path: Path, part: int) -> None:

@@ -130,6 +130,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("verb", ["resume", "abort"])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_at_every_moment(tmp_path: Path, way: Strategy, moment: int, verb: str) -> None:

@@ -141,6 +141,7 @@ def collected(*options: str) -> tuple[set[str], str]:
     return {line.partition("::")[2] for line in lines if "::" in line}, lines[-1]
 
 
+@pytest.mark.thorough
 def test_a_quick_run_does_one_killed_up_and_one_event_of_each_kind_and_soak_does_all() -> None:
     sample, _ = collected("-m", "not soak", "--sample=0f06e01bc250")
     for family in ("test_up_killed_and_run_again_ends_well[", "test_a_role_is_killed["):
