@@ -6,6 +6,7 @@ import base64
 import hashlib
 import itertools
 import json
+import threading
 from collections.abc import Callable
 
 import httpx
@@ -25,11 +26,17 @@ class FakeRegistry:
         self.faults: list[Callable[[httpx.Request], httpx.Response | None]] = []
         self._sessions = itertools.count()
         self._lists_referrers = lists_referrers
+        self._at_work = threading.RLock()
 
     def transport(self) -> httpx.MockTransport:
         return httpx.MockTransport(self.handle)
 
     def handle(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request after the other: clients of several threads ask at once, faults too."""
+        with self._at_work:
+            return self._answer(request)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         for fault in list(self.faults):
             answer = fault(request)
