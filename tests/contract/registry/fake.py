@@ -32,7 +32,7 @@ class FakeRegistry:
         return httpx.MockTransport(self.handle)
 
     def handle(self, request: httpx.Request) -> httpx.Response:
-        """Answer one request after the other: clients of several threads ask at once, faults too."""
+        """Answer one request after the other: threads ask at once. A fault may ask, too."""
         with self._at_work:
             return self._answer(request)
 
