@@ -163,47 +163,18 @@ def node_names(site: Site) -> list[tuple[str, Tier, str]]:
 @once_a_site
 def nodes(site: Site) -> tuple[Node, ...]:
     """Return the site's nodes with their addresses. The site must have passed its checks."""
-    return tuple(n for _, members in _placed(site.site, _ranges(site)) for n in members)
-
-
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """A group's size and where its addresses come from; ``shared_by``: a network's range."""
-
-    group: str
-    tier: Tier
-    count: int
-    addresses: str
-    shared_by: str | None
-
-
-def _ranges(site: Site) -> tuple[_Range, ...]:
-    return tuple(
-        _Range(g.name, g.tier, g.count, g.addresses, None)
-        if g.addresses
-        else _Range(g.name, g.tier, g.count, network_named(site, g.network).addresses, g.network)
-        for g in groups(site)
-    )
-
-
-def _placed(site: str, ranges: tuple[_Range, ...]) -> tuple[tuple[str, tuple[Node, ...]], ...]:
-    """Return each group's nodes."""
-    shared: dict[str, Iterator[IPv4Address]] = {}
-    found = []
-    for given in ranges:
-        source = iter(address_pool(given.addresses))
-        if given.shared_by is not None:
-            source = shared.setdefault(given.shared_by, source)
-        endpoint = given.group if given.tier is Tier.INFERENCE else ""
-        names = _names(site, given.group, given.count)
-        found.append(
-            (
-                given.group,
-                tuple(
-                    Node(name, given.tier, address, endpoint)
-                    for name, address in zip(names, source, strict=False)
-                ),
-            )
+    names, shared = names_by_group(site), dict[str, Iterator[IPv4Address]]()
+    found: list[Node] = []
+    for g in groups(site):
+        if g.addresses:
+            source = iter(address_pool(g.addresses))
+        else:
+            pool = address_pool(network_named(site, g.network).addresses)
+            source = shared.setdefault(g.network, iter(pool))
+        endpoint = g.name if g.tier is Tier.INFERENCE else ""
+        found += (
+            Node(name, g.tier, address, endpoint)
+            for name, address in zip(names[g.name], source, strict=False)
         )
     return tuple(found)
 

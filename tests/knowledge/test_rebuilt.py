@@ -20,16 +20,14 @@ from tests.knowledge.test_losses import await_first_coordinators, observed, read
 
 pytestmark = [pytest.mark.soak, pytest.mark.own_lab]
 TWO, THREE = "lab-knowledge-02", "lab-knowledge-03"
+DROP_IN = "/etc/systemd/system/etcd.service.d/impatient.conf"
+IMPATIENT = "[Service]\nRestartSec=200ms\nRestartSteps=0\nRestartMaxDelaySec=infinity\n"
 
 
 def etcd_of(permafrost: Cli, member: str) -> str:
     status = permafrost.json("status")["knowledge"]
     units = next(m["units"] for m in status["members"] if m["name"] == member)
     return str(units.get("etcd", "unknown"))
-
-
-DROP_IN = "/etc/systemd/system/etcd.service.d/impatient.conf"
-IMPATIENT = "[Service]\nRestartSec=200ms\nRestartSteps=0\nRestartMaxDelaySec=infinity\n"
 
 
 @contextmanager
@@ -43,9 +41,11 @@ def tries_again_at_once(lab: Cli, folder: Path, member: str) -> Iterator[None]:
     inside.check_output("mkdir -p %s", str(Path(DROP_IN).parent))
     inside.check_output("printf %%s %s > %s", IMPATIENT, DROP_IN)
     inside.check_output("systemctl daemon-reload")
-    yield
-    inside.check_output("rm -r %s", str(Path(DROP_IN).parent))
-    inside.check_output("systemctl daemon-reload")
+    try:
+        yield
+    finally:
+        inside.check_output("rm -r %s", str(Path(DROP_IN).parent))
+        inside.check_output("systemctl daemon-reload")
 
 
 @pytest.mark.parametrize("member", [TWO, THREE])
