@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any, cast
 
 import pytest
@@ -39,13 +41,21 @@ def test_sites_of_the_same_name_are_told_apart() -> None:
     assert len(nodes(few)) == len(nodes(site_of(2)))
 
 
-def test_a_site_that_is_gone_lends_its_place_in_memory_to_no_other() -> None:
+def test_a_site_lends_its_place_in_memory_to_no_other_while_it_is_remembered() -> None:
     @once_a_site
     def replicas(site: Site) -> int:
         return site.inference["chat"].replicas
 
-    # Each is let go before the next is made, as often as one place in memory would be used again.
-    assert [replicas(site_of(2 + i % 2)) for i in range(40)] == [2 + i % 2 for i in range(40)]
+    site = site_of(2)
+    kept = weakref.ref(site)
+    assert replicas(site) == 2
+    del site
+    gc.collect()
+    assert kept() is not None
+    for _ in range(20):
+        replicas(site_of(3))
+    gc.collect()
+    assert kept() is None, "it is not kept for ever"
 
 
 def test_what_is_raised_is_raised_again() -> None:
